@@ -19,7 +19,7 @@ from broker.core.session import Session
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import number_of
 from broker.core.wire.messages import ObjectId, PlainSend, PlainSendToCache, RequestId
-from broker.defer import Deferred, fail
+from broker.defer import Deferred
 from broker.defer.unhandled import Together
 from broker.errors import (
     DeadReferenceError,
@@ -31,7 +31,7 @@ from broker.errors import (
 from broker.failure import Failure, qual
 from broker.flavors.failures import CopiedFailure
 from broker.flavors.posted import OTHER_THREAD, do_in_loop, is_posted, post
-from broker.flavors.promise import Promise
+from broker.flavors.promise import Promise, failed
 from broker.net.forks import FORKED
 from broker.net.scheduler import Scheduler
 
@@ -138,7 +138,7 @@ class PendingCalls:
             perspective, object_id: how the values are serialized, and the object.
             name, args, kw: the method and its arguments.
             to_cache: whether the object is a cache that the peer holds.
-            kind: the class of the Deferred of a call that was sent.
+            kind: the class of the Deferred.
 
         Raises:
             DeadReferenceError: the connection has ended, and an answer is wanted.
@@ -146,14 +146,14 @@ class PendingCalls:
                 after the connection was made.
         """
         wants_answer = bool(kw.pop("pbanswer", True)) if kw else True
+        text = name.decode("utf-8") if isinstance(name, bytes) else name
         if not self.is_open:
             if not wants_answer and not self.is_inherited:
                 self._drop(name)
                 return None
             if self.is_refused:
-                return fail(self._refusal())
+                return failed(kind, text, self._refusal())
             raise self._why_closed()
-        text = name.decode("utf-8") if isinstance(name, bytes) else name
         if _get_running_loop() is not self._loop:
             loop = self._loop
             if loop is not None and is_posted(loop):
@@ -175,7 +175,7 @@ class PendingCalls:
             raise
         except BaseException as exc:  # noqa: BLE001 - fails the Deferred, not the caller
             if wants_answer:
-                return _unsent(text)
+                return failed(kind, text)
             self._note_unsent(text, exc)
             return None
         if not wants_answer:
@@ -340,15 +340,6 @@ _ENDLESS = 1e9
 _ENDED = "the connection of this reference has ended"
 # The same in Twisted's words.
 _STALE = "Calling Stale Broker"
-
-
-def _unsent(name: str) -> Deferred[Any]:
-    """Return a Deferred that fails with the exception being handled."""
-    # The caller, whose frame is in the traceback, has it in no variable: that would be a cycle.
-    deferred: Deferred[Any] = Deferred()
-    deferred.label = name
-    deferred.errback()
-    return deferred
 
 
 def _unset() -> float:

@@ -47,8 +47,9 @@ class StreamProducers:
         self.pump = pump
         self.scheduler = scheduler
         self._policy = policy
-        self._sinks: set[_Sink] = set()
-        # Those that were stopped and have not ended, with the time.
+        # In the order in which they began.
+        self._sinks: dict[_Sink, None] = {}
+        # Those that were stopped and have not ended, with the time; and the timer of the first.
         self._stopped: dict[_Sink, float] = {}
         self._timer: Cancellable | None = None
 
@@ -59,7 +60,7 @@ class StreamProducers:
         """Start to produce a stream, whose message was sent."""
         sink = _Sink(stream, self)
         stream.producer = sink
-        self._sinks.add(sink)
+        self._sinks[sink] = None
         sink.producer.start(self.scheduler.create_task, stream.context)
 
     def stop(self, error: Exception | None = None) -> None:
@@ -75,25 +76,29 @@ class StreamProducers:
 
     def watch(self, sink: _Sink) -> None:
         """Log that a generator goes on, if it does some time after it was stopped."""
-        if not self._stopped:
+        if self._timer is None:
             self._timer = self.scheduler.later(self._policy.close_timeout, self._look)
         self._stopped[sink] = self.scheduler.now()
 
     def _look(self) -> None:
+        self._timer = None
         since = self.scheduler.now() - self._policy.close_timeout
         for sink, when in list(self._stopped.items()):
             if when <= since:
                 del self._stopped[sink]
                 log.stream_goes_on(self.owner, sink.name)
         if self._stopped:
-            self._timer = self.scheduler.later(min(self._stopped.values()) - since, self._look)
+            delay = min(self._stopped.values()) - since
+            self._timer = self.scheduler.later(delay, self._look)
 
     def forget(self, sink: _Sink) -> None:
         """Note that a generator has ended."""
-        self._sinks.discard(sink)
-        was_stopped = self._stopped.pop(sink, None) is not None
-        if was_stopped and not self._stopped and self._timer is not None:
+        self._sinks.pop(sink, None)
+        self._stopped.pop(sink, None)
+        if self._timer is not None and not self._stopped:
+            # It would keep the connection alive.
             self._timer.cancel()
+            self._timer = None
 
 
 class _Sink:

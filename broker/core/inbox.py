@@ -2,9 +2,10 @@
 
 Messages are handled in the order of their arrival. While the peer does not read (``holds_calls``),
 its calls are queued. The decrefs behind them are queued too, since they may release objects that
-those calls name. Answers to outgoing calls are still handled: otherwise two sides whose buffers are
-both full would wait for each other. A Cancel is handled at once if its call is running; if the call
-is queued, the Cancel is queued too.
+those calls name, and so are the items and the ends of streams that those calls open. Answers to
+outgoing calls are still handled: otherwise two sides whose buffers are both full would wait for
+each other. A Cancel is handled at once if its call is running; if the call is queued, the Cancel is
+queued too.
 
 A one-way call is not refused because of a limit, since its caller would not learn of the refusal.
 While the limit of running calls is reached (``is_full``), it is queued until one of them has ended,
@@ -57,6 +58,7 @@ class Inbox:
             returns whether there may be more.
         begins_at_once: tells whether a call would run a method now, instead of starting a task.
         running: the ids of the running calls.
+        is_stream_open: tells whether a stream of the peer, by its number, is open.
         outbox: handling stops early when its size exceeds ``policy.high_water``.
         policy: ``high_water``, and the limits of this inbox.
         stats: counts the bytes received.
@@ -87,6 +89,7 @@ class Inbox:
         "_has_grown",
         "_held",
         "_held_bytes",
+        "_is_stream_open",
         "_messages",
         "_outbox",
         "_owner",
@@ -117,6 +120,7 @@ class Inbox:
         read: Callable[[bytes, deque[Queued], int], bool],
         begins_at_once: Callable[[CallMessage], bool],
         running: Container[object],
+        is_stream_open: Callable[[int], bool],
         outbox: Outbox,
         policy: Policy,
         stats: Stats,
@@ -140,6 +144,7 @@ class Inbox:
         self._owner = owner
         self._begins_at_once = begins_at_once
         self._running = running
+        self._is_stream_open = is_stream_open
         self._outbox = outbox
         self._policy = policy
         self._stats = stats
@@ -295,11 +300,13 @@ class Inbox:
         Raises:
             ProtocolError: the message is not legal.
         """
-        kind = type(message)
-        if (self.holds_calls or self.is_full) and waits(message, self._running):
+        if (self.holds_calls or self.is_full) and self._waits(message):
             self._hold(message)
         else:
-            self._take(self.handlers[kind](self._owner, message), message)
+            self._take(self.handlers[type(message)](self._owner, message), message)
+
+    def _waits(self, message: Queued) -> bool:
+        return waits(message, self._running, self._is_stream_open)
 
     def add_barrier(self) -> bool:
         """Put a Barrier behind the received messages, if there are one-way calls among them.
@@ -349,6 +356,9 @@ class Inbox:
         return self.read(b"", messages, self._policy.turn_messages)
 
     def _handle_at_once(self, message: Queued) -> WorkLeft:
+        if self._waits(message):
+            # Of a stream that a call would have opened. That call is dropped.
+            return None
         return self.handlers[type(message)](self._owner, message)
 
     def clear(self) -> None:
@@ -411,15 +421,14 @@ class Inbox:
             else:
                 return
             message = queue.popleft()
-            kind = type(message)
-            if is_held and waits(message, self._running):
+            if is_held and self._waits(message):
                 self._hold(message)
                 continue
             if self.has_unstarted_tasks and is_call(message) and self._begins_at_once(message):
                 queue.appendleft(message)
                 return
             most -= 1
-            work = self.handlers[kind](self._owner, message)
+            work = self.handlers[type(message)](self._owner, message)
             if work is not None:
                 self._take(work, message)
                 if work is PUT_OFF:

@@ -31,6 +31,7 @@ class Barrier(Struct):
 
 _QUEUED = {Barrier, *records(lambda row: row.order is Order.QUEUED)}
 _WITH_THEIR_CALLS = records(lambda row: row.order is Order.WITH_ITS_CALL)
+_WITH_THEIR_STREAMS = records(lambda row: row.order is Order.WITH_ITS_STREAM)
 
 Queued: TypeAlias = Received | Barrier
 
@@ -56,12 +57,15 @@ def outlives(message: Queued) -> bool:
     return type(message) in _OUTLIVES
 
 
-def waits(message: Any, running: Container[object]) -> bool:
+def waits(message: Any, running: Container[object], is_open: Callable[[int], bool]) -> bool:
     """Return whether a message must wait while calls are queued.
 
     Args:
         message: it was received after the queued calls.
         running: the ids of the running calls.
+        is_open: tells whether a stream of the peer, by its number, is open.
     """
     kind = type(message)
+    if kind in _WITH_THEIR_STREAMS:
+        return not is_open(message.stream)
     return kind in _QUEUED or (kind in _WITH_THEIR_CALLS and message.request_id not in running)

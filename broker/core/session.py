@@ -173,6 +173,7 @@ class Session:
             self._shake_hands,
             self.incoming.runner.begins_at_once,
             self.incoming.running,
+            translator.is_stream_open,
             outbox,
             policy,
             self.stats,

@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from broker.defer import Deferred
+from broker.failure import Failure
 from broker.flavors.reference import RemoteReference
 from broker.flavors.streams import RemoteStream, stream_of
 
-__all__ = ["Promise", "PromisedItems"]
+__all__ = ["Promise", "PromisedItems", "failed"]
 
 T = TypeVar("T")
 
@@ -84,6 +85,21 @@ class PromisedItems(AsyncIterator[Any]):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def failed(kind: type[Deferred[Any]], name: str, failure: Failure | None = None) -> Deferred[Any]:
+    """Return the Deferred of a call that has failed before it was sent.
+
+    Args:
+        kind: its class: a program may read a failed call as a stream too.
+        name: of the method.
+        failure: why; None for the exception being handled.
+    """
+    # The caller, whose frame is in the traceback, has it in no variable: that would be a cycle.
+    deferred = kind()
+    deferred.label = name
+    deferred.errback(failure)
+    return deferred
 
 
 def _nothing(result: object) -> None:

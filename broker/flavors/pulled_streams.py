@@ -62,7 +62,11 @@ class PulledStream(Referenceable):
         """Return ``[remote id]``; the stream is closed when the peer drops it."""
         expression = super().jellyFor(jellier)
         self._broker = broker = jellier.invoker
-        broker.session.translator.exports.when_released(self.processUniqueID(), self.remote_close)
+        translator = broker.session.translator
+        # An object has one entry for each principal.
+        translator.exports.when_released(
+            self.processUniqueID(), self.remote_close, translator.principal
+        )
         broker.notifyOnDisconnect(self.remote_close)
         return expression
 

@@ -31,6 +31,30 @@ def ended(kind: str, what: str) -> tuple[str, str, int, Any]:
     return ("outcome", "c0", 1, (kind, what))
 
 
+# A stream that is read to its end: made at the client's end, read at the server's.
+MADE = ("stream", "c0", 0, ("c0.9", 2, "returns", 256, 1000))
+BEGUN = ("begun", "c0", 0, ("c0.9",))
+YIELDS = [("yield", "c0", 0, ("c0.9", place, 10)) for place in range(2)]
+OVER = ("over", "c0", 0, ("c0.9", "returned"))
+READING = ("reading", "s0", 0, ("c0.9",))
+TAKEN = [("taken", "s0", 0, ("c0.9", place, 10)) for place in range(2)]
+
+
+def read_out(how: str, what: str = "") -> tuple[str, str, int, Any]:
+    """Return the event of the end of the reader."""
+    return ("read out", "s0", 0, ("c0.9", how, what))
+
+
+def made(ending: str, items: int = 256, window: int = 1000) -> tuple[str, str, int, Any]:
+    """Return the event of a stream with this ending and this credit."""
+    return ("stream", "c0", 0, ("c0.9", 2, ending, items, window))
+
+
+MADE_AND_READ = [MADE, BEGUN, *YIELDS, OVER, READING, *TAKEN]
+STREAM = [*MADE_AND_READ, read_out("complete")]
+RAISED = ("over", "c0", 0, ("c0.9", "raised"))
+CLOSED = ("over", "c0", 0, ("c0.9", "closed"))
+
 LOST = ("lost", "c0", 0, "ConnectionLost")
 CUT = ("fault", "c0", 0, "cut")
 QUIET = ("quiet", "c0", 0, {})
@@ -83,6 +107,35 @@ BROKEN: dict[str, list[Any]] = {
         [("event", "s", 0, (1, ("c0.1",))), QUIET],
         [("heard", "c0", 0, ("c0.1", 1))],
     ],
+    "items_arrive_in_order": [
+        [MADE, BEGUN, *YIELDS, OVER, READING, TAKEN[1], read_out("stopped")],
+        [MADE, BEGUN, *YIELDS, OVER, READING, TAKEN[0], TAKEN[0], read_out("stopped")],
+        [MADE, BEGUN, READING, TAKEN[0], *YIELDS, OVER, read_out("stopped")],
+    ],
+    "streams_end_once": [
+        MADE_AND_READ,
+        [*STREAM, STREAM[-1]],
+        [*STREAM, READING, read_out("complete")],
+    ],
+    "ended_streams_are_complete": [
+        [MADE, BEGUN, *YIELDS, OVER, READING, TAKEN[0], read_out("complete")],
+        [MADE, BEGUN, *YIELDS, READING, *TAKEN, read_out("complete"), OVER],
+        [made("raises"), BEGUN, *YIELDS, RAISED, READING, *TAKEN, read_out("complete")],
+        [made("raises"), BEGUN, *YIELDS, RAISED, READING, TAKEN[0], read_out("raised", "Refusal")],
+        [*MADE_AND_READ, read_out("raised", "Refusal")],
+        [*MADE_AND_READ, read_out("lost", "PBConnectionLost")],
+        [READING, read_out("complete")],
+    ],
+    "generators_end_once": [
+        [MADE, BEGUN, *YIELDS],
+        [MADE, BEGUN, OVER, OVER],
+        [MADE, BEGUN, BEGUN, OVER, OVER],
+        [MADE, BEGUN, QUIET, CLOSED],
+    ],
+    "credit_is_kept": [
+        [made("returns", items=1), BEGUN, *YIELDS, OVER],
+        [made("returns", window=10), BEGUN, *YIELDS, OVER],
+    ],
     "both_ends_agree": [[("quiet", "c0", 0, {"exports": ({1: 2}, {1: 1})})]],
     "nothing_else_is_wrong": [
         [("log", "broker", 0, "something")],
@@ -108,6 +161,49 @@ ALLOWED: dict[str, list[Any]] = {
         QUIET,
     ],
     "a lost event": [CUT, ("event", "s", 0, (1, ("c0.1",))), LOST],
+    "a stream": STREAM,
+    "an error of a stream": [
+        made("raises"),
+        BEGUN,
+        *YIELDS,
+        RAISED,
+        READING,
+        *TAKEN,
+        read_out("raised", "Refusal"),
+    ],
+    "an item that cannot be sent": [
+        made("unsendable"),
+        BEGUN,
+        *YIELDS,
+        CLOSED,
+        READING,
+        TAKEN[0],
+        read_out("raised", "no"),
+    ],
+    "a stopped stream": [
+        MADE,
+        BEGUN,
+        *YIELDS,
+        READING,
+        TAKEN[0],
+        read_out("stopped"),
+        CLOSED,
+        QUIET,
+    ],
+    "a stream that is not read": [MADE, BEGUN, *YIELDS, OVER, QUIET],
+    "a lost stream": [CUT, *MADE_AND_READ, read_out("lost", "PBConnectionLost")],
+    "a stream of a call that failed": [CUT, READING, read_out("lost", "PBConnectionLost")],
+    "one item at a time": [
+        made("returns", items=1, window=10),
+        BEGUN,
+        READING,
+        YIELDS[0],
+        TAKEN[0],
+        YIELDS[1],
+        TAKEN[1],
+        OVER,
+        read_out("complete"),
+    ],
     "rest": [("quiet", "c0", 0, {"exports": ({1: 1}, {1: 1})}), ("ended", "run", 0, {"timers": 0})],
 }
 

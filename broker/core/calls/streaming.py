@@ -113,9 +113,7 @@ class Streaming:
             raise ProtocolError("malformed message: a credit of nothing")
         stream = self._translator.streams.read_by_peer(message.stream)
         if stream is not None:
-            stream.credit.add(message.items, message.size)
-            if stream.producer is not None:
-                stream.producer.credited()
+            stream.grant(message.items, message.size)
 
     def on_stop(self, message: Stop) -> None:
         """End a stream that the reader has stopped; items under way were sent before."""
@@ -183,7 +181,7 @@ class Streaming:
         stream = streams.made_by_peer(message.stream)
         stream.is_ended, stream.failure = True, message.failure
         if stream.is_stopped or not stream.frames:
-            streams.forget(stream)
+            self._translator.forget_stream(stream)
         self._tell(stream)
 
     def lost(self) -> None:

@@ -113,6 +113,12 @@ class OutgoingStream:
         self.producer: StreamProducer | None = None
         self.is_ended = False
 
+    def grant(self, items: int, size: int) -> None:
+        """Take credit of the reader, and let the producer go on; the numbers may be negative."""
+        self.credit.add(items, size)
+        if self.producer is not None:
+            self.producer.credited()
+
 
 class IncomingStream:
     """A stream that this end reads.
@@ -218,8 +224,8 @@ class Streams:
     def take_terms(self, terms: Terms) -> None:
         """Use the terms of the peer, also for the streams that were opened before they came."""
         before, self.terms = self.terms, terms
-        for stream in self.outgoing.values():
-            stream.credit.add(terms.items - before.items, terms.window - before.window)
+        for stream in list(self.outgoing.values()):
+            stream.grant(terms.items - before.items, terms.window - before.window)
 
     def open(
         self,

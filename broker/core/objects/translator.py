@@ -380,6 +380,10 @@ class Translator:
         transaction.sent.append(lambda: self._invoker.on_event(StreamOpened(stream)))
         return stream
 
+    def is_stream_open(self, number: int) -> bool:
+        """Return whether a stream of the peer is open, or stopped and its end has not come."""
+        return self.used_streams is not None and number in self.used_streams.incoming
+
     def stop_stream(self, stream: IncomingStream) -> None:
         """Tell the peer soon that this end wants no more items; callable from a finalizer."""
         if not stream.is_ended or stream.frames:
@@ -390,13 +394,17 @@ class Translator:
         stream = self.streams.incoming.get(number)
         if stream is None:
             return False
+        self.forget_stream(stream)
+        return not stream.is_ended
+
+    def forget_stream(self, stream: IncomingStream) -> None:
+        """Drop what was not taken of a stream, with the references in it; see `Streams.forget`."""
         graphs = [data for kind, data, _, _ in stream.frames if kind is ItemGraph]
         self.streams.forget(stream)
         for data in graphs:
             with suppress(ProtocolError):
                 for _ in self.let_go(read_graph(data)):
                     pass
-        return not stream.is_ended
 
     def _published(self, cache_id: int) -> CacheableEntry:
         entry = self.cacheables.get(cache_id)

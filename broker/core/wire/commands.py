@@ -49,6 +49,7 @@ class Order(Enum):
     AT_ONCE = 1
     QUEUED = 2
     WITH_ITS_CALL = 3  # queued if the call that it names is queued
+    WITH_ITS_STREAM = 4  # queued if the call that opens its stream is queued
 
 
 class Early(Enum):
@@ -245,10 +246,30 @@ COMMANDS = _by_record(
     ),
     Command(record=messages.Draining, feature=Feature.DRAINING),
     Command(record=messages.Credit, feature=Feature.STREAMS),
-    Command(record=messages.Items, feature=Feature.STREAMS, outlives=True),
-    Command(record=messages.ItemGraph, feature=Feature.STREAMS, outlives=True),
-    Command(record=messages.Piece, feature=Feature.STREAMS, outlives=True),
-    Command(record=messages.End, feature=Feature.STREAMS, outlives=True),
+    Command(
+        record=messages.Items,
+        feature=Feature.STREAMS,
+        order=Order.WITH_ITS_STREAM,
+        outlives=True,
+    ),
+    Command(
+        record=messages.ItemGraph,
+        feature=Feature.STREAMS,
+        order=Order.WITH_ITS_STREAM,
+        outlives=True,
+    ),
+    Command(
+        record=messages.Piece,
+        feature=Feature.STREAMS,
+        order=Order.WITH_ITS_STREAM,
+        outlives=True,
+    ),
+    Command(
+        record=messages.End,
+        feature=Feature.STREAMS,
+        order=Order.WITH_ITS_STREAM,
+        outlives=True,
+    ),
     Command(record=messages.Stop, feature=Feature.STREAMS),
     Command(record=messages.Home, feature=Feature.PROMISES, outlives=True),
 )

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from broker.defer import Deferred, fail
+from broker.defer import Deferred
 from broker.errors import WrongResult
 from broker.failure import Failure
 from broker.flavors.posted import Posted, do_in_loop, is_posted, post
-from broker.flavors.promise import Promise
+from broker.flavors.promise import Promise, failed
 from broker.flavors.reference import RemoteReference
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly
@@ -67,7 +67,7 @@ class PendingReference:
         if self.reference is not None and not self._waiting:
             return self.reference.call_as(kind, name, args, kw)
         if self._failure is not None:
-            return fail(self._told())
+            return failed(kind, name, self._told())
         outer: Promise[Any] = Promise(lambda _: inner.cancel() if (inner := begun) else None)
         outer.label = name
         begun: Deferred[Any] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from itertools import count
 from typing import Any
 
 import pytest
@@ -25,10 +26,19 @@ class House(Root):
     def __init__(self) -> None:
         self.gates: list[Deferred[None]] = []
         self.made = 0
+        self.closed: list[int] = []
 
-    async def remote_rows(self, count: int, item: Any = None) -> AsyncIterator[Any]:
+    async def remote_named(self, number: int) -> AsyncIterator[int]:
+        """Make an item, and note when this ends."""
+        try:
+            yield number
+            await Deferred()
+        finally:
+            self.closed.append(number)
+
+    async def remote_rows(self, most: int, item: Any = None) -> AsyncIterator[Any]:
         """Make items."""
-        for number in range(count):
+        for number in range(most):
             self.made += 1
             yield number if item is None else item
 
@@ -148,6 +158,43 @@ async def test_a_generator_that_goes_on(caplog: pytest.LogCaptureFixture) -> Non
         assert sum(text in message for message in caplog.messages) == 2
     told = [record for record in caplog.records if record.name == "broker.connection"]
     assert [record.levelno for record in told] == [logging.WARNING] * 2
+
+
+async def test_no_timer_is_left() -> None:
+    """When every stopped generator has ended, nothing is watched, and the connection can go."""
+
+    class Rows(broker.Root):
+        async def remote_rows(self) -> AsyncIterator[int]:
+            """Make numbers for ever."""
+            for number in count():
+                yield number
+
+        def remote_echo(self, value: Any) -> Any:
+            """Return it."""
+            return value
+
+    async with (
+        broker.serve(Rows(), "pb://127.0.0.1:0") as server,
+        broker.connect(server.addresses[0]) as connection,
+    ):
+        (peer,) = server.connections
+        for _ in range(2):
+            async for _ in connection.root.callRemote("rows"):
+                break
+            async with asyncio.timeout(5):
+                while len(peer.broker._producers or ()):
+                    await connection.root.callRemote("echo", 1)
+            assert peer.broker._producers._timer is None
+
+
+def test_streams_end_in_the_order_in_which_they_began() -> None:
+    """When the connection ends, their generators are closed in that order."""
+    house = House()
+    pair = BrokerPair(house, policy=STRICT)
+    kept = [pair.call("named", number) for number in range(20)]
+    pair.cut()
+    assert house.closed == [*range(20)]
+    del kept
 
 
 async def test_an_error_of_closing(caplog: pytest.LogCaptureFixture) -> None:

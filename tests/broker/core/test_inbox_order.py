@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.inbox_room import A_CALL, AT_ONCE, IN_ORDER, KINDS, POLICY, Room
-from support.memory import ROOT, SessionPair
+from support.inbox_room import (
+    A_CALL,
+    AT_ONCE,
+    IN_ORDER,
+    KINDS,
+    OF_A_STREAM,
+    POLICY,
+    STREAM,
+    Room,
+)
+from support.memory import ROOT, BrokerPair, SessionPair
 
 from broker.core.events import CallCancelled
+from broker.core.policy import STRICT
 from broker.core.wire.dialects import MSGPACK
 from broker.flavors.referenceable import Root
 
@@ -56,9 +67,68 @@ def test_whatever_happens(steps: list[Any], turn: int) -> None:
         inbox.has_unstarted_tasks = False
         inbox.pump(-1)
     assert sorted(room.handled) == [*range(len(kinds))]
-    for group in (IN_ORDER, AT_ONCE):
+    # The stream is not open: its items wait as calls do.
+    for group in ((*IN_ORDER, *OF_A_STREAM), AT_ONCE):
         numbers = [number for number in room.handled if kinds[number] in group]
         assert numbers == sorted(numbers)
+
+
+def test_items_wait_for_the_call_that_opens_their_stream() -> None:
+    """Items and the end stay behind a call that is held, as long as their stream is not open."""
+    room = Room("call", "items", "end", "answer")
+    room.on[0] = lambda: room.open_streams.add(STREAM)
+    room.inbox.holds_calls = True
+    room.inbox.pump()
+    assert room.handled == [3]
+    room.inbox.holds_calls = False
+    room.inbox.pump()
+    assert room.handled == [3, 0, 1, 2]
+    room = Room("call", "items", "end", "answer")
+    room.open_streams.add(STREAM)
+    room.inbox.holds_calls = True
+    room.inbox.pump()
+    assert room.handled == [1, 2, 3]
+
+
+def test_items_of_a_call_that_is_dropped() -> None:
+    """When the peer has gone, its calls are dropped, with the items of the streams in them."""
+    room = Room("call", "items", "end", "answer")
+    list(room.inbox.last_words())
+    assert room.handled == [3]
+    room = Room("items", "end", "answer")
+    room.open_streams.add(STREAM)
+    list(room.inbox.last_words())
+    assert room.handled == [0, 1, 2]
+
+
+class Store(Root):
+    """Reads what it is sent."""
+
+    got: object = None
+
+    async def remote_store(self, lines: Any) -> None:
+        """Read a stream."""
+        self.got = [line async for line in lines]
+
+
+def test_a_stream_in_a_call_that_is_held() -> None:
+    """It is read to its end once its call is run."""
+    store = Store()
+    pair = BrokerPair(store, policy=STRICT)
+    inbox = pair.server.session.inbox
+    inbox.holds_calls = True
+
+    async def lines() -> AsyncIterator[int]:
+        for number in range(600):
+            yield number
+
+    pair.root.callRemote("store", lines())
+    pair.exchange()
+    assert inbox.has_held
+    inbox.holds_calls = False
+    pair.server.pump.resume()
+    pair.exchange()
+    assert store.got == [*range(600)]
 
 
 class Pending:

@@ -36,11 +36,22 @@ def test_who_wants_an_answer() -> None:
 
 def test_what_waits() -> None:
     """Calls and releases wait; answers do not; a Cancel waits if its call does."""
-    assert all(waits(each, {}) for each in [*KINDS, messages.Decref(5), Barrier()])
-    assert not waits(messages.PlainAnswer(1, None), {})
-    assert not waits(messages.Ping(1), {})
-    assert waits(messages.Cancel(7), {8})
-    assert not waits(messages.Cancel(7), {7})
+    assert all(waits(each, {}, bool) for each in [*KINDS, messages.Decref(5), Barrier()])
+    assert not waits(messages.PlainAnswer(1, None), {}, bool)
+    assert not waits(messages.Ping(1), {}, bool)
+    assert waits(messages.Cancel(7), {8}, bool)
+    assert not waits(messages.Cancel(7), {7}, bool)
+
+
+@pytest.mark.parametrize("message", [
+    messages.Items(7, b""), messages.ItemGraph(7, b""), messages.Piece(7, b""), messages.End(7),
+])  # fmt: skip
+def test_items_wait_with_the_call_that_opens_their_stream(message: Any) -> None:
+    """They wait until their stream is open; the messages of a reader do not wait."""
+    assert waits(message, {}, {8}.__contains__)
+    assert not waits(message, {}, {7}.__contains__)
+    assert not waits(messages.Credit(7, 1, 1), {}, {8}.__contains__)
+    assert not waits(messages.Stop(7), {}, {8}.__contains__)
 
 
 ANSWER: Any = [b"answer", 1, 5]

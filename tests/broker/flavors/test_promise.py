@@ -12,8 +12,10 @@ from support.memory import BrokerPair
 import broker
 from broker.core.policy import STRICT
 from broker.defer import CancelledError, Deferred
+from broker.errors import ServerDraining
 from broker.flavors.promise import Promise, PromisedItems
 from broker.flavors.referenceable import Root
+from jelly.errors import CannotJelly
 
 
 class House(Root):
@@ -88,6 +90,35 @@ def test_what_is_no_stream() -> None:
     assert failures[0].check(TypeError)
     assert failures[0].getErrorMessage() == "'list' returned list, not a stream"
     assert promise.result == [1]
+
+
+def test_a_call_that_cannot_be_sent() -> None:
+    """It is a promise too: the loop over it raises the error of the call."""
+    pair = BrokerPair(House(), policy=STRICT)
+    promise = pair.root.callRemote("rows", object())
+    failures: list[Any] = []
+    Deferred.fromCoroutine(anext(aiter(promise))).addErrback(failures.append)
+    assert failures[0].check(CannotJelly)
+
+
+def test_a_call_to_a_server_that_drains() -> None:
+    """It is a promise too, of the class that the caller wants."""
+
+    class Kind(Promise[Any]):
+        """Of a contract."""
+
+        __slots__ = ()
+
+    pair = BrokerPair(House(), policy=STRICT)
+    root = pair.root
+    pair.server.drain()
+    pair.exchange()
+    for promise in (root.callRemote("rows", 1), root.call_as(Kind, "rows", (1,), {})):
+        failures: list[Any] = []
+        Deferred.fromCoroutine(anext(aiter(promise))).addErrback(failures.append)
+        assert failures[0].check(ServerDraining)
+        assert promise.label == "rows"
+    assert type(promise) is Kind
 
 
 def test_a_call_that_is_given_up() -> None:

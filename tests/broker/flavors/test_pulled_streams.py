@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import threading
 from collections.abc import AsyncIterator
@@ -10,12 +11,16 @@ from typing import Any
 import pytest
 from support.memory import BrokerPair
 
+import broker
 from broker.core.policy import STRICT
 from broker.defer import Deferred
 from broker.flavors.pulled_streams import PulledStream, pulled
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable, Root
 from broker.flavors.streams import Stream
+from cred.checkers import AllowAnonymousAccess
+from cred.credentials import Anonymous
+from cred.portal import Portal
 
 PB = STRICT.but(dialects=("pb",))
 
@@ -194,6 +199,34 @@ def test_closing_a_source_that_was_never_pulled(how: str) -> None:
         pair.collect()
     pair.cut()
     assert source.closed == 1
+
+
+@pytest.mark.parametrize("dialect", ["pb", "msgpack/1"])
+async def test_a_reader_that_has_logged_in(dialect: str) -> None:
+    """The generator of a reader that goes away is closed too where objects belong to a user."""
+    ended = asyncio.get_running_loop().create_future()
+
+    class User(broker.Avatar):
+        async def perspective_rows(self) -> AsyncIterator[int]:
+            """Make more items than are made ahead."""
+            try:
+                for number in range(10_000):
+                    yield number
+            finally:
+                ended.set_result(None)
+
+    portal = Portal(broker.realm(lambda avatar_id, mind: User()), [AllowAnonymousAccess()])
+    policy = STRICT.but(dialects=(dialect,))
+    async with (
+        broker.serve(portal, "pb://127.0.0.1:0", policy=policy) as server,
+        broker.connect(server.addresses[0], Anonymous(), policy=policy) as connection,
+    ):
+        async for _ in connection.avatar.callRemote("rows"):
+            break
+        async with asyncio.timeout(5):
+            await ended
+        (peer,) = server.connections
+        assert peer.broker.session.translator.exports._due == {}
 
 
 def test_reading_ahead() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import broker
 from broker import pb
 from broker.defer import Deferred
+from simulation.streams import Reading, Script, made, read
 from simulation.values import Refusal, fingerprint
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ class Item(broker.Referenceable):
     def __init__(self, party: Party):
         self.party = party
         self.number = party.office.next()
+
+    def another(self) -> Item:
+        """Return one more item of the same party."""
+        return Item(self.party)
 
     def begin(self, call: int) -> None:
         """Write down that a method starts."""
@@ -149,6 +154,50 @@ class Desk(Item):
         """Tell all who subscribed of an event."""
         self.begin(call)
         self.party.office.announce()
+        return self.returned(call, None)
+
+    def remote_rows(self, call: int, script: Any) -> Any:
+        """Return a stream, and nothing else."""
+        self.begin(call)
+        self.end(call, "returned", "item")
+        return made(self.party, Script.read(script))
+
+    async def remote_table(self, call: int, delay: float, script: Any) -> Any:
+        """Return a stream after a while, with something else."""
+        self.begin(call)
+        try:
+            await asyncio.sleep(delay)
+        except asyncio.CancelledError:
+            self.end(call, "cancelled", "")
+            raise
+        return self.returned(call, [made(self.party, Script.read(script))])
+
+    def remote_unsendable_rows(self, call: int, script: Any) -> Any:
+        """Return a stream together with what cannot be sent."""
+        self.begin(call)
+        self.party.office.raised += 1
+        self.end(call, "raised", "jelly.errors.CannotJelly")
+        return call, [made(self.party, Script.read(script)), object()]
+
+    async def remote_store(self, call: int, number: str, how: Any, lines: Any) -> Any:
+        """Read a stream, and return how many items it had."""
+        self.begin(call)
+        try:
+            taken = await read(self.party, number, broker.stream_of(lines), Reading(*how))
+        except asyncio.CancelledError:
+            self.end(call, "cancelled", "")
+            raise
+        return self.returned(call, taken)
+
+    def remote_keep(self, call: int, number: str, how: Any, lines: Any) -> Any:
+        """Keep a stream for later, or read it after this call has returned."""
+        self.begin(call)
+        stream = broker.stream_of(lines)
+        if how is None:
+            self.party.streams.append((number, stream))
+        else:
+            reader = read(self.party, number, stream, Reading(*how))
+            self.party.readers.append(asyncio.create_task(reader))
         return self.returned(call, None)
 
     def remote_page(self, collector: Any, call: int, size: int) -> Any:

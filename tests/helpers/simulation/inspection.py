@@ -33,10 +33,22 @@ def _held(end: Broker) -> dict[Any, int]:
     return counts
 
 
+def _streams(end: Broker) -> list[str]:
+    streams = end.session.translator.used_streams
+    if streams is None:
+        return []
+    made = [f"makes {stream.number}" for stream in streams.outgoing.values()]
+    return made + [f"reads {stream.number}" for stream in streams.incoming.values()]
+
+
+def _producers(end: Broker) -> int:
+    return 0 if end._producers is None else len(end._producers)
+
+
 def agreement(one: Broker, other: Broker) -> dict[str, tuple[Any, Any]]:
     """Return, by name, what one end of a quiet connection has, and what the other end says is due.
 
-    Of references and caches both have the same counts; of calls and bytes there are none.
+    Of references and caches both have the same counts; of calls, streams and bytes there are none.
     """
     session = one.session
     return {
@@ -46,6 +58,9 @@ def agreement(one: Broker, other: Broker) -> dict[str, tuple[Any, Any]]:
         "pending Deferreds": (len(one.calls._deferreds), 0),
         "calls that run": (session.running, 0),
         "tasks": (0 if one._running_methods is None else len(one._running_methods), 0),
+        "streams": (_streams(one), []),
+        "bytes of streams": (session.translator.held, 0),
+        "producers": (_producers(one), 0),
         "messages not handled": (session.inbox.waiting, 0),
         "messages not sent": (session.outbox.queued, 0),
     }
@@ -61,6 +76,8 @@ def leftovers(end: Broker) -> dict[str, Any]:
         "held caches": _held(end),
         "questions": len(session.outgoing.open_calls),
         "pending Deferreds": len(end.calls._deferreds),
+        "streams": _streams(end),
+        "producers": _producers(end),
         "messages not handled": session.inbox.waiting,
         "timers": list(end.setup_timeouts._timers),
         "notifiers": len(end.connects) + len(end.disconnects) + len(end.failures),

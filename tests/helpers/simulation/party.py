@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from itertools import count
@@ -10,7 +11,7 @@ from typing import Any
 import broker
 from broker import pb
 from broker.connection.broker import Broker
-from broker.defer import CancelledError, Deferred
+from broker.defer import CancelledError, Deferred, succeed
 from broker.errors import (
     CallTimeout,
     DeadReferenceError,
@@ -25,6 +26,7 @@ from broker.errors import (
 from broker.flavors.failures import CopiedFailure
 from simulation.desk import Desk
 from simulation.history import History
+from simulation.streams import Script
 from simulation.values import Ledger, fingerprint
 
 __all__ = ["Office", "Party"]
@@ -74,6 +76,8 @@ class Party:
         broker: its end, once there is one.
         partner: the other side's desk, once it is known.
         held: references and caches of the other side's.
+        streams: streams of the other side's that are not read yet, with their numbers.
+        readers: tasks that read streams beside everything else.
         on_meet: called once the partner is known.
     """
 
@@ -85,6 +89,8 @@ class Party:
         self.partner: Any = None
         self.desk = Desk(self)
         self.held: list[Any] = []
+        self.streams: list[tuple[str, broker.RemoteStream[Any]]] = []
+        self.readers: list[asyncio.Task[Any]] = []
         self.on_meet: Callable[[Party], object] = lambda party: None
 
     @property
@@ -121,6 +127,14 @@ class Party:
         with contextlib.suppress(DeadReferenceError):
             self.call(reference, name, *args).addErrback(lambda failure: None)
 
+    def greet(self) -> Deferred[Any]:
+        """Give the other side one's desk; the Deferred fires when that call is over."""
+        try:
+            called = self.call(self.partner, "hello", self.desk)
+        except DeadReferenceError:
+            return succeed(None)
+        return called.addErrback(lambda failure: None)
+
     def page(self, size: int) -> tuple[Deferred[Any], Deferred[Any]]:
         """Ask for pages; return the Deferreds of all of them, and of the call."""
         number = self.history.invoke(self.name, "page")
@@ -135,6 +149,21 @@ class Party:
             self._answered, self._failed, callbackArgs=(number,), errbackArgs=(number,)
         )
         return pages, called
+
+    def rows(self, script: Script) -> Deferred[Any]:
+        """Ask for a stream, which is the whole result; return the promise of it."""
+        number = self.history.invoke(self.name, "rows")
+        try:
+            called = self.partner.callRemote("rows", number, tuple(script))
+        except DeadReferenceError:
+            self._outcome(number, "not run", "DeadReferenceError")
+            raise
+        called.addCallbacks(
+            lambda stream: self._answered((number, stream), number),
+            self._failed,
+            errbackArgs=(number,),
+        )
+        return called  # type: ignore[no-any-return]
 
     def send(self, reference: Any, name: str, *args: Any) -> None:
         """Make a call one way."""

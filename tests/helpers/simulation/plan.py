@@ -35,7 +35,7 @@ class Plan:
 
     Attributes:
         is_strict: which policy both sides have.
-        dialects, turn_messages: as of that policy.
+        dialects, turn_messages, stream_items, stream_window: as of that policy.
         login: how clients log in: ``""`` for a server without login, ``"password"``,
             ``"challenge"``, ``"anonymous"`` or ``"wrong"``.
         is_realm_slow: whether the realm takes its time.
@@ -51,6 +51,8 @@ class Plan:
     is_strict: bool
     dialects: tuple[str, ...]
     turn_messages: int
+    stream_items: int
+    stream_window: int
     login: str
     is_realm_slow: bool
     profiles: list[Profile] = field(default_factory=list)
@@ -66,7 +68,12 @@ class Plan:
     def policy(self) -> Policy:
         """The policy of both sides."""
         policy = STRICT if self.is_strict else PUBLISHED
-        return policy.but(dialects=self.dialects, turn_messages=self.turn_messages)
+        return policy.but(
+            dialects=self.dialects,
+            turn_messages=self.turn_messages,
+            stream_items=self.stream_items,
+            stream_window=self.stream_window,
+        )
 
     @classmethod
     def draw(cls, dice: random.Random) -> Plan:
@@ -79,6 +86,8 @@ class Plan:
             is_strict=is_strict,
             dialects=("msgpack/1", "pb", "none") if is_ours else ("pb", "none"),
             turn_messages=dice.choice((1, 4, 64)),
+            stream_items=dice.choice((256, 256, 6)),
+            stream_window=dice.choice((262_144, 262_144, 20_000)),
             login="wrong" if dice.random() < 0.03 else dice.choice(logins),
             is_realm_slow=dice.random() < 0.2,
             profiles=[Profile.draw(dice) for _ in range(clients)],

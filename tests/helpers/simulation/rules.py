@@ -15,6 +15,10 @@ What the events mean:
 ``login``             an avatar was made, and ``logout`` was called: its number
 ``event``             an office tells its subscribers: its number, and their names
 ``heard``             a subscriber is told: its name, and the number
+``stream``            a generator was made: number, items, ending, and the credit in items and bytes
+``begun``             its code begins; ``over``, its ``finally`` runs: number, and how
+``yield``, ``taken``  it yields an item, or its reader has got it: number, place, and bytes
+``reading``           a reader begins; ``read out``, it takes no more: number, and how
 ``quiet``             all calls have ended on a connection that lives; detail: what both ends hold
 ``ended``             all connections have ended; detail: what is left of the run
 ``log``               the broker logged a warning or an error that the scenario did not cause
@@ -25,10 +29,12 @@ What the events mean:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from simulation.history import Event, History
+from simulation.history import History
+from simulation.story import Call, Rule, Story
+from simulation.stream_rules import STREAM_RULES
 
 __all__ = ["DRAINS", "OUTCOMES", "RULES", "Violation", "violations"]
 
@@ -53,62 +59,6 @@ class Violation(NamedTuple):
 
     rule: str
     text: str
-
-
-class _Call:
-    """What a history says of one call; events with their places."""
-
-    def __init__(self, number: int):
-        self.number = number
-        self.made: tuple[int, Event] | None = None
-        self.starts: list[tuple[int, Event]] = []
-        self.finishes: list[tuple[int, Event]] = []
-        self.outcomes: list[tuple[int, Event]] = []
-
-    def __str__(self) -> str:
-        name = "never made" if self.made is None else f"{self.made[1].detail} of {self.party}"
-        return f"call {self.number} ({name})"
-
-    @property
-    def party(self) -> str:
-        """Who made it."""
-        return "?" if self.made is None else self.made[1].party
-
-    @property
-    def is_one_way(self) -> bool:
-        """Whether no answer is due."""
-        return self.made is not None and self.made[1].kind == "send"
-
-
-class Story:
-    """A history, sorted by call and by party."""
-
-    def __init__(self, history: History):
-        self.events = history.events
-        self.by_kind: dict[str, list[tuple[int, Event]]] = defaultdict(list)
-        self.calls: dict[int, _Call] = {}
-        lists = {"start": "starts", "finish": "finishes", "outcome": "outcomes"}
-        for place, event in enumerate(self.events):
-            self.by_kind[event.kind].append((place, event))
-            if not event.call:
-                continue
-            call = self.calls.get(event.call)
-            if call is None:
-                call = self.calls[event.call] = _Call(event.call)
-            if event.kind in lists:
-                getattr(call, lists[event.kind]).append((place, event))
-            else:
-                call.made = place, event
-
-    def first(self, kind: str, party: str) -> int | None:
-        """Return where an event first occurs, or None."""
-        for place, event in self.by_kind[kind]:
-            if event.party == party:
-                return place
-        return None
-
-
-Rule = Callable[[Story], Iterator[str]]
 
 
 def ends_once(story: Story) -> Iterator[str]:
@@ -141,7 +91,7 @@ def starts_once(story: Story) -> Iterator[str]:
 
 def starts_in_order(story: Story) -> Iterator[str]:
     """Calls that one end made start in the order in which they were made."""
-    newest: dict[str, _Call] = {}
+    newest: dict[str, Call] = {}
     for _, event in story.by_kind["start"]:
         call = story.calls[event.call]
         before = newest.get(call.party)
@@ -303,6 +253,7 @@ RULES: tuple[Rule, ...] = (
     drained_answers,
     observers_are_told_once,
     events_arrive,
+    *STREAM_RULES,
     both_ends_agree,
     nothing_else_is_wrong,
     nothing_is_left,

@@ -16,6 +16,7 @@ from typing import Any
 
 import broker
 from broker.connection.broker import Broker
+from broker.defer import Deferred, succeed
 from broker.errors import ConnectionRefusedError
 from broker.net.transports import StreamTransport
 from broker.testing.ends import MemoryConnect, MemoryServer
@@ -88,9 +89,14 @@ class Scenario:
         await self._wait(clients, "clients")
         await self._wait(self._actors, "actors of the server")
         await self._wait([drain], "the drain")
+        for party in self._parties():
+            await self._wait(party.readers, "readers of streams")
         await self._rest()
         await self._end()
         await self._nothing()
+
+    def _parties(self) -> list[Party]:
+        return [*self._clients, *self._servers.values()]
 
     async def _wait(self, tasks: list[asyncio.Task[None]], who: str) -> None:
         """Wait for tasks, but not for ever."""
@@ -138,6 +144,7 @@ class Scenario:
         kinds = {"": None, "anonymous": Anonymous(), "wrong": UsernamePassword(b"alice", b"wrong")}
         credentials = kinds.get(plan.login, UsernamePassword(b"alice", b"secret"))
         policy = plan.policy
+        hello: Deferred[Any] = succeed(None)
         connect = MemoryConnect(
             lambda end: self._reach(index, party, end), credentials, party.desk, policy
         )
@@ -151,8 +158,10 @@ class Scenario:
             party.partner = connection.avatar
         else:
             party.partner = connection.root
-            party.fire(party.partner, "hello", party.desk)
+            hello = party.greet()
         await Actor(party, dice, plan.steps, plan.pause).act()
+        # From now on the server acts, too.
+        await hello
 
     def _not_connected(self, party: Party, error: Exception) -> None:
         is_refused = self._plan.login == "wrong" and type(error).__name__ == "UnauthorizedLogin"
@@ -297,6 +306,7 @@ class Scenario:
 
     def _let_go(self, party: Party) -> None:
         party.held.clear()
+        party.streams.clear()
         for reference in party.office.subscribers:
             if reference.broker is party.broker:
                 party.office.subscribers.discard(reference)
@@ -326,7 +336,7 @@ class Scenario:
             for connection in self._connections.values():
                 await asyncio.wait_for(connection.close(), _PATIENCE)
         await asyncio.wait_for(self._server.close(drain=1.0), _PATIENCE)
-        for party in [*self._clients, *self._servers.values()]:
+        for party in self._parties():
             if party.broker is not None:
                 closed = asyncio.create_task(party.broker.connection.wait_closed())
                 await self._wait([closed], f"those who see {party.name} closed")
@@ -334,7 +344,7 @@ class Scenario:
     async def _nothing(self) -> None:
         """Write down all that is left."""
         self._judge_drain()
-        parties = [*self._clients, *self._servers.values()]
+        parties = self._parties()
         ends = []
         for party in parties:
             if party.broker is not None:
@@ -342,6 +352,8 @@ class Scenario:
                 ends.append(weakref.ref(party.broker))
             party.broker = None
             party.held.clear()
+            party.streams.clear()
+            party.readers.clear()
             party.office.parties.clear()
         subscribers = sum(len(party.office.subscribers) for party in parties)
         others = asyncio.all_tasks() - {asyncio.current_task()}

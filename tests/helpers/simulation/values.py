@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +120,9 @@ def fingerprint(value: Any) -> str:
         case Parcel():
             return f"parcel {value.number} of {fingerprint(value.content)}"
         case broker.Referenceable() | broker.RemoteReference():
+            return "item"
+        case AsyncIterator():
+            # In PB's dialects it arrives as a reference.
             return "item"
         case Ledger() | LedgerCopy():
             return f"ledger {value.number}"

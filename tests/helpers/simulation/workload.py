@@ -11,6 +11,7 @@ import broker
 from broker.errors import CallTimeout
 from simulation.desk import Item
 from simulation.party import Party
+from simulation.streams import Reading, Script, made, read
 from simulation.values import CallingParcel, Ledger, LedgerCopy, Parcel
 
 __all__ = ["Actor"]
@@ -160,6 +161,8 @@ class Actor:
 
     async def drop(self) -> None:
         """Let go of something that is held."""
+        if self._party.streams and self._dice.random() < 0.5:
+            self._party.streams.pop(self._dice.randrange(len(self._party.streams)))
         if self._party.held:
             self._party.held.pop(self._dice.randrange(len(self._party.held)))
 
@@ -225,6 +228,73 @@ class Actor:
         except CallTimeout:
             return
 
+    # The steps with streams.
+
+    async def rows(self) -> None:
+        """Read the stream that a call returns: the call's promise, or what is in its result."""
+        script, how = Script.draw(self._dice, self._party), Reading.draw(self._dice)
+        if self._dice.random() < 0.5:
+            with script.credit():
+                rows = self._party.rows(script)
+            await read(self._party, script.number, aiter(rows), how.begun())
+            return
+        with script.credit():
+            called = self._call("table", self._delay(), tuple(script))
+        table = [broker.stream_of(each) for each in await called]
+        if self._dice.random() < 0.3:
+            self._party.streams.append((script.number, table.pop()))
+            return
+        await read(self._party, script.number, table.pop(), how)
+
+    async def store(self) -> None:
+        """Send a stream, which the other side reads at once, or later, or never."""
+        script, how = Script.draw(self._dice, self._party), Reading.draw(self._dice)
+        items = made(self._party, script._replace(items=0, window=0))
+        if self._dice.random() < 0.6:
+            await self._call("store", script.number, tuple(how), items)
+            return
+        later = tuple(how) if self._dice.random() < 0.6 else None
+        await self._call("keep", script.number, later, items)
+
+    async def read_on(self) -> None:
+        """Read a stream that was kept."""
+        if self._party.streams:
+            number, stream = self._party.streams.pop()
+            how = Reading.draw(self._dice)
+            reader = read(self._party, number, stream, how)
+            del stream
+            await reader
+
+    async def read_less(self) -> None:
+        """Give up a call that returns a stream, or the reading of it; or want no result."""
+        script = Script.draw(self._dice, self._party)
+        if self._dice.random() < 0.3:
+            self._party.send(self._party.partner, "table", self._delay(), tuple(script))
+            return
+        if self._dice.random() < 0.5:
+            with script.credit():
+                called = self._call("table", self._delay(), tuple(script))
+            called.addErrback(lambda failure: None)
+            await asyncio.sleep(self._delay())
+            called.cancel()
+            return
+        with script.credit():
+            rows = self._party.rows(script)
+        how = Reading.draw(self._dice)
+        task = asyncio.ensure_future(read(self._party, script.number, aiter(rows), how.begun()))
+        del rows
+        await asyncio.sleep(self._delay())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def unsendable_rows(self) -> None:
+        """Send a stream with something that cannot be sent, or ask for it."""
+        script = Script.draw(self._dice, self._party)
+        if self._dice.random() < 0.5:
+            await self._call("unsendable_rows", tuple(script))
+            return
+        await self._call("echo", [made(self._party, script), object()])
+
 
 async def _until(awaitable: Any) -> Any:
     return await awaitable
@@ -260,4 +330,9 @@ STEPS: list[Callable[[Actor], Awaitable[None]]] = [
     Actor.announce,
     Actor.page,
     Actor.run_late,
+    *[Actor.rows] * 4,
+    *[Actor.store] * 3,
+    Actor.read_on,
+    Actor.read_less,
+    Actor.unsendable_rows,
 ]

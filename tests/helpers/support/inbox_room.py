@@ -31,10 +31,15 @@ KINDS: dict[str, Callable[[int], Any]] = {
     "uncache": messages.Uncache,
     "ping": messages.Ping,
     "cancel": messages.Cancel,
+    "items": lambda n: messages.Items(STREAM, bytes([n])),
+    "end": lambda n: messages.End(STREAM, [n]),
 }
+STREAM = 7
+"""The number of the stream of all items."""
 A_CALL = ("call", "send", "cache", "sendcache", "graph", "graphcache", "async")
 IN_ORDER = (*A_CALL, "decref", "decache", "uncache", "cancel")
 AT_ONCE = ("answer", "error", "ping")
+OF_A_STREAM = ("items", "end")
 
 
 class Outbox:
@@ -63,6 +68,7 @@ class Room:
         handlers = {type(make(0)): Room.handle for make in KINDS.values()}
         self.stats = Stats()
         self.running: set[int] = set()
+        self.open_streams: set[int] = set()
         self.worked: list[int] = []
         self.inbox = Inbox(
             self,
@@ -70,6 +76,7 @@ class Room:
             self.read,
             self.begins_at_once,
             self.running,
+            self.open_streams.__contains__,
             self.outbox,
             policy,
             self.stats,

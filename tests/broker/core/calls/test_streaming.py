@@ -272,6 +272,21 @@ def test_references_of_a_stopped_stream() -> None:
     assert len(server.translator.exports) == 0
 
 
+def test_references_of_a_stream_that_ends_while_it_is_stopped() -> None:
+    """They are released too where the end comes before the peer is told of the stop."""
+    line = Line()
+    line.send(Referenceable(), Referenceable())
+    client, server = line.pair.client, line.pair.server
+    client.streaming.stop(line.incoming)
+    server.streaming.end(line.outgoing)
+    client.receive(server.data_to_send())
+    client.pump()
+    assert client.translator.streams.incoming == {}
+    assert client.translator.held == 0
+    line.pair.exchange()
+    assert len(server.translator.exports) == 0
+
+
 def test_a_malformed_item() -> None:
     """It ends the connection when the program takes it, at the latest."""
     line = Line()

@@ -50,6 +50,28 @@ def test_terms_that_come_late() -> None:
     assert table.open(nothing(), None, "rows").credit.items == 256
 
 
+def test_a_producer_that_waits_for_late_terms() -> None:
+    """It goes on when the terms come: the reader gives no credit before half of them is used."""
+    table = streams(BASELINE)
+    stream = table.open(nothing(), None, "rows")
+    stream.credit.take(BASELINE.items, 0)
+    seen: list[int] = []
+
+    class Waiting:
+        """A producer that waits for credit."""
+
+        def credited(self) -> None:
+            """Note how much there is."""
+            seen.append(stream.credit.items)
+
+        def stop(self) -> None:
+            """End."""
+
+    stream.producer = Waiting()
+    table.take_terms(Terms(items=BASELINE.items + 10))
+    assert seen == [10]
+
+
 def test_a_caller_that_gives_less() -> None:
     """It lowers both numbers, and raises none."""
     table = streams()

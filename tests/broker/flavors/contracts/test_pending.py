@@ -10,6 +10,7 @@ import pytest
 from support.ticket_office import DIALECTS, Ear, Office, TicketOffice, connected, office_of
 
 import broker
+from broker.flavors.promise import Promise
 
 pytestmark = pytest.mark.parametrize("dialect", DIALECTS)
 
@@ -58,6 +59,10 @@ async def test_the_error_of_the_call(dialect: str) -> None:
         for result in (waiting, broker.resolved(room), room.say("b"), broker.resolved(room)):
             with pytest.raises(broker.Error, match="the room is closed"):
                 await result
+        late = room.say("c")
+        assert isinstance(late, Promise)
+        with pytest.raises(broker.Error, match="the room is closed"):
+            await late
 
 
 async def test_an_error_that_no_call_waits_for(
