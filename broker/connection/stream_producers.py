@@ -138,14 +138,13 @@ class _Sink:
 
     def put(self, item: object) -> Awaitable[None] | None:
         """Send an item, with those that are ready in this turn."""
-        writer = self._writer
-        if writer.add(item):
+        if self._writer.add(item):
             self._among.pump.flush_later()
             return self._turn()
         if not self._will_flush:
             self._will_flush = True
             self._among.scheduler.soon(self._flush)
-        return None if writer.has_room else self._room()
+        return None
 
     def wake(self) -> None:
         """Go on: the stream was stopped."""

@@ -97,9 +97,6 @@ class Producer:
         elif self._cancel is not None:
             self._cancel()
 
-    def _stopped(self) -> bool:
-        return self.is_stopped
-
     async def _run(self) -> None:
         error: BaseException | None = None
         iterator: Any = self._items
@@ -137,10 +134,12 @@ class Producer:
 
     async def _send_all(self, iterator: Any) -> None:
         step, put = iterator.__anext__, self._sink.put
+        # Any: the type checker does not know that the value changes during the waits.
+        this: Any = self
         waits = self._sink.ready()
         if waits is not None:
             await waits
-        while not self._stopped():
+        while not this.is_stopped:
             self._is_inside = True
             try:
                 item = await step()
@@ -151,7 +150,7 @@ class Producer:
                 raise
             finally:
                 self._is_inside = False
-            if self._stopped():
+            if this.is_stopped:
                 return
             waits = put(item)
             if waits is not None:

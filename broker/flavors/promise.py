@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -46,8 +46,12 @@ class PromisedItems(AsyncIterator[Any]):
         self._promise: Deferred[object] | None = promise
         self._stream: RemoteStream[object] | None = None
 
-    async def __anext__(self) -> Any:
-        """Return the next item; the first step waits for the call."""
+    def __anext__(self) -> Coroutine[Any, Any, Any]:
+        """Return the step to the next item; the first one waits for the call."""
+        stream = self._stream
+        return self._first() if stream is None else stream.__anext__()
+
+    async def _first(self) -> Any:
         stream = self._stream
         if stream is None:
             stream = await self._open()

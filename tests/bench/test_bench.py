@@ -23,8 +23,9 @@ from bench.ours_side import Client, OurSide
 from bench.pairings import PAIRINGS, options_for
 from bench.processes import sides
 from bench.side import Options
-from bench.targets import PB_DIALECT, TARGETS
+from bench.targets import PB_DIALECT, STREAMS, TARGETS
 from bench.workloads import LOGIN, SHARED, TITLES, TLS, WORKLOADS
+from bench.workloads import STREAMS as STREAM_WORKLOADS
 from support import programs
 
 
@@ -119,7 +120,10 @@ def test_groups() -> None:
 def test_tables_name_workloads() -> None:
     """Targets, titles, logins and TLS are of workloads that there are."""
     assert set(TITLES) == set(WORKLOADS)
-    assert {*TARGETS, *PB_DIALECT, *LOGIN, *TLS, *SHARED} <= set(WORKLOADS)
+    assert {*TARGETS, *PB_DIALECT, *LOGIN, *TLS, *SHARED, *STREAM_WORKLOADS} <= set(WORKLOADS)
+    compared = {goal.against for goal in STREAMS} - {None}
+    assert {goal.workload for goal in STREAMS} == set(STREAM_WORKLOADS)
+    assert compared <= set(PAIRINGS["twisted"].runs)
     assert all(set(pairing.runs) <= set(WORKLOADS) for pairing in PAIRINGS.values())
 
 
@@ -151,6 +155,46 @@ def test_targets_are_judged() -> None:
         ("import", "no", ""),
     ]
     assert found[-1][1] == "**2.00**"
+
+
+def test_targets_of_streams_are_judged() -> None:
+    """A figure of streams must be at least or at most its target; bytes must equal the pager."""
+    run = made(
+        **{
+            "W4 paging": {"twisted": rates(50, 40)},
+            "S1": {"ours": rates(500_000), "ours-uvloop": rates(499_000)},
+            "S2": {"ours": rates(50, 40, mb_s=400), "ours-uvloop": rates(49, 39, mb_s=399)},
+            "S3": {"ours": rates(1, to_one=0.9), "ours-uvloop": rates(1, to_one=0.89)},
+            "S4": {"ours": rates(1, to_alone=3), "ours-uvloop": rates(1, to_alone=3.01)},
+            "S4 ints": {"ours": rates(1, to_alone=2), "ours-uvloop": rates(1, to_alone=4)},
+        }
+    )
+    found = rows_of(tables.tables(run)["targets"])
+    assert [row[0] for row in found[:-1]] == [goal.label for goal in STREAMS]
+    assert {(row[3], row[6]) for row in found[:-1]} == {("yes", "no")}
+    assert found[0][1:3] == ["**500,000**", "≥ 500,000"]
+
+
+def test_streams_have_a_table() -> None:
+    """Streams stand above the calls of the same run, and in no other table of figures."""
+    run = made(W2={"twisted": rates(9)}, S1={"ours": rates(600_000)}, S3={"ours": [{}]})
+    shown = tables.tables(run)
+    assert rows_of(shown["streams"]) == [
+        ["S1, items/s", "", "600,000"],
+        ["W2, calls/s", "9.00", ""],
+    ]
+    assert [row[0] for row in rows_of(shown["figures"])] == ["W2"]
+    assert "S1" not in tables.history([run])
+    assert not tables.tables(made(W2={"twisted": rates(9)}))["streams"]
+
+
+@pytest.mark.parametrize("name", ["ours-pb", "grpc", "websocket"])
+def test_streams_of_each_library(name: str) -> None:
+    """Each library that has streams runs each of their workloads."""
+    with sides({name: options_for(PAIRINGS[name], "S1", "")}) as running:
+        for workload in STREAM_WORKLOADS:
+            figures = running.measure(name, workload, Effort(0.01, 0.01))
+            assert figures["rate"] > 0, workload
 
 
 def test_logins_have_a_reference() -> None:
@@ -230,7 +274,7 @@ def test_profile_sees_both_sides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name"), [("2", "W2"), ("W5", "W5 200k"), ("1 one core", "W1 one core")]
+    ("text", "name"), [("2", "W2"), ("W5", "W5 200k"), ("1 one core", "W1 one core"), ("S1", "S1")]
 )
 def test_profile_names(text: str, name: str) -> None:
     """A number is enough for a workload."""

@@ -289,6 +289,9 @@ class ItemWriter:
     def add(self, item: object) -> bool:
         """Send an item, now or with those behind it; return whether a frame was sent.
 
+        A frame is sent when it is full, and when the credit is used. So there is credit for one
+        more item if no frame was sent.
+
         Raises:
             EncodeError: it cannot be sent. Those before it are sent.
         """
@@ -301,14 +304,20 @@ class ItemWriter:
             self.flush()
             self._send_graph(item)
             return True
+        has_sent = False
         if self._pieces and self._size + len(piece) > MOST_BYTES:
             self.flush()
             has_sent = True
-        else:
-            has_sent = False
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if len(self._pieces) >= self._most or self._size >= MOST_BYTES:
+        pieces, credit = self._pieces, self._stream.credit
+        pieces.append(piece)
+        self._size = size = self._size + len(piece)
+        count = len(pieces)
+        if (
+            count >= self._most
+            or size >= MOST_BYTES
+            or count >= credit.items
+            or size >= credit.size
+        ):
             self.flush()
             return True
         return has_sent

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
-__all__ = ["TEXT", "Answers", "Listener", "Pages", "PerspectiveBrokerAnswers"]
+__all__ = ["PIECE", "TEXT", "Answers", "Listener", "Pages", "PerspectiveBrokerAnswers"]
 
 TEXT = "the price of hay has risen"
 """What each event says, after its number."""
+
+PIECE = bytes(range(256)) * 256
+"""A piece of the streams of bytes: 65,536 bytes."""
 
 
 class Answers:
@@ -20,6 +23,16 @@ class Answers:
     def length(self, numbers: list[int] | bytes) -> int:
         """Return how many there are."""
         return len(numbers)
+
+    async def integers(self, count: int) -> AsyncIterator[int]:
+        """Return a stream of so many ints."""
+        for number in range(count):
+            yield number
+
+    async def pieces(self, count: int) -> AsyncIterator[bytes]:
+        """Return a stream of so many pieces of 65,536 bytes."""
+        for _ in range(count):
+            yield PIECE
 
 
 class PerspectiveBrokerAnswers(Answers):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -39,6 +39,9 @@ class Client(Protocol):
 
     def page(self, data: bytes) -> Awaitable[Any]:
         """Send data page by page, unanswered; return how many bytes the server has got."""
+
+    def stream(self, name: str, count: int) -> AsyncIterator[Any]:
+        """Return a stream of so many items of the server: ``integers`` or ``pieces``."""
 
 
 class Side(Protocol):

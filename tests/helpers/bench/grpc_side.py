@@ -57,9 +57,11 @@ METHODS = {
     "Tell": Method("unary_unary", Count, Count, lambda count: Count(count=count)),
     "Upload": Method("stream_unary", Piece, Count, result=lambda m: m.count),
     "Subscribe": Method("unary_stream", Count, Event),
+    "Integers": Method("unary_stream", Count, Count, result=lambda m: m.count),
+    "Pieces": Method("unary_stream", Count, Piece, result=lambda m: m.data),
 }
 NAMES = {("echo", str): "Echo", ("echo", list): "EchoRecords", ("length", list): "Length"}
-NAMES |= {("tell", int): "Tell"}
+NAMES |= {("tell", int): "Tell", ("integers", int): "Integers", ("pieces", int): "Pieces"}
 
 
 class Service:
@@ -107,6 +109,16 @@ class Service:
         while True:
             yield await waiting.get()
 
+    async def Integers(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """Send so many ints."""
+        for number in range(request.count):
+            yield Count(count=number)
+
+    async def Pieces(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        """Send so many pieces of bytes."""
+        for _ in range(request.count):
+            yield Piece(data=answers.PIECE)
+
     async def Tell(self, request: Any, context: Any) -> Any:
         """Send events, and wait for nobody."""
         for number in range(request.count):
@@ -134,6 +146,13 @@ class Client:
         key = NAMES[name, type(value)]
         method = METHODS[key]
         return method.result(await self.methods[key](method.message(value)))
+
+    async def stream(self, name: str, count: int) -> AsyncIterator[Any]:
+        """Call the method that returns a stream, and yield what its messages hold."""
+        key = NAMES[name, int]
+        result = METHODS[key].result
+        async for message in self.methods[key](Count(count=count)):
+            yield result(message)
 
     async def subscribe(self, hear: Callable[[int, str], object]) -> None:
         """Have a function hear events."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ PAGE = 64 * 1024
 
 class Root(answers.PerspectiveBrokerAnswers, broker.Root):
     """Answers, and tells its subscribers of events."""
+
+    remote_integers = answers.Answers.integers
+    remote_pieces = answers.Answers.pieces
 
     def __init__(self) -> None:
         self._subscribers = broker.Subscribers()
@@ -76,6 +79,10 @@ class Client:
         StringPager(collector, data, PAGE, sent.callback, None)
         await sent
         return await self.call("collected")
+
+    def stream(self, name: str, count: int) -> AsyncIterator[Any]:
+        """Call a method that returns a stream."""
+        return aiter(self.call(name, count))
 
 
 class OurSide:

@@ -18,9 +18,11 @@ GRPC = "bench.grpc_side"
 WEBSOCKET = "bench.websocket_side"
 
 ALL = tuple(name for name in workloads.WORKLOADS if workloads.LOGIN.get(name) in (None, "password"))
+STREAMLESS = tuple(name for name in ALL if name not in workloads.STREAMS)
 UNPAGED = tuple(name for name in ALL if name != "W4 paging")
 # Its server cannot call a client; it can send, and is not answered.
 UNANSWERED = tuple(name for name in UNPAGED if name != "W6")
+CALLS = tuple(name for name in UNPAGED if name in STREAMLESS)
 MIXED = ("W1 one core", "W2", "W3", "W5 200k")
 
 
@@ -46,14 +48,14 @@ class Pairing:
 
 PAIRINGS: Mapping[str, Pairing] = {
     "twisted": Pairing(
-        "Twisted PB", TWISTED, TWISTED, runs=(*ALL, "W7 TLS anonymous"), dialect="pb"
+        "Twisted PB", TWISTED, TWISTED, runs=(*STREAMLESS, "W7 TLS anonymous"), dialect="pb"
     ),
     "ours": Pairing("broker", OURS, OURS, runs=tuple(workloads.WORKLOADS), dialect="msgpack/1"),
     "ours-uvloop": Pairing("broker, uvloop", OURS, OURS, dialect="msgpack/1", uvloop=True),
     "ours-pb": Pairing("broker, pb dialect", OURS, OURS, dialect="pb"),
     "to-twisted": Pairing("broker to Twisted", OURS, TWISTED, runs=MIXED, dialect="pb"),
     "from-twisted": Pairing("Twisted to broker", TWISTED, OURS, runs=MIXED, dialect="pb"),
-    "pyro5": Pairing("Pyro5, msgpack", PYRO, PYRO, runs=UNPAGED),
+    "pyro5": Pairing("Pyro5, msgpack", PYRO, PYRO, runs=CALLS),
     "grpc": Pairing("gRPC aio", GRPC, GRPC, runs=UNANSWERED),
     "websocket": Pairing("aiohttp WebSocket", WEBSOCKET, WEBSOCKET, runs=UNPAGED),
 }

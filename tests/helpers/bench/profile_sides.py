@@ -123,8 +123,8 @@ def profile(pairing: str, workload: str, seconds: float) -> dict[str, Profile]:
 
 
 def workload_of(text: str) -> str:
-    """Return the workload of a number or of a name: ``2``, ``W2``, ``W4 paging``."""
-    name = text if text.startswith("W") else f"W{text}"
+    """Return the workload of a number or of a name: ``2``, ``W2``, ``W4 paging``, ``S1``."""
+    name = text if text.startswith(("W", "S")) else f"W{text}"
     found = [each for each in WORKLOADS if each == name or each.startswith(f"{name} ")]
     if not found:
         raise argparse.ArgumentTypeError(f"choose from {', '.join(WORKLOADS)}")

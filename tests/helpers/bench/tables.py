@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any, TypeAlias
 
+from bench import workloads
 from bench.pairings import PAIRINGS, REFERENCE
-from bench.targets import MEMORY, PB_DIALECT, START_UP, TARGETS
-from bench.workloads import WAYS
+from bench.targets import MEMORY, PB_DIALECT, START_UP, STREAMS, TARGETS, Goal
 
 __all__ = ["TITLES", "Run", "failures", "history", "median_of", "pairings_of", "ratio", "tables"]
 
@@ -27,6 +27,7 @@ TITLES: Mapping[str, str] = {
     "figures": "Figures",
     "logins": "Ways of logging in, over TLS",
     "latencies": "How long a call takes",
+    "streams": "Streams",
 }
 """The tables of a run, in their order."""
 
@@ -95,6 +96,7 @@ def tables(run: Run) -> dict[str, str]:
         "figures": _figures(run),
         "logins": _logins(run),
         "latencies": _latencies(run),
+        "streams": _streams(run),
     }
 
 
@@ -110,9 +112,24 @@ def _targets(run: Run) -> str:
         for pairing in ("ours", "ours-uvloop"):
             cells += _at_most(median_of(run, workload, pairing, "kib"), goal)
         rows.append(cells)
+    for each in STREAMS:
+        cells = [each.label]
+        for pairing in ("ours", "ours-uvloop"):
+            cells += _stream_goal(run, each, pairing)
+        rows.append(cells)
     rows.append(["import", *_at_most(_start_up(run), START_UP), "", "", ""])
     head = ["workload", "broker", "target", "met", "uvloop", "target", "met"]
     return _table(head, [row for row in rows if row[1] or row[4]])
+
+
+def _stream_goal(run: Run, goal: Goal, pairing: str) -> list[str]:
+    if goal.against is not None:
+        return _judged(ratio(run, goal.workload, pairing, goal.key, goal.against), goal.goal)
+    found = median_of(run, goal.workload, pairing, goal.key)
+    if goal.is_most:
+        return _at_most(found, goal.goal)
+    shown, met = ("", "") if found is None else (f"**{_short(found)}**", _yes(found >= goal.goal))
+    return [shown, f"≥ {goal.goal:,g}", met]
 
 
 def _pb_targets(run: Run) -> str:
@@ -149,7 +166,7 @@ def _yes(is_so: bool) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _ratios(run: Run, key: str) -> str:
@@ -174,13 +191,13 @@ def _figures(run: Run) -> str:
         beside = "" if memory is None else f", {memory:.1f} KiB"
         return "" if rate is None else f"{rate:,.0f}/s{beside}"
 
-    return _matrix(run, pairings_of(run), cell)
+    return _matrix(run, pairings_of(run), cell, without=workloads.STREAMS)
 
 
 def _logins(run: Run) -> str:
     """Return what each way costs; beside Twisted's same way, or where it has none, its password."""
     rows = []
-    for workload, way in WAYS.items():
+    for workload, way in workloads.WAYS.items():
         theirs = workload if REFERENCE in run["figures"].get(workload, {}) else "W7 TLS"
         cells = [way]
         for name, pairing in ((workload, "ours"), (theirs, REFERENCE)):
@@ -208,9 +225,38 @@ def _latencies(run: Run) -> str:
     return _table(head, [row for row in rows if any(row[1:])])
 
 
+_STREAMS = (
+    ("S1, items/s", "S1", "rate"),
+    ("S2, MB/s", "S2", "mb_s"),
+    ("S3, items/s of 10 streams", "S3", "rate"),
+    ("S3, items/s of 1 stream", "S3", "one_rate"),
+    ("S4, 99 % within, alone, µs", "S4", "alone_p99_us"),
+    ("S4, 99 % within, beside, µs", "S4", "p99_us"),
+    ("S4 ints, 99 % within, alone, µs", "S4 ints", "alone_p99_us"),
+    ("S4 ints, 99 % within, beside, µs", "S4 ints", "p99_us"),
+    ("W2, calls/s", "W2", "rate"),
+    ("W4 paging, MB/s", "W4 paging", "mb_s"),
+)
+"""The rows of the table of streams: label, workload and figure."""
+
+
+def _streams(run: Run) -> str:
+    """Return the figures of streams, above those of the calls and pages of the same run."""
+    if not any(name in run["figures"] for name in workloads.STREAMS):
+        return ""
+    chosen = pairings_of(run)
+    rows = []
+    for label, workload, key in _STREAMS:
+        found = [median_of(run, workload, pairing, key) for pairing in chosen]
+        rows.append([label, *("" if value is None else _short(value) for value in found)])
+    head = ["streams", *(PAIRINGS[pairing].label for pairing in chosen)]
+    return _table(head, [row for row in rows if any(row[1:])])
+
+
 def history(runs: list[Run]) -> str:
     """Return the ratios of all runs, the last one first, in both dialects."""
-    names = list(dict.fromkeys(name for run in runs for name in run["figures"]))
+    measured = dict.fromkeys(name for run in runs for name in run["figures"])
+    names = [name for name in measured if name not in workloads.STREAMS]
     rows = []
     for run in reversed(runs):
         for pairing in ("ours", "ours-uvloop", "ours-pb"):
@@ -222,11 +268,17 @@ def history(runs: list[Run]) -> str:
     return _table(["date", "commit", "who", *names], rows)
 
 
-def _matrix(run: Run, pairings: list[str], cell: Callable[[str, str], str]) -> str:
+def _matrix(
+    run: Run,
+    pairings: list[str],
+    cell: Callable[[str, str], str],
+    without: tuple[str, ...] = (),
+) -> str:
     head = ["workload", *(PAIRINGS[name].label for name in pairings)]
     rows = [
         [workload, *(cell(workload, pairing) for pairing in pairings)]
         for workload in run["figures"]
+        if workload not in without
     ]
     return _table(head, [row for row in rows if any(row[1:])])
 

@@ -1,7 +1,9 @@
 """aiohttp's WebSocket with a JSON message for each call and each answer, both ways.
 
 A message is ``[number, name, arguments]`` or ``[number, result]``; bytes go as they are, behind the
-number. A call numbered 0 is not answered.
+number. A call numbered 0 is not answered. An item of a stream is a call of ``item`` that is not
+answered, or bytes behind the number of the stream; the call that asked for the stream is answered
+at its end.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from aiohttp import ClientSession, TCPConnector, WSMsgType, encode_basic_auth, hdrs, web
@@ -20,6 +22,8 @@ from bench.side import Options, play
 USER = {hdrs.AUTHORIZATION: encode_basic_auth("alice", "secret")}
 NUMBER = 8
 """Bytes of the number before bytes."""
+END = object()
+"""Follows the last item of a stream."""
 
 
 class Peer:
@@ -36,6 +40,9 @@ class Peer:
         self._last = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._last_stream = 0
+        self._streams: dict[int, asyncio.Queue[Any]] = {}
+        methods["item"] = self._take
 
     async def call(self, name: str, *args: Any) -> Any:
         """Call a method of the other end."""
@@ -51,11 +58,36 @@ class Peer:
         """Call a method of the other end, which does not answer."""
         await self._socket.send_str(json.dumps([0, name, args]))
 
+    async def stream(self, name: str, count: int) -> AsyncIterator[Any]:
+        """Call a method of the other end that sends a stream, and yield its items."""
+        self._last_stream += 1
+        number = self._last_stream
+        items = self._streams[number] = asyncio.Queue()
+        asked = asyncio.create_task(self.call(name, number, count))
+        asked.add_done_callback(lambda _: items.put_nowait(END))
+        while (item := await items.get()) is not END:
+            yield item
+        del self._streams[number]
+
+    async def send(self, stream: int, items: AsyncIterator[Any]) -> None:
+        """Send a stream, which the other end has asked for."""
+        async for item in items:
+            if isinstance(item, bytes):
+                await self._socket.send_bytes(stream.to_bytes(NUMBER, "big") + item)
+            else:
+                await self.tell("item", stream, item)
+
+    def _take(self, stream: int, item: Any) -> None:
+        self._streams[stream].put_nowait(item)
+
     async def read(self) -> None:
         """Handle what comes, until nothing more does."""
         async for message in self._socket:
             if message.type is WSMsgType.BINARY:
                 number = int.from_bytes(message.data[:NUMBER], "big")
+                if number in self._streams:
+                    self._take(number, message.data[NUMBER:])
+                    continue
                 await self._answer(number, self._methods["length"](message.data[NUMBER:]))
                 continue
             number, *rest = json.loads(message.data)
@@ -97,6 +129,8 @@ class Service(answers.Answers):
             length=self.length,
             publish=self.publish,
             tell=self.tell,
+            integers=lambda stream, count: peer.send(stream, self.integers(count)),
+            pieces=lambda stream, count: peer.send(stream, self.pieces(count)),
             subscribe=lambda: self._subscribers.append(peer),
         )
         await peer.read()
@@ -123,6 +157,7 @@ class Client:
         self._methods: dict[str, Callable[..., Any]] = {}
         peer = Peer(socket, self._methods)
         self.call = peer.call
+        self.stream = peer.stream
         self._reading = asyncio.create_task(peer.read())
 
     def subscribe(self, hear: Callable[[int, str], object]) -> Awaitable[Any]:

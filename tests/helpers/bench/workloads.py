@@ -13,10 +13,13 @@ from typing import Any, TypeAlias
 
 from bench.contract import Bench, Client, Effort, Workload
 from bench.meter import memory_of
+from bench.repeating import UPLOADED, WARM_UP, call_for, check, each, p99_us, repeat
+from bench.stream_workloads import STREAM_TITLES, STREAM_WORKLOADS
 
 __all__ = [
     "LOGIN",
     "SHARED",
+    "STREAMS",
     "TITLES",
     "TLS",
     "WAYS",
@@ -29,21 +32,9 @@ __all__ = [
 
 IN_FLIGHT = 100
 UPLOADS_IN_FLIGHT = 4
-UPLOADED = 10 * 1024 * 1024
 SUBSCRIBERS = 200
 EVENTS = 25
 LOGINS_AT_A_TIME = 16
-WARM_UP = 0.2
-
-
-def check(found: object, expected: object) -> None:
-    """See that an answer is right; a wrong one would be measured as a fast one.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if found != expected:
-        raise ValueError("the answer is not what was expected")
 
 
 def records() -> list[dict[str, Any]]:
@@ -63,47 +54,33 @@ def records() -> list[dict[str, Any]]:
 async def sequential(bench: Bench, effort: Effort) -> dict[str, float]:
     """One call outstanding; calls a second, and how long one takes."""
     client = await bench.connect()
-    await _call_for(client, min(WARM_UP, effort.seconds))
+    await call_for(client, min(WARM_UP, effort.seconds))
     meter = bench.meter()
     meter.start()
-    times = await _call_for(client, effort.seconds)
+    times = await call_for(client, effort.seconds)
     figures = meter.stop(len(times))
     times.sort()
     figures["p50_us"] = 1e6 * times[len(times) // 2]
-    figures["p99_us"] = 1e6 * times[len(times) * 99 // 100]
+    figures["p99_us"] = p99_us(times)
     return figures
-
-
-async def _call_for(client: Client, seconds: float) -> list[float]:
-    clock = time.perf_counter
-    call = client.call
-    times: list[float] = []
-    before = clock()
-    until = before + seconds
-    while before < until:
-        await call("echo", "hello")
-        now = clock()
-        times.append(now - before)
-        before = now
-    return times
 
 
 Hundreds: TypeAlias = Callable[[Bench, Client, float], Awaitable[int]]
 
 
-def pipelined(call_for: Hundreds) -> Workload:
+def pipelined(call: Hundreds) -> Workload:
     """Return the workload that has a hundred calls outstanding; calls a second.
 
     Args:
-        call_for: calls for so many seconds, and returns how often.
+        call: calls for so many seconds, and returns how often.
     """
 
     async def run(bench: Bench, effort: Effort) -> dict[str, float]:
         client = await bench.connect()
-        await call_for(bench, client, min(WARM_UP, effort.seconds))
+        await call(bench, client, min(WARM_UP, effort.seconds))
         meter = bench.meter()
         meter.start()
-        return meter.stop(await call_for(bench, client, effort.seconds))
+        return meter.stop(await call(bench, client, effort.seconds))
 
     return run
 
@@ -133,7 +110,7 @@ async def structures(bench: Bench, effort: Effort) -> dict[str, float]:
     async def once() -> None:
         check(await client.call("echo", sent), sent)
 
-    return await _repeat(bench, once, effort.seconds)
+    return await repeat(bench, once, effort.seconds)
 
 
 def integers(count: int) -> Workload:
@@ -146,25 +123,10 @@ def integers(count: int) -> Workload:
         async def once() -> None:
             check(await client.call("length", numbers), len(numbers))
 
-        figures = await _repeat(bench, once, effort.seconds)
+        figures = await repeat(bench, once, effort.seconds)
         return {**figures, "ms": 1e3 / figures["rate"]}
 
     return run
-
-
-async def _repeat(
-    bench: Bench, once: Callable[[], Awaitable[None]], seconds: float
-) -> dict[str, float]:
-    """Do something once, and then measure it for so long, at least once more."""
-    await once()
-    meter = bench.meter()
-    meter.start()
-    until = time.perf_counter() + seconds
-    count = 0
-    while count < 1 or time.perf_counter() < until:
-        await once()
-        count += 1
-    return meter.stop(count)
 
 
 Send: TypeAlias = Callable[[Bench, Client, list[bytes]], Awaitable[int]]
@@ -201,7 +163,7 @@ def uploads(send: Send) -> Workload:
         async def once() -> None:
             check(await send(bench, client, pieces), len(data))
 
-        return _with_megabytes(await _repeat(bench, once, effort.seconds), data)
+        return _with_megabytes(await repeat(bench, once, effort.seconds), data)
 
     return run
 
@@ -214,7 +176,7 @@ async def paging(bench: Bench, effort: Effort) -> dict[str, float]:
     async def once() -> None:
         check(await client.page(data), len(data))
 
-    return _with_megabytes(await _repeat(bench, once, effort.seconds), data)
+    return _with_megabytes(await repeat(bench, once, effort.seconds), data)
 
 
 def _bytes(effort: Effort) -> bytes:
@@ -269,17 +231,9 @@ def events(method: str, *, answered: bool) -> Workload:
                 await all_heard
             check(ears.heard - before, count * subscribers)
 
-        return _each(await _repeat(bench, once, effort.seconds), count * subscribers)
+        return each(await repeat(bench, once, effort.seconds), count * subscribers)
 
     return run
-
-
-def _each(figures: dict[str, float], parts: int) -> dict[str, float]:
-    """Return the figures of one part of what was measured as a whole."""
-    changed = {"calls": figures["calls"] * parts, "rate": figures["rate"] * parts}
-    if "cpu_us" in figures:
-        changed["cpu_us"] = figures["cpu_us"] / parts
-    return {**figures, **changed}
 
 
 def logins(warm: int, measured: int) -> Workload:
@@ -341,6 +295,7 @@ WORKLOADS: Mapping[str, Workload] = {
     "W7": logins(200, 600),
     **dict.fromkeys(WAYS, logins(50, 150)),
     "W8": pipelined(in_flight),
+    **STREAM_WORKLOADS,
 }
 """How each is run, unless a side says otherwise."""
 
@@ -362,6 +317,7 @@ TITLES: Mapping[str, str] = {
     "W7 TLS token": "the same, with a JWT",
     "W7 TLS anonymous": "the same, as a guest",
     "W8": "100 calls in flight, TLS",
+    **STREAM_TITLES,
 }
 """What each is in a few words."""
 
@@ -371,5 +327,8 @@ LOGIN: Mapping[str, str] = {"W7": "password", **WAYS}
 TLS = frozenset({*WAYS, "W8"})
 """The workloads over TLS."""
 
-SHARED = ("W1", "W2", "W3", "W4", "W4 paging", "W5 200k")
+STREAMS = tuple(STREAM_WORKLOADS)
+"""The workloads of streams, which Twisted and Pyro5 do not run."""
+
+SHARED = ("W1", "W2", "W3", "W4", "W4 paging", "W5 200k", *STREAMS)
 """Those that leave nothing behind: the same two processes run them one after the other."""

@@ -183,6 +183,19 @@ def test_a_frame_of_no_bytes_left() -> None:
         line.send("x")
 
 
+@pytest.mark.parametrize("credit", [(3, 1000), (50, 3)])
+def test_a_frame_is_sent_when_the_credit_is_used(credit: tuple[int, int]) -> None:
+    """Without a flush; until then there is room for one more item, and afterwards there is not."""
+    line = Line()
+    line.outgoing.credit.items, line.outgoing.credit.size = credit
+    for number in (1, 2):
+        assert not line.writer.add(number)
+        assert line.writer.has_room
+    assert line.writer.add(3)
+    assert line.writer.is_empty
+    assert not line.writer.has_room
+
+
 def test_streams_of_bytes_get_more_credit() -> None:
     """At the first piece, once; but not if it was stopped."""
     line = Line()
