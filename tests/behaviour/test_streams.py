@@ -162,7 +162,7 @@ class Pair:
 
     async def settled(self) -> None:
         """Wait until nothing is left."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.left:
                 gc.collect()
                 await asyncio.sleep(0)

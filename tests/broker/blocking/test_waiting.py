@@ -126,7 +126,7 @@ def test_an_interrupt_while_it_is_scheduled(is_scheduled: bool) -> None:
     one: Waiting[Any] = Waiting(Interrupted(is_scheduled), make)  # type: ignore[arg-type]
     with pytest.raises(KeyboardInterrupt):
         one.result()
-    assert len(made) == is_scheduled
+    assert len(made) <= is_scheduled
     assert all(deferred.called for deferred in made)
 
 
