@@ -37,6 +37,8 @@ of a seed is the same each time, on each machine. It takes milliseconds for minu
 - **The programs** call methods that answer at once, later or never, that raise, and call back; they
   pass objects, follow caches, subscribe, page, flood, cancel, set deadlines, send values that
   cannot be sent, and call while a message is being made. They drop their references at any moment.
+  They return and send streams; they read them whole or in part, at once or later, stop them, drop
+  them, and give up the calls that bring them. Generators wait and raise in the middle.
 - **The ends**: clients close, servers close, abort or drain, with calls running.
 - **The history** has every call as its caller, its method and the network saw it. When all is
   quiet, both ends of each open connection are compared; when all has ended, the objects that are
