@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -46,12 +46,13 @@ class PromisedItems(AsyncIterator[Any]):
         self._promise: Deferred[object] | None = promise
         self._stream: RemoteStream[object] | None = None
 
-    def __anext__(self) -> Coroutine[Any, Any, Any]:
+    def __anext__(self) -> Awaitable[Any]:
         """Return the step to the next item; the first one waits for the call."""
         stream = self._stream
         return self._first() if stream is None else stream.__anext__()
 
-    async def _first(self) -> Any:
+    async def _first(self) -> object:
+        # Another task may have opened the stream before this one runs.
         stream = self._stream
         if stream is None:
             stream = await self._open()
