@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Awaitable
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import Any, TypeVar
 
 from broker import client
 from broker.blocking.callbacks import CallbackThread
-from broker.blocking.loop import Background, Close, background
+from broker.blocking.loop import Background, Close, ClosedByBlock, background
 from broker.blocking.reference import Reference, Stream
 from broker.connection import connection as connections
 from broker.connection.peer import Peer
@@ -24,7 +23,7 @@ __all__ = ["Connection", "connect"]
 T = TypeVar("T")
 
 
-class Connection:
+class Connection(ClosedByBlock):
     """One connection, for threads: any thread may use it, and all that it returns.
 
     It is a context manager; the end of the block closes it, after all that was written has been
@@ -144,19 +143,6 @@ class Connection:
         own.check("wait_closed", "connection.wait_closed")
         if not self.is_closed:
             own.wait(self.connection.wait_closed)
-
-    def __enter__(self) -> Connection:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # In a forked child the connection is the parent's.
-        if not self._background.is_forked:
-            self.close()
 
     async def _serve_in_thread(self) -> None:
         if self._callbacks is None and not self.is_closed:

@@ -18,7 +18,8 @@ from asyncio import AbstractEventLoop, _get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from broker.background import start_thread
@@ -27,7 +28,7 @@ from broker.flavors.posted import take_posts
 from broker.opening import Opening
 from broker.traces import log_error
 
-__all__ = ["Background", "Close", "background", "loop", "started"]
+__all__ = ["Background", "Close", "ClosedByBlock", "background", "loop", "started"]
 
 logger = logging.getLogger("broker.blocking")
 
@@ -51,8 +52,8 @@ class Background:
     Attributes:
         loop: the loop.
         is_forked: whether this process is a child of the one that started the loop.
-        opened: what is open, and how it is closed when the interpreter exits. Changed in the loop
-            only.
+        opened: the open connections and servers, each with the function that closes it when the
+            interpreter exits. Only code in the loop changes it.
     """
 
     def __init__(self) -> None:
@@ -193,6 +194,31 @@ class Background:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class ClosedByBlock:
+    """A context manager that closes itself, unless its process is a forked child."""
+
+    __slots__ = ()
+
+    _background: Background
+
+    def close(self) -> None:
+        """Close."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # In a forked child, what was opened is the parent's.
+        if not self._background.is_forked:
+            self.close()
 
 
 class _Process:

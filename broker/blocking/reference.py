@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from functools import partial
-from types import TracebackType
 from typing import Any, TypeVar
 
-from broker.blocking.loop import Background, started
+from broker.blocking.loop import Background, ClosedByBlock, started
 from broker.blocking.timeouts import current_limit
 from broker.errors import CallTimeout
 from broker.flavors.contracts.proxy import Proxy, reference_of
@@ -98,7 +97,7 @@ class Reference(Proxy):
         return Stream(self.reference, self._background, is_wrapped=True)
 
 
-class Stream(Iterator[T]):
+class Stream(ClosedByBlock, Iterator[T]):
     """The items of an async iterable of the loop, as an iterator for threads.
 
     Several threads may take items, each of which goes to one of them. The stream is stopped by
@@ -158,19 +157,6 @@ class Stream(Iterator[T]):
         own = self._background
         own.check("Stream.close", "its async iterator")
         own.wait(self._stop)
-
-    def __enter__(self) -> Stream[T]:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # In a forked child the stream is the parent's.
-        if not self._background.is_forked:
-            self.close()
 
     def __del__(self) -> None:
         # Absent if the constructor has raised.

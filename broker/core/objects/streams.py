@@ -204,15 +204,26 @@ class Streams:
         outgoing: the streams that this end produces, by number, until their end is sent.
         incoming: the streams that this end reads, by number, until their last item is taken.
         held: bytes of items that arrived and were not taken.
+        most_held: most of these bytes. A peer that sends no large items cannot exceed this number.
     """
 
-    __slots__ = ("_last", "_mine", "_next_number", "held", "incoming", "outgoing", "terms")
+    __slots__ = (
+        "_last",
+        "_mine",
+        "_next_number",
+        "held",
+        "incoming",
+        "most_held",
+        "outgoing",
+        "terms",
+    )
 
     def __init__(self, next_number: Callable[[], int], mine: Streaming, terms: Terms):
         self.terms = terms
         self.outgoing: dict[int, OutgoingStream] = {}
         self.incoming: dict[int, IncomingStream] = {}
         self.held = 0
+        self.most_held = max(2 * mine.streams * mine.window, LEAST_HELD)
         self._next_number = next_number
         self._mine = mine
         self._last = 0
@@ -267,11 +278,6 @@ class Streams:
             stream.is_stopped = True
             raise limit_error(LimitExceeded, "max_streams", mine.streams, what=RECEIVED)
         return stream
-
-    @property
-    def most_held(self) -> int:
-        """Most bytes of items that were not taken; an honest peer has large items to go beyond."""
-        return max(2 * self._mine.streams * self._mine.window, LEAST_HELD)
 
     @property
     def _count(self) -> int:
