@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from broker.core.wire import messages
 from broker.core.wire.conversion import call_with_expressions
 from broker.core.wire.msgpack.reader import FrameReader
@@ -106,7 +108,12 @@ def _alike(found: list[Any]) -> str:
 def _shown(outcome: tuple[list[Any], str]) -> str:
     """Show messages and an error; items, which are not decoded, by their bytes."""
     found, error = outcome
-    shown = [
-        (each.stream, bytes(each.items)) if type(each) is messages.Items else each for each in found
-    ]
-    return repr((shown, error))
+    return repr(([_without_raw(each) for each in found], error))
+
+
+def _without_raw(message: Any) -> Any:
+    fields = msgspec.structs.asdict(message)
+    undecoded = {
+        name: bytes(field) for name, field in fields.items() if type(field) is msgspec.Raw
+    }
+    return (type(message).__name__, fields | undecoded) if undecoded else message
