@@ -97,9 +97,12 @@ class Broker(PublishedBroker):
         calls: the outgoing calls.
         pump: handles messages and writes bytes.
         setup_timeouts: end the connection if the offer or the login does not come in time.
+        reads_ahead: takes bytes also after it has paused reading; see
+            `broker.net.transports.StreamProtocol`.
     """
 
     version = 6
+    reads_ahead = True
     username = None
     factory: Any = None
     transport: Any = None

@@ -1,8 +1,9 @@
 """Produces the streams of one connection.
 
 Theory of operation. Items that are ready in one turn of the loop go out in one frame. After each
-frame the other producers and the calls of the connection have their turn. A producer waits while
-its reader gives no credit, and while many bytes are unsent.
+frame the other producers and the calls of the connection have their turn; an item of bytes is a
+frame of its own, and two of them may go out in one turn. A producer waits while its reader gives no
+credit, and while many bytes are unsent.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from broker.flavors.producing import Producer, Waiter
 from broker.net.scheduler import Cancellable, Scheduler
 
 __all__ = ["StreamProducers"]
+
+# A second item of bytes goes out in the same turn if so few bytes wait to be written.
+_FEW_BYTES = 128 * 1024
 
 
 class StreamProducers:
@@ -111,6 +115,7 @@ class _Sink:
 
     __slots__ = (
         "_among",
+        "_has_sent_bytes",
         "_needs_credit",
         "_stream",
         "_waiter",
@@ -129,6 +134,8 @@ class _Sink:
         self._waiter = Waiter()
         self._needs_credit = False
         self._will_flush = False
+        # Whether an item of bytes was sent in this turn.
+        self._has_sent_bytes = False
 
     # Called by the producer.
 
@@ -140,11 +147,19 @@ class _Sink:
         """Send an item, with those that are ready in this turn."""
         if self._writer.add(item):
             self._among.pump.flush_later()
+            if type(item) is bytes and not self._has_sent_bytes and self._may_go_on:
+                self._has_sent_bytes = True
+                return None
+            self._has_sent_bytes = False
             return self._turn()
         if not self._will_flush:
             self._will_flush = True
             self._among.scheduler.soon(self._flush)
         return None
+
+    @property
+    def _may_go_on(self) -> bool:
+        return self._writer.has_room and self._among.session.outbox.size < _FEW_BYTES
 
     def wake(self) -> None:
         """Go on: the stream was stopped."""

@@ -36,7 +36,7 @@ from broker.net.filtered_source import FilteredSource
 from broker.net.filters import Filter, FilterError, Source
 from broker.net.log_throttle import LogThrottle
 from broker.net.producers import Producer, ProducerSlot
-from broker.net.read_buffer import own_buffer, scratch
+from broker.net.read_buffer import SLICE_SIZE, own_buffer, scratch
 from broker.net.scheduler import LoopScheduler
 from broker.net.socket_addresses import Address, address_of, is_local
 from broker.net.socket_options import SocketOptions
@@ -54,7 +54,11 @@ _logger = logging.getLogger("broker.net")
 
 
 class StreamProtocol(Protocol):
-    """The receiver of a transport's data: a protocol object with the published methods."""
+    """The receiver of a transport's data: a protocol object with the published methods.
+
+    If it has a true attribute ``reads_ahead``, more is read at a time, and it can get up to three
+    slices (`broker.net.read_buffer`) after it has paused reading.
+    """
 
     def makeConnection(self, transport: Any) -> object:
         """Use the transport: the connection is made, and may be written to."""
@@ -114,6 +118,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         "_own_buffer",
         "_peer",
         "_producers",
+        "_reads_ahead",
         "_reason",
         "_source",
         "_timer",
@@ -161,6 +166,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             )
         self.protocol: StreamProtocol | None = None
         self._own_buffer = own_buffer()
+        self._reads_ahead = False
         # Made when it is first needed; most connections never need it.
         self._producers: ProducerSlot | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -350,6 +356,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             self._source.abort()
             return
         self.protocol = protocol
+        self._reads_ahead = getattr(protocol, "reads_ahead", False)
         try:
             if self._filtered is not None:
                 self._filtered.begin()
@@ -361,10 +368,17 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return the buffer of this thread."""
-        return self._own_buffer or scratch.view
+        return self._own_buffer or (scratch.large if self._reads_ahead else scratch.view)
 
     def buffer_updated(self, nbytes: int) -> None:
         """Deliver the bytes that were read into the buffer."""
+        if nbytes > SLICE_SIZE:
+            # Copied before the first is delivered: a nested loop would use the same buffer.
+            data = scratch.large[:nbytes]
+            starts = range(0, nbytes, SLICE_SIZE)
+            for piece in [bytes(data[start : start + SLICE_SIZE]) for start in starts]:
+                self.data_received(piece)
+            return
         if self.disconnecting or self.protocol is None:
             self._drop(nbytes)
             return
@@ -377,7 +391,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             self._protocol_raised(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Deliver bytes of a source that has no use for the buffer, such as a pipe."""
+        """Deliver bytes: of a source that does not use the buffer, such as a pipe, or one slice."""
         if self.disconnecting or self.protocol is None:
             self._drop(len(data))
             return

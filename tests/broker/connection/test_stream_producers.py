@@ -14,7 +14,7 @@ from support.memory import BrokerPair
 import broker
 from broker.core.policy import STRICT
 from broker.core.tracer import Tracer
-from broker.core.wire.messages import Items
+from broker.core.wire.messages import Items, Piece
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.defer import Deferred
 from broker.flavors.referenceable import Root
@@ -91,6 +91,32 @@ def test_a_frame_a_turn() -> None:
     order = [message.stream for message in found if isinstance(message, Items)]
     assert order == [1, 2, 1, 2]
     del streams
+
+
+@pytest.mark.parametrize(("size", "each_turn"), [(1, 2), (65_536, 2), (131_072, 1)])
+def test_items_of_bytes_a_turn(size: int, each_turn: int) -> None:
+    """Two go out in one turn, unless the first is large."""
+    pair = BrokerPair(House(), policy=STRICT.but(stream_window=1 << 24))
+    stream = pair.root.callRemote("rows", 6, bytes(size))
+    pair.client.flush()
+    pair.server.dataReceived(pair.transport(pair.client).take())
+    turns = []
+    while pair.scheduler.step():
+        found: list[Any] = []
+        FrameReader(STRICT.limits).receive(pair.transport(pair.server).take(), found)
+        turns.append(sum(isinstance(message, Piece) for message in found))
+    assert [turn for turn in turns if turn] == [each_turn] * (6 // each_turn)
+    del stream
+
+
+def test_no_item_of_bytes_beyond_the_credit() -> None:
+    """A second one needs credit too."""
+    house = House()
+    pair = BrokerPair(house, policy=STRICT.but(stream_window=100))
+    stream = pair.root.callRemote("rows", 6, bytes(200))
+    pair.exchange()
+    assert (house.made, frames_of(pair)) == (1, [1])
+    del stream
 
 
 def test_pressure() -> None:

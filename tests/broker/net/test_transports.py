@@ -11,6 +11,7 @@ import pytest
 
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
 from broker.net import transports
+from broker.net.read_buffer import scratch
 from broker.net.scheduler import LoopScheduler, scheduler_for
 from broker.net.socket_addresses import IPv4Address
 from broker.net.sockets import bind_stream, connect_stream, start_accepting
@@ -361,3 +362,49 @@ async def test_loops_in_two_threads(each_loop, connected) -> None:
     assert here.obj is server.transport.get_buffer(-1).obj
     client.transport.loseConnection()
     await server.lost()
+
+
+@pytest.mark.parametrize("reads_ahead", [True, False])
+async def test_slices(factory, recorder, reads_ahead: bool) -> None:
+    """A protocol gets at most 64 KiB at a time, also if four times as many are read at once.
+
+    It may close the connection, or let a nested loop use the buffer, while the others wait.
+    """
+
+    class Reader(recorder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.reads_ahead = reads_ahead
+            self.sizes: list[int] = []
+
+        def dataReceived(self, data: bytes) -> None:
+            """Note the size, and overwrite the buffer of the thread."""
+            self.sizes.append(len(data))
+            super().dataReceived(data)
+            scratch.large[:] = bytes(len(scratch.large))
+            if len(self.data) >= len(sent):
+                self.transport.loseConnection()
+
+    readers = factory(Reader)
+    listener = start_accepting(bind_stream("127.0.0.1", 0), readers)
+    client = recorder()
+    await connect_stream(lambda peer: client, "127.0.0.1", listener.addresses[0].port)
+    reader = await readers.next()
+    listener.close()
+    sent = bytes(range(1, 251)) * 600
+    transport = reader.transport
+    size = len(transport.get_buffer(-1))
+    assert size == (262_144 if reads_ahead else 65_536)
+    if reads_ahead:
+        transport.get_buffer(-1)[: len(sent)] = sent
+        transport.buffer_updated(len(sent))
+        assert reader.sizes == [65_536, 65_536, len(sent) - 131_072]
+        # It has closed the connection.
+        transport.buffer_updated(len(sent))
+        assert len(reader.sizes) == 3
+    else:
+        client.transport.write(sent)
+        await reader.received(len(sent))
+        assert max(reader.sizes) <= 65_536
+    assert reader.data == sent
+    await client.lost()

@@ -11,14 +11,17 @@ from typing import Any
 
 import msgspec
 
-from broker.core.wire.messages import Items
+from broker.core.wire.commands import number_of
+from broker.core.wire.messages import Items, Piece
 from broker.core.wire.values import GRAPH, PLAIN_SCALARS, VALUE, are_plain
 from jelly.atoms import Expression
 from jelly.errors import ProtocolError
 
 __all__ = [
+    "LARGEST_HEAD",
     "encode_item",
     "frame_size",
+    "framed_piece",
     "items_of_graph",
     "items_of_values",
     "joined",
@@ -26,12 +29,17 @@ __all__ = [
     "read_values",
 ]
 
+LARGEST_HEAD = 16
+"""Most bytes of the frame of an item of bytes besides the item and the length of the frame."""
+
 _LIST = b"list"
 # Most values in the containers of one plain item; a larger one is jellied.
 _MOST_PARTS = 20_000
 # The heads of arrays and of byte strings, with the number of bytes that have the length.
 _ARRAYS = {0xDC: 2, 0xDD: 4}
 _STRINGS = {0xC4: 1, 0xC5: 2, 0xC6: 4}
+# An array of three, and the number of the message.
+_PIECE = bytes((0x93, number_of(Piece)))
 
 
 @functools.cache
@@ -60,6 +68,14 @@ def joined(stream: int, items: Sequence[bytes]) -> Items:
     count = len(items)
     head = bytes([0x90 | count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
     return Items(stream, msgspec.Raw(b"".join((head, *items))))
+
+
+def framed_piece(stream: int, data: bytes) -> bytes:
+    """Return the frame of an item of bytes, with one copy of it; an encoder copies three times."""
+    size = len(data)
+    kind, width = next(each for each in _STRINGS.items() if size < 1 << 8 * each[1])
+    head = b"".join((_PIECE, _encode(stream), bytes((kind,)), size.to_bytes(width, "big")))
+    return b"".join(((len(head) + size).to_bytes(4, "big"), head, data))
 
 
 def frame_size(stream: int, payload: int) -> int:

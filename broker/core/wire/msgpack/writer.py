@@ -18,6 +18,7 @@ from broker.core.wire.conversion import small_expression
 from broker.core.wire.expressions import parse
 from broker.core.wire.messages import (
     ObjectId,
+    Piece,
     PlainAnswer,
     PlainSend,
     PlainSendToCache,
@@ -26,6 +27,7 @@ from broker.core.wire.messages import (
 )
 from broker.core.wire.msgpack.frames import GRAPH, frame_of, has_frame, target_of
 from broker.core.wire.msgpack.nodes import checked, most_unchecked
+from broker.core.wire.msgpack.items import LARGEST_HEAD, framed_piece
 from broker.core.wire.terms import Terms
 from broker.core.wire.values import PLAIN_SCALARS, are_plain
 from broker.limit_errors import limit_error
@@ -154,6 +156,8 @@ class FrameWriter:
             TooLarge: the message exceeds a limit.
             CannotJelly: a str has no UTF-8 form.
         """
+        if type(message) is Piece and len(message.data) + LARGEST_HEAD <= self._most_unchecked:
+            return framed_piece(message.stream, message.data)
         return finish(self.walk(message, False))
 
     def write_expression(self, expression: Expression) -> bytes:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from broker.core.wire.messages import ItemGraph, Items, Piece
 from broker.core.wire.msgpack.items import (
+    LARGEST_HEAD,
     encode_item,
     frame_size,
+    framed_piece,
     items_of_graph,
     items_of_values,
     joined,
@@ -20,7 +22,7 @@ from broker.core.wire.msgpack.items import (
     read_values,
 )
 from broker.core.wire.msgpack.writer import FrameWriter
-from jelly.errors import ProtocolError
+from jelly.errors import ProtocolError, TooLarge
 from jelly.limits import Limits
 
 pack = msgspec.msgpack.encode
@@ -53,6 +55,26 @@ def test_sizes(number: int) -> None:
         assert frame_size(number, 2) == len(FrameWriter(Limits()).write(message)) - 4
     written = FrameWriter(Limits()).write(Piece(number, b"x" * 300))
     assert frame_size(number, 303) == len(written) - 4
+
+
+@pytest.mark.parametrize("number", [0, 127, 128, 65535, 65536, (1 << 32) - 1, 1 << 32])
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 65535, 65536, 70_000])
+def test_a_frame_of_bytes(number: int, size: int) -> None:
+    """It is what an encoder makes of the message, whoever makes it."""
+    message = Piece(number, b"x" * size)
+    body = pack(message)
+    assert framed_piece(number, message.data) == len(body).to_bytes(4, "big") + body
+    assert len(body) - size <= LARGEST_HEAD
+    for limits in (Limits(), Limits(max_nodes=100)):
+        assert FrameWriter(limits).write(message) == framed_piece(number, message.data)
+
+
+def test_a_large_item_of_bytes_is_checked() -> None:
+    """A frame is refused by its size, and not by that of the item."""
+    writer = FrameWriter(Limits(max_expression=1000))
+    assert len(writer.write(Piece(1, bytes(994)))) == 1004
+    with pytest.raises(TooLarge):
+        writer.write(Piece(1, bytes(995)))
 
 
 @pytest.mark.parametrize("value", [b"bytes", (1,), {1: 2}, {1}, 1 << 64, "\ud800", [[[[[[[1]]]]]]]])
