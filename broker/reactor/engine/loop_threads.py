@@ -29,7 +29,8 @@ class LoopThreads:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._has_run = False
+        # The loop of `run` has ended. It does not exist yet when `run` begins.
+        self._is_over = False
         self._threads: ThreadPool | None = None
         self._from_threads: deque[Callable[[], object]] = deque()
         self._threads_waiting = WaitingThreads()
@@ -57,7 +58,7 @@ class LoopThreads:
         loop = self._loop
         if loop is None or loop.is_closed():
             loop = loop_of_main_thread() or loop
-        if loop is None and self._has_run:
+        if loop is None and self._is_over:
             logger.warning("callFromThread after the reactor has stopped: %s", repr_of(f, 200))
         self._from_threads.append(call)
         if loop is None:
@@ -84,7 +85,7 @@ class LoopThreads:
     def _check_loop(self) -> None:
         loop = self._loop
         is_closed = loop is not None and loop.is_closed()
-        if not is_closed and not (loop is None and self._has_run):
+        if not is_closed and not (loop is None and self._is_over):
             return
         if loop_of_main_thread() is not None:
             return

@@ -68,6 +68,7 @@ class Mainloop(LoopThreads):
         super().__init__()
         self._loop_factory = loop_factory
         self._given_loop: asyncio.AbstractEventLoop | None = None
+        self._has_run = False
         self._steps: Steps | None = None  # the loop, if the program runs it in steps
         self._stopped: asyncio.Future[None] | None = None  # what `run` waits for, while it runs
         self._is_starting = False
@@ -119,11 +120,17 @@ class Mainloop(LoopThreads):
         self._check_may_run()
         with self._signals(installSignalHandlers):
             self._has_run = True
-            if self._given_loop is not None:
-                self._given_loop.run_until_complete(self._main())
-                return
-            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
-                runner.run(self._main())
+            try:
+                self._run_to_end()
+            finally:
+                self._is_over = True
+
+    def _run_to_end(self) -> None:
+        if self._given_loop is not None:
+            self._given_loop.run_until_complete(self._main())
+            return
+        with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+            runner.run(self._main())
 
     def startRunning(self, installSignalHandlers: bool = True) -> None:
         """Begin as `run` does, and return: the program runs the loop itself (published).
@@ -336,6 +343,7 @@ class Mainloop(LoopThreads):
                 await asyncio.to_thread(threads.stop)
             self._events.after("shutdown")
             self._threads_waiting.release_all()
+            self._is_over = True
             self._let_go_of_loop()
             self._stopped = None
             self._is_closing = False

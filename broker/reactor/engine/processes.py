@@ -261,6 +261,9 @@ class ProcessTransport(TransportPort):
         for reader in self._readers.values():
             reader.resume()
 
+    def read_ahead(self) -> None:
+        """Do nothing: a pipe holds 64 KiB."""
+
     def pauseProducing(self) -> None:
         """Deliver no data until ``resumeProducing`` (published)."""
         self.pause_reading()

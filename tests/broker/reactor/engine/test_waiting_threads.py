@@ -93,6 +93,26 @@ def test_after_the_end(reactor: Reactor, caplog: Any) -> None:
     assert "callFromThread after the reactor has stopped" in caplog.text
 
 
+def test_while_run_makes_its_loop(caplog: Any) -> None:
+    """A call that a thread makes in that moment waits for the loop; the thread waits for it too."""
+    threads: list[Thread] = []
+
+    def make_loop() -> asyncio.AbstractEventLoop:
+        called = threading.Thread(target=reactor.callFromThread, args=(str,))
+        called.start()
+        called.join()
+        threads.append(Thread(reactor, lambda: reactor.callLater(0, reactor.stop) and 12))
+        threads[0].start()
+        while len(reactor._from_threads) < 2:
+            pass
+        return asyncio.new_event_loop()
+
+    reactor = Reactor(loop_factory=make_loop)
+    reactor.run()
+    assert threads[0].ended() == 12
+    assert "after the reactor has stopped" not in caplog.text
+
+
 def test_before_the_start(reactor: Reactor, run: Run) -> None:
     """A thread that calls before the start waits for it."""
     thread = Thread(reactor, lambda: reactor.callLater(0, reactor.stop) and 12)
