@@ -97,12 +97,9 @@ class Broker(PublishedBroker):
         calls: the outgoing calls.
         pump: handles messages and writes bytes.
         setup_timeouts: end the connection if the offer or the login does not come in time.
-        reads_ahead: takes bytes also after it has paused reading; see
-            `broker.net.transports.StreamProtocol`.
     """
 
     version = 6
-    reads_ahead = True
     username = None
     factory: Any = None
     transport: Any = None
@@ -198,6 +195,7 @@ class Broker(PublishedBroker):
         if address is not None:
             self.peer.address = address
         port.on_drained = self.pump.drained
+        port.read_ahead()
         self.pump.begin(port)
         self.connectionMade()
 

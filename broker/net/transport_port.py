@@ -83,6 +83,12 @@ class TransportPort(Protocol):
     def resume_reading(self) -> object:
         """Deliver again."""
 
+    def read_ahead(self) -> None:
+        """Allow more to be read at a time: then some data is delivered after `pause_reading`.
+
+        Does nothing if the transport cannot.
+        """
+
     @property
     def is_reading(self) -> bool:
         """Whether data of the peer is read and delivered; True if that is not known."""

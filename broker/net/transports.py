@@ -54,11 +54,7 @@ _logger = logging.getLogger("broker.net")
 
 
 class StreamProtocol(Protocol):
-    """The receiver of a transport's data: a protocol object with the published methods.
-
-    If it has a true attribute ``reads_ahead``, more is read at a time, and it can get up to three
-    slices (`broker.net.read_buffer`) after it has paused reading.
-    """
+    """The receiver of a transport's data: a protocol object with the published methods."""
 
     def makeConnection(self, transport: Any) -> object:
         """Use the transport: the connection is made, and may be written to."""
@@ -313,6 +309,10 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         if not self._is_closing:
             self._source.resume_reading()
 
+    def read_ahead(self) -> None:
+        """Read four slices at once from now on; see `broker.net.read_buffer`."""
+        self._reads_ahead = True
+
     def pauseProducing(self) -> None:
         """Deliver no data until ``resumeProducing`` (published)."""
         self.pause_reading()
@@ -356,7 +356,6 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             self._source.abort()
             return
         self.protocol = protocol
-        self._reads_ahead = getattr(protocol, "reads_ahead", False)
         try:
             if self._filtered is not None:
                 self._filtered.begin()

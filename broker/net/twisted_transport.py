@@ -75,6 +75,9 @@ class _Adapter(TransportPort):
         """Resume the transport."""
         self._ask("resumeProducing", None)
 
+    def read_ahead(self) -> None:
+        """Do nothing: the transport decides how much it reads."""
+
     def loseConnection(self) -> None:
         """Close the connection, once all written bytes are sent (published)."""
         self._transport.loseConnection()

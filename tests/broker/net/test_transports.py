@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import struct
+from typing import Any
 
 import pytest
 
@@ -374,8 +375,13 @@ async def test_slices(factory, recorder, reads_ahead: bool) -> None:
     class Reader(recorder):
         def __init__(self) -> None:
             super().__init__()
-            self.reads_ahead = reads_ahead
             self.sizes: list[int] = []
+
+        def makeConnection(self, transport: Any) -> None:
+            """Allow it, or do not."""
+            if reads_ahead:
+                transport.read_ahead()
+            super().makeConnection(transport)
 
         def dataReceived(self, data: bytes) -> None:
             """Note the size, and overwrite the buffer of the thread."""

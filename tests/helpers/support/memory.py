@@ -376,6 +376,9 @@ class FakeTransport(TransportPort):
         """Record the request."""
         self.is_paused = False
 
+    def read_ahead(self) -> None:
+        """Do nothing: bytes are given in by the test."""
+
     @property
     def most_unsent(self) -> int:
         """The same: it is exact."""
