@@ -195,7 +195,7 @@ class Broker(PublishedBroker):
         if address is not None:
             self.peer.address = address
         port.on_drained = self.pump.drained
-        port.read_ahead()
+        port.reads_ahead = True
         self.pump.begin(port)
         self.connectionMade()
 

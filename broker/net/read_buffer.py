@@ -4,7 +4,8 @@ A loop fills and empties it before any other event, so an idle connection does n
 
 A protocol gets at most `SLICE_SIZE` bytes at a time: the C library gets each larger block from the
 system, page by page, which takes longer than to copy it. A protocol that allows it
-(`TransportPort.read_ahead`) gets several slices of one read, also if it pauses reading between them.
+(`TransportPort.reads_ahead`) gets several slices of one read, even if it pauses reading between
+them.
 """
 
 from __future__ import annotations

@@ -83,11 +83,15 @@ class TransportPort(Protocol):
     def resume_reading(self) -> object:
         """Deliver again."""
 
-    def read_ahead(self) -> None:
-        """Allow more to be read at a time: then some data is delivered after `pause_reading`.
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether more may be read at a time: then some data is delivered after `pause_reading`.
 
-        Does nothing if the transport cannot.
+        The connection sets it. It has no effect if the transport reads a fixed amount.
         """
+
+    @reads_ahead.setter
+    def reads_ahead(self, allowed: bool) -> None: ...
 
     @property
     def is_reading(self) -> bool:

@@ -96,6 +96,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             mark after they were above `HIGH_WATER`; or None.
         sessionno: number of connections that its port had accepted before. Only the ports of
             ``broker.reactor`` set this attribute.
+        reads_ahead: read four slices at once; see `broker.net.read_buffer`.
         protocol: the receiver of the data. None before the connection is made, and if it was
             refused.
     """
@@ -114,7 +115,6 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         "_own_buffer",
         "_peer",
         "_producers",
-        "_reads_ahead",
         "_reason",
         "_source",
         "_timer",
@@ -123,11 +123,13 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         "has_ended",
         "on_drained",
         "protocol",
+        "reads_ahead",
         "scheduler",
         "sessionno",
     )
 
     scheduler: LoopScheduler
+    reads_ahead: bool
     on_drained: Callable[[], object] | None
     sessionno: int
     is_unsent_exact = True
@@ -162,7 +164,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             )
         self.protocol: StreamProtocol | None = None
         self._own_buffer = own_buffer()
-        self._reads_ahead = False
+        self.reads_ahead = False
         # Made when it is first needed; most connections never need it.
         self._producers: ProducerSlot | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -309,10 +311,6 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         if not self._is_closing:
             self._source.resume_reading()
 
-    def read_ahead(self) -> None:
-        """Read four slices at once from now on; see `broker.net.read_buffer`."""
-        self._reads_ahead = True
-
     def pauseProducing(self) -> None:
         """Deliver no data until ``resumeProducing`` (published)."""
         self.pause_reading()
@@ -367,7 +365,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return the buffer of this thread."""
-        return self._own_buffer or (scratch.large if self._reads_ahead else scratch.view)
+        return self._own_buffer or (scratch.large if self.reads_ahead else scratch.view)
 
     def buffer_updated(self, nbytes: int) -> None:
         """Deliver the bytes that were read into the buffer."""

@@ -45,10 +45,11 @@ def port_of(transport: Any) -> TransportPort:
 class _Adapter(TransportPort):
     """The part that does not depend on how the transport is written to."""
 
-    __slots__ = ("_transport", "most_unsent", "on_drained", "scheduler", "unsent")
+    __slots__ = ("_transport", "most_unsent", "on_drained", "reads_ahead", "scheduler", "unsent")
 
     scheduler: Scheduler
     on_drained: Callable[[], object] | None
+    reads_ahead: bool
     unsent: int
     most_unsent: int
     is_unsent_exact = False
@@ -74,9 +75,6 @@ class _Adapter(TransportPort):
     def resume_reading(self) -> None:
         """Resume the transport."""
         self._ask("resumeProducing", None)
-
-    def read_ahead(self) -> None:
-        """Do nothing: the transport decides how much it reads."""
 
     def loseConnection(self) -> None:
         """Close the connection, once all written bytes are sent (published)."""

@@ -96,7 +96,7 @@ class ProcessTransport(TransportPort):
     """
 
     is_unsent_exact = is_reading = is_private = True
-    is_closing = is_secure = False
+    is_closing = is_secure = reads_ahead = False
     peer_certificate = None
     on_drained: Callable[[], object] | None = None
 
@@ -260,9 +260,6 @@ class ProcessTransport(TransportPort):
         """Deliver again."""
         for reader in self._readers.values():
             reader.resume()
-
-    def read_ahead(self) -> None:
-        """Do nothing: a pipe holds 64 KiB."""
 
     def pauseProducing(self) -> None:
         """Deliver no data until ``resumeProducing`` (published)."""

@@ -380,7 +380,7 @@ async def test_slices(factory, recorder, reads_ahead: bool) -> None:
         def makeConnection(self, transport: Any) -> None:
             """Allow it, or do not."""
             if reads_ahead:
-                transport.read_ahead()
+                transport.reads_ahead = True
             super().makeConnection(transport)
 
         def dataReceived(self, data: bytes) -> None:

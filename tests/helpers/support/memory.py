@@ -327,7 +327,7 @@ class FakeTransport(TransportPort):
     scheduler: Any = None
     on_drained: Any = None
     unsent = 0
-    is_closing = is_secure = False
+    is_closing = is_secure = reads_ahead = False
     is_unsent_exact = is_reading = True
     peer_certificate = None
 
@@ -375,9 +375,6 @@ class FakeTransport(TransportPort):
     def resume_reading(self) -> None:
         """Record the request."""
         self.is_paused = False
-
-    def read_ahead(self) -> None:
-        """Do nothing: bytes are given in by the test."""
 
     @property
     def most_unsent(self) -> int:

@@ -26,8 +26,8 @@ from broker.core.wire.messages import (
     Record,
 )
 from broker.core.wire.msgpack.frames import GRAPH, frame_of, has_frame, target_of
-from broker.core.wire.msgpack.nodes import checked, most_unchecked
 from broker.core.wire.msgpack.items import LARGEST_HEAD, framed_piece
+from broker.core.wire.msgpack.nodes import checked, most_unchecked
 from broker.core.wire.terms import Terms
 from broker.core.wire.values import PLAIN_SCALARS, are_plain
 from broker.limit_errors import limit_error

@@ -113,7 +113,5 @@ def _shown(outcome: tuple[list[Any], str]) -> str:
 
 def _without_raw(message: Any) -> Any:
     fields = msgspec.structs.asdict(message)
-    undecoded = {
-        name: bytes(field) for name, field in fields.items() if type(field) is msgspec.Raw
-    }
+    undecoded = {name: bytes(field) for name, field in fields.items() if type(field) is msgspec.Raw}
     return (type(message).__name__, fields | undecoded) if undecoded else message
