@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator
 
 __all__ = ["SLICE_SIZE", "own_buffer", "scratch"]
 
@@ -30,8 +31,26 @@ class _Scratch(threading.local):
     """
 
     def __init__(self) -> None:
-        self.large = memoryview(bytearray(_SLICES * SLICE_SIZE))
-        self.view = self.large[:SLICE_SIZE]
+        self._spares: list[memoryview] = []
+        self._use(memoryview(bytearray(_SLICES * SLICE_SIZE)))
+
+    def _use(self, buffer: memoryview) -> None:
+        self.large = buffer
+        self.view = buffer[:SLICE_SIZE]
+
+    def slices(self, size: int) -> Iterator[bytes]:
+        """Yield what was read into the large buffer, in slices.
+
+        Meanwhile a nested loop of this thread reads into another buffer.
+        """
+        full = self.large
+        self._use(self._spares.pop() if self._spares else memoryview(bytearray(len(full))))
+        try:
+            for start in range(0, size, SLICE_SIZE):
+                yield bytes(full[start : min(start + SLICE_SIZE, size)])
+        finally:
+            self._spares.append(self.large)
+            self._use(full)
 
 
 scratch = _Scratch()

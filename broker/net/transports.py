@@ -370,10 +370,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Deliver the bytes that were read into the buffer."""
         if nbytes > SLICE_SIZE:
-            # Copied before the first is delivered: a nested loop would use the same buffer.
-            data = scratch.large[:nbytes]
-            starts = range(0, nbytes, SLICE_SIZE)
-            for piece in [bytes(data[start : start + SLICE_SIZE]) for start in starts]:
+            for piece in scratch.slices(nbytes):
                 self.data_received(piece)
             return
         if self.disconnecting or self.protocol is None:

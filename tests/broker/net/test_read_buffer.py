@@ -22,6 +22,27 @@ def test_one_for_each_thread() -> None:
     assert views[0].obj is not scratch.view.obj
 
 
+def test_slices() -> None:
+    """While the slices of one read are delivered, another read has a buffer of its own.
+
+    Afterwards the first buffer is used again, also if the delivery has ended early.
+    """
+    first = scratch.large
+    first[:131_073] = bytes(range(251)) * 522 + bytes(51)
+    sizes = []
+    for number, piece in enumerate(scratch.slices(131_073)):
+        sizes.append(len(piece))
+        assert piece == bytes(first[number * 65_536 :][: len(piece)])
+        assert scratch.large.obj is scratch.view.obj
+        assert scratch.large.obj is not first.obj
+        second = scratch.large
+        for _ in scratch.slices(65_537):
+            assert all(scratch.large.obj is not each.obj for each in (first, second))
+            break
+    assert sizes == [65_536, 65_536, 1]
+    assert scratch.large is first
+
+
 def test_own_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the loop of Windows needs a buffer for each connection."""
     monkeypatch.setattr(sys, "platform", "linux")

@@ -387,7 +387,11 @@ async def test_slices(factory, recorder, reads_ahead: bool) -> None:
             """Note the size, and overwrite the buffer of the thread."""
             self.sizes.append(len(data))
             super().dataReceived(data)
-            scratch.large[:] = bytes(len(scratch.large))
+            size = len(scratch.large)
+            scratch.large[:] = bytes(size)
+            if len(self.sizes) == 1:
+                # As deep as it likes.
+                assert [*map(len, scratch.slices(size))] == [65_536] * 4
             if len(self.data) >= len(sent):
                 self.transport.loseConnection()
 
