@@ -196,7 +196,7 @@ class Broker(PublishedBroker):
             self.peer.address = address
         port.on_drained = self.pump.drained
         port.reads_ahead = True
-        self.pump.begin(port)
+        self.pump.begin(port, self.calls)
         self.connectionMade()
 
     def connectionMade(self) -> None:

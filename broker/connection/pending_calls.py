@@ -20,6 +20,7 @@ from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import number_of
 from broker.core.wire.messages import ObjectId, PlainSend, PlainSendToCache, RequestId
 from broker.defer import Deferred
+from broker.defer.foreign import failure_of
 from broker.defer.unhandled import Together
 from broker.errors import (
     DeadReferenceError,
@@ -53,6 +54,10 @@ class PendingCalls:
         is_refused: whether the peer has said that it drains: it would refuse any call.
         is_inherited: whether this is a copy in a forked child process, which cannot make calls.
         now: the clock of deadlines.
+        stepped_loop: the loop, while a turn may run a task that awaits an answer at once, instead
+            of in the next iteration; else None. Set by the pump.
+        has_stepped: whether an answer has come since the pump has cleared this, so that such a
+            task may have run.
     """
 
     __slots__ = (
@@ -63,10 +68,12 @@ class PendingCalls:
         "_owner",
         "_policy",
         "_session",
+        "has_stepped",
         "is_inherited",
         "is_open",
         "is_refused",
         "now",
+        "stepped_loop",
     )
 
     def __init__(
@@ -81,6 +88,8 @@ class PendingCalls:
         self.is_inherited = False
         self.is_refused = False
         self.now: Callable[[], float] = _unset
+        self.has_stepped = False
+        self.stepped_loop: asyncio.AbstractEventLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._owner = owner
         self._session = session
@@ -272,7 +281,8 @@ class PendingCalls:
         """Fire the Deferred of a call that returned."""
         deferred = self._deferreds.pop(request_id, None)
         if deferred is not None:
-            deferred.callback(value)
+            self.has_stepped = True
+            deferred.fire(value, self.stepped_loop)
 
     def refused(self, request_id: RequestId, error: object) -> None:
         """Fail the Deferred of a call, with an exception, a Failure, or a value of the peer."""
@@ -281,7 +291,9 @@ class PendingCalls:
             if isinstance(error, CopiedFailure):
                 error.method = deferred.label
             is_failure = isinstance(error, BaseException)
-            deferred.errback(error if is_failure else Failure(Error(error)))
+            failure = failure_of(error if is_failure else Failure(Error(error)))
+            self.has_stepped = True
+            deferred.fire(failure, self.stepped_loop)
 
     def lost(self, may_have_run: dict[RequestId, bool], reason: object) -> None:
         """Fail the calls that will have no answer; ``may_have_run`` tells which may have run.

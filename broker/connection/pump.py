@@ -15,6 +15,7 @@ from broker.connection import log
 from broker.connection.budget import SMALL, Budget, Share
 from broker.connection.flow_control import FlowControl
 from broker.connection.log import Logged
+from broker.connection.pending_calls import PendingCalls
 from broker.connection.reading import Reading
 from broker.connection.turns import Turns
 from broker.connection.watchdogs.write_stall import WriteStallWatchdog
@@ -54,6 +55,7 @@ class Pump:
     __slots__ = (
         "_abort",
         "_allow",
+        "_calls",
         "_flow_control",
         "_has_flush",
         "_is_running",
@@ -87,6 +89,7 @@ class Pump:
         self._policy = policy
         self._abort = abort
         self._port: TransportPort | None = None
+        self._calls: PendingCalls
         self._scheduler: Scheduler | None = None
         self._now: Callable[[], float] = _no_time
         # Made when it is first needed; most connections never need it.
@@ -97,9 +100,15 @@ class Pump:
         self._is_running = False
         self._has_flush = False
 
-    def begin(self, port: TransportPort) -> None:
-        """Begin to work on a connection."""
+    def begin(self, port: TransportPort, calls: PendingCalls) -> None:
+        """Begin to work on a connection.
+
+        Args:
+            port: its transport.
+            calls: its outgoing calls.
+        """
         self._port = port
+        self._calls = calls
         self._scheduler = port.scheduler
         self._now = port.scheduler.now
 
@@ -126,12 +135,14 @@ class Pump:
         """
         if self._is_running:
             return
-        session = self._session
+        session, scheduler, calls = self._session, self._scheduler, self._calls
         runner = session.incoming.runner
-        runner.last_name = ""
+        runner.last_name, calls.has_stepped = "", False
         if began is None:
             began = self._now()
         self._is_running = True
+        if scheduler is not None:
+            calls.stepped_loop = scheduler.stepped_loop()
         try:
             more = session.inbox.pump(1)
             if more or runner.last_name:
@@ -142,8 +153,13 @@ class Pump:
         except ProtocolError as error:
             self._abort(error)
             return
+        except (KeyboardInterrupt, SystemExit):
+            # The loop may go on: the other messages are handled in a later turn.
+            self.ask_for_turn()
+            raise
         finally:
             self._is_running = False
+            calls.stepped_loop = None
         if session.outbox.queued:
             self.flush()
         if self._write_budget < 0 or not session.inbox.wants_data:
@@ -182,7 +198,7 @@ class Pump:
             # Twice as many each time: so the clock is read only a few times a turn, but a turn with
             # slow messages still ends near its deadline.
             size = min(handled, policy.turn_messages - handled)
-            session.incoming.runner.last_name = ""
+            session.incoming.runner.last_name, self._calls.has_stepped = "", False
             calls, began = stats.calls_received, now
             more = session.inbox.pump(size)
             now = self._now()
@@ -199,12 +215,14 @@ class Pump:
     def _tell_blocked(self, calls: int, seconds: float) -> None:
         """Log that synchronous methods have blocked the loop, if any were called.
 
+        If tasks ran in this time too, they may have taken it.
+
         Args:
             calls: the number of calls received in this time; a large message may have begun before.
             seconds: how long they took.
         """
         session = self._session
-        if session.incoming.runner.last_name:
+        if session.incoming.runner.last_name and not self._calls.has_stepped:
             log.blocked(self._owner, session.incoming.runner.last_name, max(1, calls), seconds)
 
     def ask_for_turn(self) -> None:

@@ -107,12 +107,12 @@ class Bridge:
 
     # Called by the Deferred.
 
-    def deliver(self, result: object) -> None:
-        """Receive the Deferred's result, and wake the awaiter."""
+    def deliver(self, result: object, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Receive the Deferred's result, and wake the awaiter; ``loop`` is of `Chain.fire`."""
         if self.outcome is PENDING:
             self.outcome = result
             if self._wakeups is not None:
-                self._wake()
+                self._wake(loop)
 
     # Called by the driver of this library.
 
@@ -231,12 +231,19 @@ class Bridge:
                 return False
         return True
 
-    def _wake(self) -> None:
+    def _wake(self, stepped: asyncio.AbstractEventLoop | None = None) -> None:
+        """Wake the awaiter: a task of the loop ``stepped`` now, other tasks by their loop."""
         wakeups, self._wakeups = self._wakeups or (), None
         loop = self._loop
         for callback, context in wakeups:
             if loop is None:
                 callback(self)
+            elif stepped is loop and context is not None:
+                try:
+                    context.run(callback, self)
+                except RuntimeError:
+                    # The context is in use: this callback of the loop runs in the task's context.
+                    loop.call_soon(callback, self, context=context)
             else:
                 loop.call_soon(callback, self, context=context)
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from sys import modules
-from typing import Any, ClassVar, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 
 from broker.defer.awaiting import Bridge
 from broker.defer.driver import Driver
@@ -35,6 +35,9 @@ from broker.defer.foreign import (
 from broker.defer.twisted_view import TwistedView
 from broker.defer.unhandled import Unhandled
 from broker.failure import Failure
+
+if TYPE_CHECKING:
+    import asyncio
 
 __all__ = ["Chain", "adopt"]
 
@@ -87,6 +90,19 @@ class Chain(TwistedView):
                 late result is accepted and dropped.
             TypeError: `result` is a Deferred, of this library or of Twisted.
         """
+        self.fire(result)
+
+    def fire(self, result: object, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Do as `callback`, and run tasks of a loop that await this Deferred before returning.
+
+        Args:
+            result: a result or a Failure.
+            loop: the running loop, in which no task runs now, and no code of the application calls
+                this; default: tasks run in the next iteration of their loop.
+
+        Raises:
+            AlreadyCalledError, TypeError: as for `callback`.
+        """
         if self.called:
             self._refuse()
             return
@@ -103,13 +119,13 @@ class Chain(TwistedView):
         self.result = result
         callbacks = self._items
         if isinstance(result, Failure):
-            self._run()
+            self._run(loop)
         elif callbacks is not None:
             if len(callbacks) == 1 and callbacks[0].__class__ is Bridge and not self.paused:
                 # One task awaits it: the usual case, and the whole chain.
-                callbacks.pop().deliver(result)
+                callbacks.pop().deliver(result, loop)
             else:
-                self._run()
+                self._run(loop)
 
     def errback(self, fail: object = None) -> None:
         """Fire with a failure: a Failure, an exception, or by default the one being handled.
@@ -169,20 +185,20 @@ class Chain(TwistedView):
             self._run()
         return self
 
-    def _run(self) -> None:
-        """Run the chain, and the chains of the Deferreds that were waiting for it."""
-        waiting = self._advance()
+    def _run(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """Run the chain, and the chains of the Deferreds that were waiting for it; see `fire`."""
+        waiting = self._advance(loop)
         if waiting is None:
             return
         running = [self, waiting]
         while running:
-            waiting = running[-1]._advance()
+            waiting = running[-1]._advance(loop)
             if waiting is None:
                 running.pop()
             else:
                 running.append(waiting)
 
-    def _advance(self) -> Chain | None:
+    def _advance(self, loop: asyncio.AbstractEventLoop | None) -> Chain | None:
         """Run the chain until it ends or waits, or return the Deferred that it woke."""
         if self.paused or self._is_running:
             return None
@@ -199,7 +215,7 @@ class Chain(TwistedView):
                     self._give_to(item)
                     return item
                 else:
-                    item.deliver(self.result)
+                    item.deliver(self.result, loop)
                     seen = self.result
         finally:
             self._is_running = False

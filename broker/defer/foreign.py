@@ -93,7 +93,7 @@ class TwistedObserver:
 
         self.deferred: TwistedDeferred = defer.Deferred(lambda _: ours.cancel())
 
-    def deliver(self, result: object) -> None:
+    def deliver(self, result: object, loop: object = None) -> None:
         """Fire Twisted's Deferred, unless it has fired. Our Failure is also Twisted's."""
         if not self.deferred.called:
             self.deferred.callback(result)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from asyncio import _get_running_loop, current_task
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
@@ -41,6 +42,9 @@ class Scheduler(Protocol):
     def create_task(self) -> Callable[..., asyncio.Task[Any]] | None:
         """Start a coroutine as a task, ``create_task(coro, context=None)``; or None."""
 
+    def stepped_loop(self) -> asyncio.AbstractEventLoop | None:
+        """Return the loop if a task of it may be run in the middle of this callback; else None."""
+
     def now(self) -> float:
         """Return the time of a monotonic clock; only differences have a meaning."""
 
@@ -69,6 +73,13 @@ class LoopScheduler:
         # cost of reading the clock, which each message does twice.
         is_plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
         self.now: Callable[[], float] = time.monotonic if is_plain else loop.time
+
+    def stepped_loop(self) -> asyncio.AbstractEventLoop | None:
+        """Return the loop, unless a task runs now, or asyncio's debug mode measures callbacks."""
+        loop = self.loop
+        if _get_running_loop() is loop and current_task(loop) is None and not loop.get_debug():
+            return loop
+        return None
 
     def soon(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` in the next turn of the loop."""
@@ -103,6 +114,9 @@ class TwistedScheduler:
 
     def __init__(self, reactor: Any):
         self._reactor = reactor
+
+    def stepped_loop(self) -> None:
+        """Return None: a reactor runs no tasks."""
 
     def now(self) -> float:
         """Return the reactor's clock."""
@@ -148,6 +162,9 @@ class ImmediateScheduler:
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Callable[..., object], tuple[object, ...]]] | None = None
+
+    def stepped_loop(self) -> None:
+        """Return None: there is no loop."""
 
     def now(self) -> float:
         """Return the system's monotonic clock."""

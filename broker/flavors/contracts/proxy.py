@@ -21,6 +21,8 @@ from jelly.atoms import Expression
 from jelly.bases import Jellyable
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from jelly.jellier import Jellier
 
 __all__ = ["Proxy", "proxy_of", "reference_of", "resolved", "typed"]
@@ -148,19 +150,19 @@ def _checking(method: ContractMethod) -> type[Promise[Any]]:
     take = checker(method.result.receive, f"{method.name}: result", WrongResult)
     exact = method.result.exact
     # Quicker than super(): this runs for each answer.
-    fire = Deferred.callback
+    fire = Deferred.fire
 
     class Answer(Promise[Any]):
         __slots__ = ()
 
-        def callback(self, result: object) -> None:
+        def fire(self, result: object, loop: AbstractEventLoop | None = None) -> None:
             """Fire with the converted result."""
             if result.__class__ not in exact and not isinstance(result, Failure):
                 try:
                     result = take(result)
                 except WrongResult as error:
                     result = Failure(error)
-            fire(self, result)
+            fire(self, result, loop)
 
     # What ``repr()`` shows, for a call with a contract as for one without.
     Answer.__name__ = Promise.__name__

@@ -243,6 +243,9 @@ class ManualScheduler:
     loop = None
     create_task = None
 
+    def stepped_loop(self) -> None:
+        """Return None: there is no loop."""
+
     def __init__(self) -> None:
         self.clock = 0.0
         self._numbers = count()
