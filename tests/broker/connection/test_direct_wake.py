@@ -235,6 +235,7 @@ async def test_not_while_a_task_runs(is_in_a_task: bool) -> None:
     else:
         await in_a_callback(feed, data)
     await task
+    assert pair.client.calls.stepped_loop is None
     assert log == (["before", "after", "task"] if is_in_a_task else ["before", "task", "after"])
 
 
@@ -322,6 +323,39 @@ def test_an_interrupt(error: type[BaseException]) -> None:
         loop.close()
 
 
+def test_the_rest_after_an_interrupt() -> None:
+    """Messages behind an interrupted one are handled in a later turn, without further bytes."""
+    loop = asyncio.new_event_loop()
+    asleep: list[asyncio.Task[Any]] = []
+
+    async def ask(pair: BrokerPair, number: int) -> int:
+        await pair.root.callRemote("echo", number)
+        if not number:
+            raise KeyboardInterrupt
+        return number
+
+    async def begin() -> BrokerPair:
+        pair = BrokerPair(Root(), policy=STRICT, scheduler=LoopScheduler())
+        asleep.extend(asyncio.create_task(ask(pair, number)) for number in range(3))
+        await asyncio.sleep(0)
+        return pair
+
+    async def go_on() -> list[int]:
+        while pair.scheduler.step():
+            pass
+        return await asyncio.gather(*asleep[1:])
+
+    try:
+        pair = loop.run_until_complete(begin())
+        loop.call_soon(pair.client.dataReceived, answers_of(pair))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(asyncio.sleep(0))
+        assert loop.run_until_complete(go_on()) == [1, 2]
+        assert isinstance(asleep[0].exception(), KeyboardInterrupt)
+    finally:
+        loop.close()
+
+
 async def test_a_method_is_not_blamed_for_a_task(caplog: pytest.LogCaptureFixture) -> None:
     """The warning about a method that blocks the loop is not made of the time of a woken task."""
     pair = BrokerPair(Root(), policy=STRICT, scheduler=LoopScheduler())
@@ -333,12 +367,11 @@ async def test_a_method_is_not_blamed_for_a_task(caplog: pytest.LogCaptureFixtur
         pair.scheduler.clock += 5.0
 
     task = asyncio.create_task(ask())
-    calls = [mine.callRemote("echo", number) for number in range(2)]
+    # The third slice of the turn has two messages: a call and the answer.
+    calls = [mine.callRemote("echo", number) for number in range(3)]
     await asyncio.sleep(0)
-    # A slice with the answer, behind one with a call.
-    data = answers_of(pair)
-    await in_a_callback(pair.client.dataReceived, data)
+    await in_a_callback(pair.client.dataReceived, answers_of(pair))
     await task
     pair.exchange()
-    assert [call.result for call in calls] == [0, 1]
+    assert [call.result for call in calls] == [0, 1, 2]
     assert "blocked the event loop" not in caplog.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -127,3 +128,24 @@ def test_immediate_turns_do_not_nest() -> None:
         scheduler.soon(fail)
     scheduler.soon(calls.clear)
     assert calls == []
+
+
+async def test_stepped_loop() -> None:
+    """It is the loop in a callback of the loop; not in a task, in debug mode, or elsewhere."""
+    loop = asyncio.get_running_loop()
+    scheduler = LoopScheduler(loop)
+    found: list[Any] = [scheduler.stepped_loop()]
+
+    async def in_a_callback() -> None:
+        done = asyncio.Event()
+        loop.call_soon(lambda: (found.append(scheduler.stepped_loop()), done.set()))
+        await done.wait()
+
+    await in_a_callback()
+    loop.set_debug(True)
+    await in_a_callback()
+    loop.set_debug(False)
+    found.append(await asyncio.to_thread(scheduler.stepped_loop))
+    assert found == [None, loop, None, None]
+    assert ImmediateScheduler().stepped_loop() is None
+    assert TwistedScheduler(None).stepped_loop() is None
