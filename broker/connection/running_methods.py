@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from broker.core.calls.deadline import DEADLINE
@@ -26,8 +27,10 @@ class RunningMethods:
     """The awaitables of the methods of one connection.
 
     An ``async def`` method becomes a task if an asyncio loop runs; otherwise `broker.defer.drive`
-    runs it. Only these are cancelled: a Deferred or a future that a method returned may have other
-    users.
+    runs it. On Python 3.12 and later a task takes its first step in the turn of its call, unless
+    the loop has a task factory; else it begins in the next iteration of the loop.
+
+    Only these are cancelled: a Deferred or a future that a method returned may have other users.
 
     Args:
         session: answers the calls.
@@ -86,6 +89,10 @@ class RunningMethods:
             self._note(call, deferred.cancel)
             self._follow_deferred(call, deferred)
             return
+        begin_task = self._scheduler.begin_task
+        if begin_task is not None:
+            self._begin(call, partial(begin_task, coroutine, context=context))
+            return
         task = create_task(coroutine, context=context)
         self._note(call, task.cancel)
         task.add_done_callback(lambda done: self._finish_future(call, done))
@@ -93,6 +100,29 @@ class RunningMethods:
         self._session.inbox.has_unstarted_tasks = True
         # Scheduled after the task, so it runs when the task has begun.
         self._scheduler.soon(self._task_began)
+
+    def _begin(self, call: IncomingCall, begin: Callable[[], asyncio.Task[object]]) -> None:
+        """Start a task whose first step is taken now; most methods end in it."""
+        task: asyncio.Task[object] | None = None
+        is_cancelled = False
+
+        def cancel() -> None:
+            nonlocal is_cancelled
+            is_cancelled = True
+            if task is not None:
+                task.cancel()
+
+        # The first step may end the connection, which cancels the method.
+        self._started[call] = RunningMethod(cancel)
+        task = begin()
+        if task.done():
+            self._finish_future(call, task)
+            return
+        if is_cancelled:
+            task.cancel()
+        else:
+            self._note(call, task.cancel)
+        task.add_done_callback(lambda done: self._finish_future(call, done))
 
     def _note(self, call: IncomingCall, cancel: Callable[[], object]) -> None:
         work = self._started[call] = RunningMethod(cancel)

@@ -7,11 +7,13 @@ depend on the kind of loop.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from asyncio import _get_running_loop, current_task
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from functools import partial
 from typing import Any, Protocol
 
 __all__ = [
@@ -22,6 +24,10 @@ __all__ = [
     "TwistedScheduler",
     "scheduler_for",
 ]
+
+
+# The argument of a Task that takes its first step at once; none before Python 3.12.
+_EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
 class Cancellable(Protocol):
@@ -41,6 +47,10 @@ class Scheduler(Protocol):
     @property
     def create_task(self) -> Callable[..., asyncio.Task[Any]] | None:
         """Start a coroutine as a task, ``create_task(coro, context=None)``; or None."""
+
+    @property
+    def begin_task(self) -> Callable[..., asyncio.Task[Any]] | None:
+        """The same as `create_task`, but the first step is taken now; None if that cannot be."""
 
     def stepped_loop(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop if a task of it may be run in the middle of this callback; else None."""
@@ -103,6 +113,17 @@ class LoopScheduler:
         """Start a coroutine as a task of the loop, in ``context`` or a copy of the current one."""
         return self.loop.create_task(coro, context=context)
 
+    @property
+    def begin_task(self) -> Callable[..., asyncio.Task[Any]] | None:
+        """The same, but the first step is taken now.
+
+        None before Python 3.12, if the loop has a task factory, and outside the loop.
+        """
+        loop = self.loop
+        if not _EAGER or _get_running_loop() is not loop or loop.get_task_factory() is not None:
+            return None
+        return partial(asyncio.Task, loop=loop, **_EAGER)
+
 
 class TwistedScheduler:
     """The scheduler of a Twisted reactor, for a transport of Twisted."""
@@ -111,6 +132,7 @@ class TwistedScheduler:
 
     loop = None
     create_task = None
+    begin_task = None
 
     def __init__(self, reactor: Any):
         self._reactor = reactor
@@ -159,6 +181,7 @@ class ImmediateScheduler:
 
     loop = None
     create_task = None
+    begin_task = None
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[Callable[..., object], tuple[object, ...]]] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.defer import Deferred, fail, succeed
 from broker.flavors.referenceable import Root
 from broker.net.scheduler import LoopScheduler
+from broker.timeouts import timeout
 
 
 class House(Root):
@@ -126,6 +128,55 @@ async def test_methods_begin_in_the_order_of_their_calls(kinds: str) -> None:
                     looped.cross()
             await looped.settle()
             assert looped.house.log == list(range(len(kinds)))
+
+
+async def test_when_the_first_step_is_taken() -> None:
+    """On Python 3.12 and later in the turn of its call; a method that ends in it is answered then.
+
+    On earlier versions, and if the loop has a task factory, in the next iteration.
+    """
+    loop = asyncio.get_running_loop()
+    for factory in (None, lambda loop, coro, **kw: asyncio.Task(coro, loop=loop, **kw)):
+        async with looped_pair() as looped:
+            loop.set_task_factory(factory)
+            answer = looped.pair.root.callRemote("wait", 1)
+            looped.cross()
+            is_eager = sys.version_info >= (3, 12) and factory is None
+            assert looped.house.log == ([1] if is_eager else [])
+            assert answer.called is is_eager
+            await looped.settle()
+            loop.set_task_factory(None)
+            assert looped.house.log == [1]
+            assert await answer == 1
+
+
+async def test_a_first_step_that_ends_the_connection() -> None:
+    """The method is cancelled where it waits next, as one that began earlier is."""
+    async with looped_pair() as looped:
+        house = looped.house
+        house.gate = asyncio.get_running_loop().create_future()
+
+        async def close_and_wait() -> None:
+            looped.pair.server.connectionLost(None)  # type: ignore[arg-type]
+            await house.remote_wait("cancelled")
+
+        house.returned["closing"] = close_and_wait()
+        looped.pair.root.callRemote("given", "closing").addErrback(lambda _: None)
+        await looped.settle()
+        assert house.log == ["cancelled", "cancelled cancelled"]
+        assert len(looped.pair.server._running_methods or ()) == 0
+
+
+async def test_a_deadline() -> None:
+    """It cancels a method that waits, without a message of the caller."""
+    async with looped_pair() as looped:
+        looped.house.gate = asyncio.get_running_loop().create_future()
+        async with timeout(0.05):
+            looped.pair.root.callRemote("wait", "late").addErrback(lambda _: None)
+        looped.cross()
+        while len(looped.house.log) < 2:
+            await asyncio.sleep(0)
+        assert looped.house.log == ["late", "late cancelled"]
 
 
 async def test_async_methods_run_side_by_side() -> None:

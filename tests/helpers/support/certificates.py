@@ -56,8 +56,7 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(usage, critical=True)
         )
-        issuer = signed_by or self
-        self.certificate = builder.issuer_name(issuer._name).sign(issuer.key, hashes.SHA256())
+        self.certificate = (signed_by or self)._sign(builder)
         self.ca_path = self._write(f"{self._stem}.pem", _pem(self.certificate))
 
     def issue(
@@ -87,7 +86,7 @@ class Authority:
         if names:
             alternatives = x509.SubjectAlternativeName([_general(name) for name in names])
             builder = builder.add_extension(alternatives, critical=False)
-        certificate = builder.issuer_name(self._name).sign(self.key, hashes.SHA256())
+        certificate = self._sign(builder)
         stem = f"{self._stem}-{next(self._numbers)}"
         pem = b"".join(map(_pem, [certificate, *(ca.certificate for ca in chain)]))
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -97,6 +96,11 @@ class Authority:
             self._write(f"{stem}.pem", pem),
             self._write(f"{stem}.key", private),
         )
+
+    def _sign(self, builder: x509.CertificateBuilder) -> x509.Certificate:
+        identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        builder = builder.issuer_name(self._name).add_extension(identifier, critical=False)
+        return builder.sign(self.key, hashes.SHA256())
 
     def _write(self, name: str, data: bytes) -> Path:
         path = self._folder / name
@@ -117,6 +121,7 @@ def _builder(
         x509.CertificateBuilder()
         .subject_name(subject)
         .public_key(key.public_key())
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .serial_number(x509.random_serial_number())
         .not_valid_before(first)
         .not_valid_after(last)

@@ -240,8 +240,7 @@ class ManualScheduler:
         clock: seconds since the beginning.
     """
 
-    loop = None
-    create_task = None
+    loop = create_task = begin_task = None
 
     def stepped_loop(self) -> None:
         """Return None: there is no loop."""

@@ -48,6 +48,7 @@ class Authority:
         request, extensions = stem.with_suffix(".csr"), stem.with_suffix(".ext")
         made = Files(stem.with_suffix(".pem"), stem.with_suffix(".key"))
         lines = [f"extendedKeyUsage={usage}", "basicConstraints=critical,CA:FALSE"]
+        lines += ["subjectKeyIdentifier=hash", "authorityKeyIdentifier=keyid"]
         if names:
             lines.append(f"subjectAltName={','.join(names)}")
         extensions.write_text("\n".join(lines))
