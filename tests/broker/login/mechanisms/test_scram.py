@@ -290,8 +290,8 @@ async def test_a_login_that_is_cancelled_while_it_works(monkeypatch: pytest.Monk
 class LoopOf:
     """The scheduler of a loop, of which a test takes no turns."""
 
-    loop = None
-    create_task = None
+    loop = create_task = begin_task = None
+    stepped_loop = staticmethod(lambda: None)
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         self.soon = self.soon_threadsafe = loop.call_soon_threadsafe
