@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from cred.users import User, UserStore
 KINDS = pytest.mark.parametrize(
     "where", ["file:{}/users.db", "sql:sqlite:///{}/users.sqlite"], indirect=True
 )
+
+
+OPENED: list[UserStore] = []
 
 
 @pytest.fixture
@@ -40,8 +44,18 @@ def add(where: str, name: str, *options: str, kind: str = "argon2id") -> tuple[i
 
 
 def store_of(where: str) -> UserStore:
-    """Open the store."""
-    return open_store(where)
+    """Open the store until the end of the test."""
+    store = open_store(where)
+    OPENED.append(store)
+    return store
+
+
+@pytest.fixture(autouse=True)
+def closes_stores() -> Iterator[None]:
+    """Close the stores that a test has opened."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 @KINDS

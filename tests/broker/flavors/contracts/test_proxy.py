@@ -114,7 +114,8 @@ async def test_wrong_arguments(dialect: str) -> None:
         ):
             with pytest.raises(broker.WrongArguments) as caught:
                 call()
-            assert str(caught.value) == text
+            # Later versions of Python propose another name.
+            assert str(caught.value).partition(". Did you mean")[0] == text
         assert connection.stats.calls_made == made
         assert untyped.came == []
 
