@@ -15,6 +15,7 @@ LONGEST = 500
 
 LOOPS_OF_THEIR_OWN = {
     "broker/connection/test_broker_ends.py": "a reference that outlives its loop",
+    "broker/connection/test_direct_wake.py": "an interrupt that ends the loop, which goes on",
     "broker/flavors/test_posted.py": "a call that is awaited in another loop than its own",
     "broker/net/test_forks.py": "the loop of a child after a fork",
     "broker/reactor/engine/test_mainloop_as_guest.py": "a reactor before and after loops",

@@ -241,9 +241,7 @@ class ManualScheduler:
     """
 
     loop = create_task = begin_task = None
-
-    def stepped_loop(self) -> None:
-        """Return None: there is no loop."""
+    stepped_loop = staticmethod(lambda: None)
 
     def __init__(self) -> None:
         self.clock = 0.0
