@@ -9,7 +9,7 @@ export PYTHONSAFEPATH := 1
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test system check vectors vocabulary hops bench profile logins attacks sim sim-bugs fuzz soak idle drains field floors clean
+.PHONY: demo test system check vectors vocabulary hops bench compare instructions calls profile logins attacks sim sim-bugs fuzz soak idle drains field floors clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -39,6 +39,18 @@ hops: $(VENV)/.installed $(VENV)/.test
 
 bench: $(VENV)/.installed $(VENV)/.bench
 	$(HELPER) bench.run $(ARGS)
+
+# VARIANTS of the code against each other, such as base=../other,new=.; W: workloads; ROUNDS: starts of each.
+MEASURED = $(if $(VARIANTS),--variants '$(VARIANTS)') $(if $(W),--workloads '$(W)') $(ARGS)
+
+compare: $(VENV)/.installed $(VENV)/.bench
+	$(HELPER) bench.compare $(MEASURED) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+instructions: $(VENV)/.installed $(VENV)/.bench
+	$(HELPER) bench.instructions $(MEASURED)
+
+calls: $(VENV)/.installed $(VENV)/.bench
+	$(HELPER) bench.calls $(MEASURED)
 
 logins: $(VENV)/.installed $(VENV)/.bench
 	$(HELPER) bench.logins $(ARGS)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import broker
 from bench import answers, workloads
-from bench.side import Options, play
-from bench.ways import WAYS, Way
+from bench.side import Options, Program, play
 from broker.defer import Deferred, gatherResults
 from broker.pb import StringPager
 from cred import Portal
+
+if TYPE_CHECKING:
+    from bench.ways import Way
 
 PAGE = 64 * 1024
 
@@ -43,6 +45,14 @@ class Root(answers.PerspectiveBrokerAnswers, broker.Root):
         """Send events, and wait for nobody."""
         for number in range(count):
             self._subscribers.send("event", number, answers.TEXT)
+
+    async def remote_async_echo(self, value: object) -> object:
+        """Return what came, from a coroutine."""
+        return value
+
+    def remote_wait(self) -> Deferred[None]:
+        """Answer never."""
+        return Deferred()
 
     def remote_collector(self) -> Collector:
         """Return what takes pages."""
@@ -80,6 +90,10 @@ class Client:
         await sent
         return await self.call("collected")
 
+    async def close(self) -> None:
+        """Close the connection."""
+        await self.connection.close()
+
     def stream(self, name: str, count: int) -> AsyncIterator[Any]:
         """Call a method that returns a stream."""
         return aiter(self.call(name, count))
@@ -96,7 +110,7 @@ class OurSide:
         self._policy = broker.STRICT
         if options.dialect == "pb":
             self._policy = broker.STRICT.but(dialects=("pb",))
-        self._way = WAYS[options.login] if options.login else None
+        self._way = _way(options.login) if options.login else None
         self._tls = _tls(options, self._way) if options.certificates else None
 
     async def serve(self) -> int:
@@ -136,6 +150,13 @@ class OurSide:
         await asyncio.get_running_loop().run_in_executor(None, function)
 
 
+def _way(name: str) -> Way:
+    # Not at the top: a side without a login needs none of what the ways import.
+    from bench.ways import WAYS
+
+    return WAYS[name]
+
+
 def _portal(way: Way, folder: Path) -> Portal:
     @broker.realm
     def realm(avatar_id: str, mind: object) -> broker.Avatar:
@@ -160,14 +181,19 @@ def _scheme(options: Options) -> str:
     return "pbs" if options.certificates else "pb"
 
 
-def main(options: Options) -> None:
-    """Be the side that the options describe."""
+def run(program: Program, options: Options) -> None:
+    """Run a program of this library, in asyncio's loop or in uvloop's."""
     factory = asyncio.new_event_loop
     if options.uvloop:
         # Not at the top: who measures the loop of asyncio needs no other.
         from uvloop import new_event_loop as factory
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(play(OurSide(options), options))
+        runner.run(program(OurSide))
+
+
+def main(options: Options) -> None:
+    """Be the side that the options describe."""
+    run(lambda make: play(make(options), options), options)
 
 
 if __name__ == "__main__":

@@ -29,13 +29,14 @@ class Process:
     Args:
         program: the module of the side.
         options: what it is to be.
+        more: arguments after the options.
 
     The first thing that it says, when it is ready, is its ``pid``, and of a server its ``port``.
     """
 
-    def __init__(self, program: str, options: Options):
+    def __init__(self, program: str, options: Options, *more: str):
         self._process = subprocess.Popen(
-            command(program, options.written()),
+            command(program, options.written(), *more),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -7,7 +7,16 @@ from collections.abc import Awaitable, Callable
 
 from bench.contract import Bench, Client
 
-__all__ = ["UPLOADED", "WARM_UP", "call_for", "check", "each", "p99_us", "repeat"]
+__all__ = [
+    "UPLOADED",
+    "WARM_UP",
+    "at_a_time",
+    "call_for",
+    "check",
+    "each",
+    "p99_us",
+    "repeat",
+]
 
 UPLOADED = 10 * 1024 * 1024
 """The bytes of an upload, and of a stream of bytes."""
@@ -53,6 +62,21 @@ async def repeat(
         await once()
         count += 1
     return meter.stop(count)
+
+
+async def at_a_time(
+    bench: Bench, most: int, count: int, once: Callable[[], Awaitable[object]]
+) -> None:
+    """Do something so many times, at most ``most`` of them at the same time."""
+    left = count
+
+    async def chain() -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            await once()
+
+    await bench.side.together([chain() for _ in range(min(count, most))])
 
 
 def each(figures: dict[str, float], parts: int) -> dict[str, float]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from bench.contract import Bench, Effort, Side
 
-__all__ = ["Options", "play"]
+__all__ = ["Options", "Program", "play"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ class Options:
     def key(self) -> Path:
         """Its private key, a PEM file."""
         return self.folder / "server.key"
+
+
+Program: TypeAlias = Callable[[Callable[[Options], Side]], Coroutine[Any, Any, None]]
+"""A coroutine function that gets what makes a side of a library."""
 
 
 async def play(side: Side, options: Options) -> None:

@@ -14,7 +14,7 @@ from twisted.spread.util import StringPager
 from zope.interface import implementer
 
 from bench import answers, workloads
-from bench.side import Options, play
+from bench.side import Options, Program, play
 
 PAGE = 64 * 1024
 CREDENTIALS = {"password": UsernamePassword(b"alice", b"secret"), "anonymous": Anonymous()}
@@ -47,6 +47,17 @@ class Root(answers.PerspectiveBrokerAnswers, pb.Root):
             for each in self._subscribers:
                 each.callRemote("event", number, answers.TEXT, pbanswer=False)
 
+    def remote_async_echo(self, value: object) -> defer.Deferred[object]:
+        """Return what came, from a coroutine."""
+        return defer.ensureDeferred(self._async_echo(value))
+
+    async def _async_echo(self, value: object) -> object:
+        return value
+
+    def remote_wait(self) -> defer.Deferred[None]:
+        """Answer never."""
+        return defer.Deferred()
+
     def remote_collector(self) -> Collector:
         """Return what takes pages."""
         return self._collector
@@ -78,10 +89,18 @@ class Client:
 
     def __init__(self, target: pb.RemoteReference):
         self.call = target.callRemote
+        self._target = target
 
     def subscribe(self, hear: Callable[[int, str], object]) -> Awaitable[Any]:
         """Have a function hear events."""
         return self.call("subscribe", Listener(hear))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        lost: defer.Deferred[object] = defer.Deferred()
+        self._target.notifyOnDisconnect(lost.callback)
+        self._target.broker.transport.loseConnection()
+        await lost
 
     async def page(self, data: bytes) -> int:
         """Send data page by page; return what has come."""
@@ -154,11 +173,18 @@ class TwistedSide:
         await threads.deferToThread(function)
 
 
+def run(program: Program, options: Options) -> None:
+    """Run a program of this library."""
+
+    def begin(clock: Any) -> defer.Deferred[None]:
+        return defer.ensureDeferred(program(lambda options: TwistedSide(options, clock)))
+
+    task.react(begin, (), reactor)
+
+
 def main(options: Options) -> None:
     """Be the side that the options describe."""
-    task.react(
-        lambda clock: defer.ensureDeferred(play(TwistedSide(options, clock), options)), (), reactor
-    )
+    run(lambda make: play(make(options), options), options)
 
 
 if __name__ == "__main__":

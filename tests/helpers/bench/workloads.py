@@ -13,7 +13,16 @@ from typing import Any, TypeAlias
 
 from bench.contract import Bench, Client, Effort, Workload
 from bench.meter import memory_of
-from bench.repeating import UPLOADED, WARM_UP, call_for, check, each, p99_us, repeat
+from bench.repeating import (
+    UPLOADED,
+    WARM_UP,
+    at_a_time,
+    call_for,
+    check,
+    each,
+    p99_us,
+    repeat,
+)
 from bench.stream_workloads import STREAM_TITLES, STREAM_WORKLOADS
 
 __all__ = [
@@ -24,7 +33,10 @@ __all__ = [
     "TLS",
     "WAYS",
     "WORKLOADS",
+    "Ears",
     "check",
+    "connect",
+    "in_calls",
     "pipelined",
     "records",
     "uploads",
@@ -247,10 +259,10 @@ def logins(warm: int, measured: int) -> Workload:
 
     async def run(bench: Bench, effort: Effort) -> dict[str, float]:
         open_ones: list[Client] = []
-        await _connect(bench, effort.count(warm), open_ones)
+        await connect(bench, effort.count(warm), open_ones)
         count, before, meter = effort.count(measured), memory_of(bench.server), bench.meter()
         meter.start()
-        await _connect(bench, count, open_ones)
+        await connect(bench, count, open_ones)
         figures = meter.stop(count)
         after = memory_of(bench.server)
         if before is not None and after is not None:
@@ -260,16 +272,13 @@ def logins(warm: int, measured: int) -> Workload:
     return run
 
 
-async def _connect(bench: Bench, count: int, connected: list[Client]) -> None:
-    left = count
+async def connect(bench: Bench, count: int, connected: list[Client]) -> None:
+    """Connect and log in so many times, 16 at a time; put the clients into a list."""
 
-    async def chain() -> None:
-        nonlocal left
-        while left:
-            left -= 1
-            connected.append(await bench.connect())
+    async def once() -> None:
+        connected.append(await bench.connect())
 
-    await bench.side.together([chain() for _ in range(min(count, LOGINS_AT_A_TIME))])
+    await at_a_time(bench, LOGINS_AT_A_TIME, count, once)
 
 
 WAYS: Mapping[str, str] = {
