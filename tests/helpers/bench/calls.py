@@ -2,12 +2,14 @@
 
 ``make calls W=W1,W2`` prints, for each workload, how many calls of Python functions and of C
 functions one operation makes at both ends together, and the most frequent of them, by
-``sys.setprofile``. A coroutine counts each time that it is resumed. With ``VARIANTS='base=../other,
-new=.'`` those of each variant are told. There is no noise, except that the number of operations
-in one turn of the loop may differ with many calls in flight.
+``sys.setprofile``. A coroutine counts each time that it is resumed. With VARIANTS, such as
+``base=../other,new=.``, each has its figures, and each but the first the functions whose number
+differs from that of the first. There is no noise where one call is outstanding; with more, the
+number of calls that share a turn of the loop may differ by little.
 
-A workload of logins in the list adds the objects that the garbage collector knows for each connection
-that a server keeps after a login, over TCP and over TLS; the clients are in another process.
+If the workloads have one of logins, it also prints the objects that the garbage collector knows for
+each connection that a server keeps after a login, over TCP and over TLS. The clients are in another
+process then.
 """
 
 from __future__ import annotations
@@ -45,16 +47,23 @@ class Calls:
         """All calls of Python functions, and all of C functions."""
         return sum(self.python.values()), sum(self.c.values())
 
-    def lines(self, most: int) -> list[str]:
-        """Return a line for each of the most frequent functions."""
-        named = {**self.python, **{f"C {name}": count for name, count in self.c.items()}}
-        return frequent(named, most)
+    @property
+    def named(self) -> dict[str, float]:
+        """All functions in one: the names of those of C begin with ``C``."""
+        return {**self.python, **{f"C {name}": count for name, count in self.c.items()}}
 
 
-def frequent(counts: Mapping[str, float], most: int) -> list[str]:
-    """Return a line for each of the largest counts."""
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [f"  {count:9.2f}  {name}" for name, count in ordered[:most]]
+def show(title: str, counts: Mapping[str, float], most: int) -> None:
+    """Print a line for each of the counts that are furthest from 0, under a title."""
+    ordered = sorted(counts.items(), key=lambda item: (-abs(item[1]), item[0]))[:most]
+    for line in ([title] if ordered else []) + [f"  {number:9.2f}  {of}" for of, number in ordered]:
+        print(line, flush=True)
+
+
+def difference(new: Mapping[str, float], old: Mapping[str, float]) -> dict[str, float]:
+    """Return how many more there are of what there is more or less of, to a hundredth."""
+    more = {name: new.get(name, 0.0) - old.get(name, 0.0) for name in {**old, **new}}
+    return {name: number for name, number in more.items() if abs(number) >= 0.005}
 
 
 def calls_of(variant: Variant, name: str, count: int | None, conditions: Conditions) -> Calls:
@@ -96,10 +105,18 @@ def tell_calls(options: argparse.Namespace, name: str, conditions: Conditions) -
         else:
             found[variant.name] = calls
             print(f"  {variant.name:16} {calls.totals[0]:9,.1f} {calls.totals[1]:9,.1f}")
-    for who, calls in found.items():
-        if options.lines:
-            print("\n".join([f"  of {who}:", *calls.lines(options.lines)]), flush=True)
+    show_each({who: calls.named for who, calls in found.items()}, options.lines)
     return works
+
+
+def show_each(found: Mapping[str, Mapping[str, float]], most: int) -> None:
+    """Print the largest counts of the first variant, and what differs in the others."""
+    base = next(iter(found), "")
+    for who, counts in found.items():
+        if who == base:
+            show(f"  {who}, most frequent:", counts, most)
+        else:
+            show(f"  {who}, less {base}:", difference(counts, found[base]), most)
 
 
 def tell_objects(options: argparse.Namespace, conditions: Conditions) -> bool:
@@ -107,6 +124,7 @@ def tell_objects(options: argparse.Namespace, conditions: Conditions) -> bool:
     works = True
     for tls in (False, True):
         print(f"objects of a server's connection, {'TLS' if tls else 'TCP'}")
+        found = {}
         for variant in options.variants:
             try:
                 counts = objects_of(variant, options.kept, dataclasses.replace(conditions, tls=tls))
@@ -114,8 +132,9 @@ def tell_objects(options: argparse.Namespace, conditions: Conditions) -> bool:
                 print(f"  {variant.name:16} failed: {failure}", flush=True)
                 works = False
             else:
+                found[variant.name] = counts
                 print(f"  {variant.name:16} {sum(counts.values()):9,.1f}")
-                print("\n".join(frequent(counts, options.lines)), flush=True)
+        show_each(found, options.lines)
     return works
 
 

@@ -2,10 +2,10 @@
 
 ``make instructions VARIANTS='base=../other,new=.' W=W1,W2`` prints, for each workload, the
 thousands of instructions that one operation takes, and how many times as many the first variant
-takes. A number above 1 means fewer instructions than the first. Each variant runs N operations and
-then 2N, and the difference counts, so that its start-up cancels out. There is one hash seed. The
-noise is below 1 %. It is slow: valgrind runs the code some fifty times as slowly. What a system call
-does in the kernel is not counted.
+takes. A number above 1 means fewer instructions than the first. Each variant runs N operations in
+one process and 2N in another, and the difference counts, so that the start-up cancels out. All have
+the same hash seed. The noise is below 1 %. Valgrind runs the code some fifty times as slowly: a
+start of a variant takes 10 to 20 s. Instructions of the kernel are not counted.
 """
 
 from __future__ import annotations

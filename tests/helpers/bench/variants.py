@@ -86,8 +86,13 @@ class Variant:
         checkout = Path(folder).resolve()
         if not (checkout / "broker" / "__init__.py").is_file():
             raise argparse.ArgumentTypeError(f"there is no package broker in {folder}")
-        is_named = (python or sys.executable, "uvloop" in marks, "pure" in marks)
-        return cls("+".join([name, *marks]), checkout, *is_named)
+        return cls(
+            "+".join([name, *marks]),
+            checkout,
+            python=python or sys.executable,
+            uvloop="uvloop" in marks,
+            pure="pure" in marks,
+        )
 
     @property
     def library(self) -> str:
@@ -142,8 +147,7 @@ class Variant:
             raise Failure(str(error)) from None
         lines = ended.stdout.splitlines()
         if ended.returncode or not lines:
-            said = [line for line in ended.stderr.splitlines() if line.strip()]
-            raise Failure(said[-1] if said else f"it ended with status {ended.returncode}")
+            raise Failure(last_line(ended.stderr) or f"it ended with status {ended.returncode}")
         return json.loads(lines[-1]), ended.stderr
 
     def obey(
@@ -153,6 +157,12 @@ class Variant:
         options = self.options(OPERATIONS[order.operation], conditions)
         arguments = (options.written(), order.written())
         return self.start("bench.one_process", arguments, seed, before)
+
+
+def last_line(text: str) -> str:
+    """Return the last line that is not empty and not from valgrind, which begins with ``==``."""
+    said = [line for line in text.splitlines() if line.strip() and not line.startswith("==")]
+    return said[-1] if said else ""
 
 
 def runs(variants: Sequence[Variant], name: str) -> list[Variant]:
