@@ -14,7 +14,9 @@ from bench.workloads import TITLES
 from support.folders import ROOT
 
 
-@pytest.mark.parametrize("variant", [Variant("new", ROOT), Variant("twisted")], ids=str)
+@pytest.mark.parametrize(
+    "variant", [Variant("new", ROOT), Variant("twisted")], ids=["ours", "twisted"]
+)
 def test_every_operation(variant: Variant, tmp_path: Path) -> None:
     """Each library does each operation that it has, and tells a time for each round."""
     write_identities(tmp_path)
