@@ -4,8 +4,8 @@
 thousands of instructions that one operation takes, and how many times as many the first variant
 takes. A number above 1 means fewer instructions than the first. Each variant runs N operations in
 one process and 2N in another, and the difference counts, so that the start-up cancels out. All have
-the same hash seed. The noise is below 1 %. Valgrind runs the code some fifty times as slowly: a
-start of a variant takes 10 to 20 s. Instructions of the kernel are not counted.
+the same hash seed. The noise is below 1 %, that of logins 3 %. Valgrind runs the code some fifty
+times as slowly: a start of a variant takes 10 to 20 s. Instructions of the kernel are not counted.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from bench.variants import Conditions, Failure, Variant, add_arguments, given_co
 CALLGRIND = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
 SHARE = 10
 """Of the steps of a round of `bench.compare`, one in so many makes N here."""
+LOGINS = 40
+"""N of logins, which need more steps: how often the garbage collector runs varies a little."""
 WARM = 20
 """At most so many steps before those that are counted."""
 
@@ -55,7 +57,9 @@ def instructions(variant: Variant, name: str, count: int | None, conditions: Con
     Raises:
         Failure: the variant has failed.
     """
-    steps = count or max(1, variant.count(OPERATIONS[name]) // SHARE)
+    operation = OPERATIONS[name]
+    usual = LOGINS if operation.login else max(1, variant.count(operation) // SHARE)
+    steps = count or usual
     warm = min(steps, WARM)
     orders = [Order(variant.library, name, "once", warm, steps * times) for times in (1, 2)]
     single, double = (
