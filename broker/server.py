@@ -23,7 +23,7 @@ from broker.login.accept import Acceptor
 from broker.login.server import root_of
 from broker.net import forks
 from broker.net.listener import Listener
-from broker.net.scheduler import LoopScheduler
+from broker.net.scheduler import scheduler_of
 from broker.net.schemes import Location, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 from broker.opening import Opening
@@ -164,7 +164,7 @@ class Server:
 
     def _listen(self, locations: list[Location], tls: TLS | None) -> None:
         self._tls = tls
-        self._acceptor.log_throttle.begin(LoopScheduler(asyncio.get_running_loop()))
+        self._acceptor.log_throttle.begin(scheduler_of(asyncio.get_running_loop()))
         bound = []
         with ExitStack() as undo:
             for location in locations:

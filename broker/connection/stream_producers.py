@@ -81,7 +81,7 @@ class StreamProducers:
     def watch(self, sink: _Sink) -> None:
         """Log that a generator goes on, if it does some time after it was stopped."""
         if self._timer is None:
-            self._timer = self.scheduler.later(self._policy.close_timeout, self._look)
+            self._timer = self.scheduler.timeout(self._policy.close_timeout, self._look)
         self._stopped[sink] = self.scheduler.now()
 
     def _look(self) -> None:
@@ -93,7 +93,7 @@ class StreamProducers:
                 log.stream_goes_on(self.owner, sink.name)
         if self._stopped:
             delay = min(self._stopped.values()) - since
-            self._timer = self.scheduler.later(delay, self._look)
+            self._timer = self.scheduler.timeout(delay, self._look)
 
     def forget(self, sink: _Sink) -> None:
         """Note that a generator has ended."""

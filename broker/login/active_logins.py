@@ -172,7 +172,7 @@ class ActiveLogins:
         broker.leave("expired", _EXPIRED)
         port, seconds = broker.port, broker.policy.close_timeout
         # Otherwise pages that the peer has asked for would still be sent to their end.
-        self._timer = port.scheduler.later(seconds, port.abortConnection)
+        self._timer = port.scheduler.timeout(seconds, port.abortConnection)
 
 
 class ActiveLogin:

@@ -33,6 +33,7 @@ from broker.errors import ConnectionDone, ConnectionLost
 from broker.limit_errors import limit_error
 from broker.net.filters import Filter, FilterError, Source, Stream
 from broker.net.read_buffer import own_buffer, scratch
+from broker.net.scheduler import Cancellable, scheduler_of
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -100,7 +101,7 @@ class FilteredSource(asyncio.BufferedProtocol):
         self._close_timeout = close_timeout
         self._own_buffer = own_buffer()
         self._source: Source
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Cancellable | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._pending = b""
         self._undelivered = b""
@@ -443,7 +444,7 @@ class FilteredSource(asyncio.BufferedProtocol):
 
     def _set_timer(self, delay: float, f: Callable[[], object]) -> None:
         self._stop_timer()
-        self._timer = self._loop.call_later(delay, f)
+        self._timer = scheduler_of(self._loop).timeout(delay, f)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

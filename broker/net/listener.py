@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from broker.net.log_throttle import LogThrottle
-from broker.net.scheduler import LoopScheduler
+from broker.net.scheduler import scheduler_of
 from broker.net.socket_addresses import Address, UNIXAddress, address_of
 from broker.net.transports import StreamTransport
 
@@ -57,7 +57,7 @@ class Listener:
         log_throttle: LogThrottle | None = None,
     ):
         self._log_throttle = (
-            LogThrottle(LoopScheduler(loop)) if log_throttle is None else log_throttle
+            LogThrottle(scheduler_of(loop)) if log_throttle is None else log_throttle
         )
         self.addresses: tuple[Address, ...] = tuple(
             address_of(sock.family, sock.getsockname()) for sock in sockets

@@ -15,6 +15,9 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import partial
 from typing import Any, Protocol
+from weakref import ref
+
+from broker.net.coarse_timers import CoarseTimers
 
 __all__ = [
     "Cancellable",
@@ -23,7 +26,13 @@ __all__ = [
     "Scheduler",
     "TwistedScheduler",
     "scheduler_for",
+    "scheduler_of",
 ]
+
+_SHORTEST = 1.0
+"""Seconds: shorter timeouts are exact."""
+
+_LONGEST = 1e9
 
 
 # The argument of a Task that takes its first step at once; none before Python 3.12.
@@ -31,7 +40,7 @@ _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) el
 
 
 class Cancellable(Protocol):
-    """The result of `Scheduler.later`."""
+    """The result of `Scheduler.later` and `Scheduler.timeout`."""
 
     def cancel(self) -> object:
         """Cancel the call; does nothing if the call was made or cancelled before."""
@@ -64,25 +73,38 @@ class Scheduler(Protocol):
     def later(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
         """Call ``f(*args)`` after ``delay`` seconds, unless cancelled before."""
 
+    def timeout(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
+        """Call ``f(*args)`` after ``delay`` seconds or a little later, unless cancelled before.
+
+        For timeouts, most of which are cancelled: to set and to cancel one costs less than with
+        `later`. These rules hold:
+
+        - The call is never early. If ``delay`` is 1 s or more, it is at most 1 s late; a shorter
+          one is as exact as with `later`.
+        - Calls that are due in the same half second are made in the order in which they were set.
+        - The call is made in the context in which it was set, as with `later`.
+        - An error of one call prevents no other. It is reported as that of a timer of the loop.
+        - No timer of the loop is left when no timeout is set.
+        """
+
     def soon_threadsafe(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` in the loop's thread; may be called from any thread."""
 
 
 class LoopScheduler:
-    """The scheduler of an asyncio event loop, including uvloop's.
+    """The scheduler of an asyncio event loop, including uvloop's; see `scheduler_of`.
 
     Attributes:
         loop: that loop.
+        timeouts: its timeouts of 1 s or more.
     """
 
-    __slots__ = ("loop", "now")
+    __slots__ = ("__weakref__", "loop", "now", "timeouts")
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         self.loop = loop
-        # The function that asyncio's own loops call, without a call in between. That halves the
-        # cost of reading the clock, which each message does twice.
-        is_plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
-        self.now: Callable[[], float] = time.monotonic if is_plain else loop.time
+        self.now = _clock_of(loop)
+        self.timeouts = CoarseTimers(loop, self.now)
 
     def stepped_loop(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop, unless a task runs now, or asyncio's debug mode measures callbacks."""
@@ -97,6 +119,12 @@ class LoopScheduler:
 
     def later(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
         """Call ``f(*args)`` after ``delay`` seconds, unless cancelled before."""
+        return self.loop.call_later(delay, f, *args)
+
+    def timeout(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
+        """Call ``f(*args)`` after ``delay`` seconds or a little later; see `Scheduler.timeout`."""
+        if _SHORTEST <= delay <= _LONGEST:
+            return self.timeouts.set(delay, f, args)
         return self.loop.call_later(delay, f, *args)
 
     def soon_threadsafe(self, f: Callable[..., object], *args: object) -> None:
@@ -125,6 +153,41 @@ class LoopScheduler:
         return partial(asyncio.Task, loop=loop, **_EAGER)
 
 
+def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """Return the clock of a loop.
+
+    For asyncio's own loops it is the function that they call, without a call in between. That
+    halves the cost of reading the clock, which each message does twice.
+    """
+    is_plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
+    return time.monotonic if is_plain else loop.time
+
+
+# By the id of the loop. A scheduler holds its loop, so the id is that of no other loop meanwhile;
+# the entry goes with the scheduler.
+_schedulers: dict[int, ref[LoopScheduler]] = {}
+
+
+def scheduler_of(loop: asyncio.AbstractEventLoop) -> LoopScheduler:
+    """Return the scheduler that all connections of a loop share.
+
+    A loop whose clock was replaced gets another one, for the connections made since.
+    """
+    key = id(loop)
+    known = _schedulers.get(key)
+    scheduler = None if known is None else known()
+    if scheduler is not None and scheduler.now == _clock_of(loop):
+        return scheduler
+    scheduler = LoopScheduler(loop)
+
+    def forget(gone: ref[LoopScheduler]) -> None:
+        if _schedulers.get(key) is gone:
+            del _schedulers[key]
+
+    _schedulers[key] = ref(scheduler, forget)
+    return scheduler
+
+
 class TwistedScheduler:
     """The scheduler of a Twisted reactor, for a transport of Twisted."""
 
@@ -151,6 +214,8 @@ class TwistedScheduler:
     def later(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
         """Call ``f(*args)`` after ``delay`` seconds, unless cancelled before."""
         return _DelayedCall(self._reactor.callLater(delay, f, *args))
+
+    timeout = later
 
     def soon_threadsafe(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` in the reactor's thread."""
@@ -209,6 +274,8 @@ class ImmediateScheduler:
     def later(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
         """Drop the call: there is no timer that could make it."""
         return _Never()
+
+    timeout = later
 
     def soon_threadsafe(self, f: Callable[..., object], *args: object) -> None:
         """Call ``f(*args)`` at once, in this thread."""

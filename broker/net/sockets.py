@@ -27,7 +27,7 @@ from broker.net.happy_eyeballs import ATTEMPT_DELAY, Local, Resolved, connect_fi
 from broker.net.host_names import ascii_name
 from broker.net.listener import Listener, MakeTransport
 from broker.net.log_throttle import LogThrottle
-from broker.net.scheduler import LoopScheduler
+from broker.net.scheduler import scheduler_of
 from broker.net.socket_addresses import host_port
 from broker.net.tls.settings import TLS
 from broker.net.tls.transport import new_transport
@@ -217,7 +217,7 @@ def start_accepting(
     if tls is not None:
         make_filters = _only(tls.filter_maker(is_server=True))
     if log_throttle is None:
-        log_throttle = LogThrottle(LoopScheduler(loop))
+        log_throttle = LogThrottle(scheduler_of(loop))
     new = _transport_maker(
         make_protocol,
         loop,

@@ -37,7 +37,7 @@ from broker.net.filters import Filter, FilterError, Source
 from broker.net.log_throttle import LogThrottle
 from broker.net.producers import Producer, ProducerSlot
 from broker.net.read_buffer import SLICE_SIZE, own_buffer, scratch
-from broker.net.scheduler import LoopScheduler
+from broker.net.scheduler import Cancellable, LoopScheduler, scheduler_of
 from broker.net.socket_addresses import Address, address_of, is_local
 from broker.net.socket_options import SocketOptions
 from broker.net.transport_port import LINGER_SIZE, LINGER_TIME, TransportPort
@@ -144,7 +144,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         handshake_timeout: float = 10.0,
         close_timeout: float = 5.0,
     ):
-        self.scheduler = LoopScheduler(loop)
+        self.scheduler = scheduler_of(loop)
         self._log_throttle = log_throttle
         self.connected = False
         self.disconnecting = False
@@ -167,7 +167,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         self.reads_ahead = False
         # Made when it is first needed; most connections never need it.
         self._producers: ProducerSlot | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Cancellable | None = None
         self._reason: Exception | None = None
         self._is_closing = False
         self._is_reported = False
@@ -554,7 +554,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     def _set_timer(self, delay: float, f: Callable[..., object], *args: object) -> None:
         """Set the only timer of this connection; the timer before is cancelled."""
         self._stop_timer()
-        self._timer = self._loop.call_later(delay, f, *args)
+        self._timer = self.scheduler.timeout(delay, f, *args)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

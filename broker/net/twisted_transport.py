@@ -212,7 +212,7 @@ class TwistedTransport(_Adapter):
         """Close the connection; with ``at_once`` read no more, and cut it after `LINGER_TIME`."""
         if at_once:
             self.pause_reading()
-            self.scheduler.later(LINGER_TIME, self.abortConnection)
+            self.scheduler.timeout(LINGER_TIME, self.abortConnection)
         super().leave()
 
     def empty(self) -> None:

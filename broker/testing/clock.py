@@ -16,6 +16,8 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from broker.net.scheduler import scheduler_of
+
 __all__ = ["VirtualClock", "virtual_clock"]
 
 T = TypeVar("T")
@@ -116,14 +118,17 @@ class VirtualClock:
             raise RuntimeError("this loop has a virtual clock already")
         if loop.time == self.time:
             raise RuntimeError("this clock was in use: make another one with virtual_clock()")
+        real_scheduler = scheduler_of(loop)
         self._loop = loop
         self._now = self._begun = loop.time()
         self._real_time, self._wait = loop.time, selector.select
+        # Connections that are made from now on get another scheduler, with this clock.
+        loop.time = self.time  # type: ignore[method-assign]
+        real_scheduler.timeouts.hand_over()
         self._held, loop._scheduled = loop._scheduled, []  # type: ignore[attr-defined]
         for timer in self._held:
             # Of the counts of the loop.
             timer._scheduled = False
-        loop.time = self.time  # type: ignore[method-assign]
         selector.select = self._select
 
     def _give_back(self) -> None:

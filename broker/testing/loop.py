@@ -25,6 +25,8 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any
 
+from broker.net.scheduler import scheduler_of
+
 __all__ = ["SimulatedLoop", "Stuck"]
 
 
@@ -98,10 +100,18 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 handle.forget()
 
     def timers(self) -> list[events.TimerHandle]:
-        """Return the timers that are set, and forget those that were cancelled."""
+        """Return the timers that are set, and forget those that were cancelled.
+
+        One of them serves all `timeouts`, if there are any.
+        """
         self._scheduled[:] = [handle for handle in self._scheduled if not handle._cancelled]
         heapify(self._scheduled)
         return list(self._scheduled)
+
+    @property
+    def timeouts(self) -> int:
+        """The number of timeouts of connections that are set; see `broker.net.coarse_timers`."""
+        return len(scheduler_of(self).timeouts)
 
     def _run_once(self) -> None:
         self.turns += 1

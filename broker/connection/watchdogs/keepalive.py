@@ -92,7 +92,7 @@ class Keepalive:
         self._watched = watched
         self._taken = -1
         self.last_heard = self._last_asked = self._last_told = self._forgot = self.now()
-        self._timer = scheduler.later(silence, self._look)
+        self._timer = scheduler.timeout(silence, self._look)
 
     def stop(self) -> None:
         """Stop the checks."""
@@ -106,7 +106,7 @@ class Keepalive:
         now, watched = self.now(), self._watched
         if not watched.is_reading:
             self._tell(now)
-            self._timer = self._scheduler.later(min(self._silence, _PERIOD), self._look)
+            self._timer = self._scheduler.timeout(min(self._silence, _PERIOD), self._look)
             return
         before, self._taken = self._taken, watched.taken
         if 0 <= before < self._taken:
@@ -130,7 +130,7 @@ class Keepalive:
         elif watched.is_behind:
             self._tell(now)
         due = whole if has_asked else self._silence
-        self._timer = self._scheduler.later(due - silent, self._look)
+        self._timer = self._scheduler.timeout(due - silent, self._look)
 
     def _tell(self, now: float) -> None:
         """Let the peer hear something, unless it has just heard it."""

@@ -65,7 +65,7 @@ class MessageTimeout:
         if begun_at != self._begun_at:
             self._begun_at, self._since = begun_at, self._scheduler.now()
         if self._timer is None:
-            self._timer = self._scheduler.later(self._policy.partial_timeout, self._look)
+            self._timer = self._scheduler.timeout(self._policy.partial_timeout, self._look)
 
     def allow(self, seconds: float) -> None:
         """Do not count ``seconds``, in which nothing was read."""
@@ -83,14 +83,14 @@ class MessageTimeout:
         if not pending:
             return
         if not self._is_reading():
-            self._timer = self._scheduler.later(_PERIOD, self._look)
+            self._timer = self._scheduler.timeout(_PERIOD, self._look)
             return
         if session.inbox.has_more:
             self._since = now
-            self._timer = self._scheduler.later(_PERIOD, self._look)
+            self._timer = self._scheduler.timeout(_PERIOD, self._look)
             return
         took, most = now - self._since, policy.partial_timeout
         if took >= most and pending < took * policy.partial_rate:
             self._on_timeout(limit_error(PBConnectionLost, "partial_timeout", most, took))
             return
-        self._timer = self._scheduler.later(max(most - took, _PERIOD), self._look)
+        self._timer = self._scheduler.timeout(max(most - took, _PERIOD), self._look)

@@ -91,7 +91,7 @@ class SetupTimeouts:
 
     def _start(self, scheduler: Scheduler, name: str, seconds: float, what: str) -> None:
         due = _Due(name, seconds, what, scheduler.now() + seconds - self._allowed)
-        self._timers[name] = scheduler.later(seconds, self._look, due)
+        self._timers[name] = scheduler.timeout(seconds, self._look, due)
 
     def _look(self, due: _Due) -> None:
         """End the connection, or wait longer."""
@@ -99,9 +99,9 @@ class SetupTimeouts:
             return
         left = due.ends + self._allowed - self._scheduler.now()
         if not self._is_reading():
-            self._timers[due.name] = self._scheduler.later(_PERIOD, self._look, due)
+            self._timers[due.name] = self._scheduler.timeout(_PERIOD, self._look, due)
         elif left > _JITTER:
-            self._timers[due.name] = self._scheduler.later(left, self._look, due)
+            self._timers[due.name] = self._scheduler.timeout(left, self._look, due)
         else:
             del self._timers[due.name]
             limit = f"{due.name}_timeout"

@@ -67,7 +67,7 @@ class WriteStallWatchdog:
         if self._timer is None:
             self._last_progress = self._last_below = self._scheduler.now()
             self._taken = self._stats.bytes_sent - self._unsent()
-            self._timer = self._scheduler.later(_PERIOD, self._look)
+            self._timer = self._scheduler.timeout(_PERIOD, self._look)
 
     def stop(self) -> None:
         """Stop the checks."""
@@ -96,4 +96,4 @@ class WriteStallWatchdog:
                 )
             )
             return
-        self._timer = self._scheduler.later(_PERIOD, self._look)
+        self._timer = self._scheduler.timeout(_PERIOD, self._look)

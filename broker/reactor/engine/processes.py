@@ -207,7 +207,7 @@ class ProcessTransport(TransportPort):
         """Close all pipes; with ``at_once`` the child has `LINGER_TIME` seconds to read."""
         self.loseConnection()
         if at_once:
-            self.scheduler.later(LINGER_TIME, self.abortConnection)
+            self.scheduler.timeout(LINGER_TIME, self.abortConnection)
 
     def abortConnection(self) -> None:
         """Close all pipes now; unsent bytes are lost."""

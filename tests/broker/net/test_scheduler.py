@@ -16,6 +16,7 @@ from broker.net.scheduler import (
     LoopScheduler,
     TwistedScheduler,
     scheduler_for,
+    scheduler_of,
 )
 
 variable = contextvars.ContextVar("variable", default="outside")
@@ -37,6 +38,49 @@ async def test_loop_scheduler(each_loop) -> None:
     thread.start()
     assert await calls.get() == "t"
     thread.join()
+
+
+async def test_short_timeouts_are_exact(each_loop) -> None:
+    """A timeout below a second is a timer of the loop; a longer one shares a timer with others."""
+    scheduler = LoopScheduler(asyncio.get_running_loop())
+    calls = asyncio.Queue()
+    scheduler.timeout(0.02, calls.put_nowait, "short")
+    assert not scheduler.timeouts
+    before = scheduler.now()
+    assert await calls.get() == "short"
+    assert scheduler.now() - before < 0.4
+    for delay in (1.0, 1e9):
+        long = scheduler.timeout(delay, calls.put_nowait, "long")
+        assert len(scheduler.timeouts) == 1
+        long.cancel()
+        assert not scheduler.timeouts
+    scheduler.timeout(-1, calls.put_nowait, "past")
+    assert await calls.get() == "past"
+
+
+def test_an_endless_timeout() -> None:
+    """A timeout of infinity can be set and cancelled."""
+    loop = asyncio.new_event_loop()
+    try:
+        scheduler_of(loop).timeout(float("inf"), print).cancel()
+    finally:
+        loop.close()
+
+
+async def test_connections_share_a_scheduler(each_loop) -> None:
+    """There is one scheduler for each loop, as long as the loop keeps its clock."""
+    loop = asyncio.get_running_loop()
+    scheduler = scheduler_of(loop)
+    assert scheduler_of(loop) is scheduler
+    other = asyncio.new_event_loop()
+    try:
+        assert scheduler_of(other) is not scheduler
+        first = scheduler_of(other)
+        other.time = lambda: 5.0
+        assert scheduler_of(other) is not first
+        assert scheduler_of(other).now() == 5.0
+    finally:
+        other.close()
 
 
 async def test_loop_scheduler_tasks(each_loop) -> None:
@@ -70,12 +114,13 @@ def test_twisted_scheduler() -> None:
     cancelled = scheduler.later(5, calls.append, "never")
     scheduler.soon_threadsafe(calls.append, "thread")
     assert calls == ["thread"]
+    scheduler.timeout(5, calls.append, "timeout")
     cancelled.cancel()
     cancelled.cancel()
     reactor.advance(0)
     assert calls == ["thread", "soon"]
     reactor.advance(5)
-    assert calls == ["thread", "soon", "later"]
+    assert calls == ["thread", "soon", "later", "timeout"]
     call.cancel()
     assert scheduler.now() == 5
     assert scheduler.create_task is None
@@ -88,6 +133,7 @@ def test_immediate_scheduler() -> None:
     scheduler.soon(calls.append, 1)
     scheduler.soon_threadsafe(calls.append, 2)
     scheduler.later(0, calls.append, 3).cancel()
+    scheduler.timeout(1, calls.append, 4).cancel()
     assert calls == [1, 2]
     assert scheduler.create_task is None
     first = scheduler.now()

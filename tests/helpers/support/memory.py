@@ -265,6 +265,8 @@ class ManualScheduler:
         heapq.heappush(self._later, (self.clock + delay, next(self._numbers), timer))
         return timer
 
+    timeout = later
+
     @property
     def waiting(self) -> int:
         """The number of timers that have neither fired nor been cancelled."""

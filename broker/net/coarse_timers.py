@@ -1,0 +1,171 @@
+"""Coarse timers: one timer of an asyncio loop serves all timeouts that need no precision.
+
+Theory of operation. A timer of asyncio costs about 20 calls: it is a handle in a heap. A connection
+sets several timeouts while it is set up, and nearly all of them are cancelled. So timeouts are
+collected in buckets, one for each half second. A bucket is due at its end, so none of its timeouts
+is early, and none is more than half a second late. The loop has one timer, for the first bucket;
+it has none while no timeout is set. A bucket is a dict that serves as an ordered set: to set and to
+cancel a timeout takes the same short time however many there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+__all__ = ["CoarseTimers", "Timeout"]
+
+_RATE = 2.0
+"""Buckets a second."""
+
+_SLACK = 0.002
+"""Seconds from the end of a bucket to the timer of the loop: uvloop rounds to milliseconds."""
+
+_MOST_AT_ONCE = 256
+"""Timeouts that are called before other events are handled."""
+
+_NEVER = float("inf")
+
+_Bucket: TypeAlias = "dict[Timeout, None]"
+
+
+class Timeout(Struct, eq=False):
+    """One timeout that was set by `CoarseTimers.set`."""
+
+    # A Struct: it is made without a call of Python. After the call, or when it was cancelled, it
+    # holds no objects of its caller.
+    _f: Callable[..., object] | None
+    _args: tuple[Any, ...]
+    _context: Context | None
+    _tick: int
+    _bucket: _Bucket | None
+    _timers: CoarseTimers
+    _handle: asyncio.TimerHandle | None = None
+
+    def cancel(self) -> None:
+        """Cancel the call; does nothing if the call was made or cancelled before."""
+        self._f = self._context = None
+        self._args = ()
+        bucket = self._bucket
+        if bucket is not None:
+            self._bucket = None
+            del bucket[self]
+            if not bucket:
+                self._timers._drop(self._tick)
+        elif self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+class CoarseTimers:
+    """The timeouts of one loop.
+
+    Args:
+        loop: the loop.
+        now: the clock of the loop.
+    """
+
+    __slots__ = ("_armed", "_buckets", "_due", "_handle", "_loop", "_now")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float]):
+        self._loop = loop
+        self._now = now
+        # By the number of half seconds at which they are due.
+        self._buckets: dict[int, _Bucket] = {}
+        # The timeouts that are due, and not called yet.
+        self._due: deque[Timeout] = deque()
+        self._armed: float = _NEVER
+        self._handle: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        waiting = sum(map(len, self._buckets.values()))
+        return waiting + sum(timeout._f is not None for timeout in self._due)
+
+    def set(self, delay: float, f: Callable[..., object], args: tuple[Any, ...]) -> Timeout:
+        """Call ``f(*args)`` in ``delay`` to ``delay + 0.5`` seconds, unless cancelled before."""
+        tick = int((self._now() + delay) * _RATE) + 1
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            bucket = self._buckets[tick] = {}
+            if tick < self._armed:
+                self._arm(tick)
+        timeout = Timeout(f, args, copy_context(), tick, bucket, self)
+        bucket[timeout] = None
+        return timeout
+
+    def hand_over(self) -> None:
+        """Make each timeout a timer of the loop, and use the loop's present clock from now on."""
+        buckets, self._buckets = self._buckets, {}
+        self._disarm()
+        for tick, bucket in buckets.items():
+            for timeout in bucket:
+                timeout._bucket = None
+                timeout._handle = self._loop.call_at(
+                    tick / _RATE, self._call, timeout, context=Context()
+                )
+        self._now = self._loop.time
+
+    def _drop(self, tick: int) -> None:
+        """Forget a bucket that is empty, and stop with the last."""
+        del self._buckets[tick]
+        if not self._buckets:
+            self._disarm()
+
+    def _arm(self, tick: int) -> None:
+        """Set the timer of the loop; it holds no context of a connection."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._armed = tick
+        self._handle = self._loop.call_at(tick / _RATE + _SLACK, self._ring, context=Context())
+
+    def _disarm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._armed = _NEVER
+
+    def _ring(self) -> None:
+        """Call the timeouts of all buckets that are due."""
+        self._handle = None
+        self._armed = _NEVER
+        buckets, now = self._buckets, self._now() * _RATE
+        for tick in sorted(tick for tick in buckets if tick <= now):
+            bucket = buckets.pop(tick)
+            for timeout in bucket:
+                timeout._bucket = None
+            self._due.extend(bucket)
+        # Before the calls: one of them may run the loop.
+        if buckets:
+            self._arm(min(buckets))
+        self._call_due()
+
+    def _call_due(self) -> None:
+        due, left = self._due, _MOST_AT_ONCE
+        try:
+            while due and left:
+                left -= 1
+                self._call(due.popleft())
+        finally:
+            if due:
+                self._loop.call_soon(self._call_due, context=Context())
+
+    def _call(self, timeout: Timeout) -> None:
+        """Call one timeout in its context; report an error as the loop does for a timer."""
+        f, args, context = timeout._f, timeout._args, timeout._context
+        timeout._f = timeout._context = timeout._handle = None
+        timeout._args = ()
+        if f is None or context is None:
+            return
+        try:
+            context.run(f, *args)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - as for a timer of the loop
+            name = getattr(f, "__qualname__", type(f).__name__)
+            report = {"message": f"Exception in callback {name}", "exception": exc}
+            self._loop.call_exception_handler(report)
