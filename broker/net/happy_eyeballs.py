@@ -12,9 +12,10 @@ import builtins
 import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from itertools import chain, zip_longest
 from typing import Any, TypeAlias
+
+from broker.net.stream_socket import StreamSocket
 
 __all__ = ["ATTEMPT_DELAY", "Local", "Resolved", "connect_first", "interleaved"]
 
@@ -121,12 +122,13 @@ def _close_late(task: asyncio.Task[socket.socket]) -> None:
 
 async def _connected(entry: Resolved, local: Local | None) -> socket.socket:
     family, kind, proto, _, address = entry
-    sock = socket.socket(family, kind, proto)
-    with ExitStack() as undo:
-        undo.callback(sock.close)
+    sock = StreamSocket(family, kind, proto)
+    try:
         sock.setblocking(False)
         if local is not None:
             sock.bind(local)
         await asyncio.get_running_loop().sock_connect(sock, address)
-        undo.pop_all()
+    except BaseException:
+        sock.close()
+        raise
     return sock

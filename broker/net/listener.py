@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 from broker.net.log_throttle import LogThrottle
 from broker.net.scheduler import scheduler_of
 from broker.net.socket_addresses import Address, UNIXAddress, address_of
+from broker.net.stream_socket import accepted_by
 from broker.net.transports import StreamTransport
 
 __all__ = ["PAUSE", "Listener", "MakeTransport"]
@@ -97,7 +98,7 @@ class Listener:
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_MOST_AT_ONCE):
             try:
-                sock, _ = listening.accept()
+                sock = accepted_by(listening)
             except BlockingIOError:
                 # No connection waits any more. If descriptors run out again, that is logged again.
                 self._is_exhausted = False
@@ -107,7 +108,6 @@ class Listener:
             except OSError as exc:
                 self._pause(listening, exc)
                 return
-            sock.setblocking(False)
             task = self._loop.create_task(self._adopt(sock))
             self._adopting.add(task)
             task.add_done_callback(self._adopting.discard)

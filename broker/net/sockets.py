@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import builtins
 import errno
+import functools
 import os
 import socket
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeAlias
 
@@ -29,6 +30,7 @@ from broker.net.listener import Listener, MakeTransport
 from broker.net.log_throttle import LogThrottle
 from broker.net.scheduler import scheduler_of
 from broker.net.socket_addresses import host_port
+from broker.net.stream_socket import StreamSocket
 from broker.net.tls.settings import TLS
 from broker.net.tls.transport import new_transport
 from broker.net.transports import MakeProtocol, StreamTransport
@@ -171,7 +173,7 @@ def bind_unix(path: str, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
     Raises:
         CannotListenError: that path is in use, or the socket cannot be made.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = StreamSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     with ExitStack() as undo:
         undo.callback(sock.close)
         try:
@@ -261,7 +263,7 @@ def _is_dead_socket(path: str) -> bool:
 
 
 def _listening(family: int, kind: int, proto: int, address: Any, backlog: int) -> socket.socket:
-    sock = socket.socket(family, kind, proto)
+    sock = StreamSocket(family, kind, proto)
     with ExitStack() as undo:
         undo.callback(sock.close)
         if os.name == "posix":
@@ -284,15 +286,37 @@ def _end_of(timeout: float | None) -> float | None:
 
 def _lookup(host: str, port: int, flags: int = 0) -> list[Resolved]:
     resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    return list(dict.fromkeys(resolved))
+    return _without_repeats(resolved)
+
+
+@functools.lru_cache(256)
+def _lookup_numeric(host: str, port: int) -> tuple[Resolved, ...]:
+    """Look up a numeric host; raise gaierror if it is a name."""
+    return tuple(_lookup(host, port, socket.AI_NUMERICHOST))
+
+
+def _without_repeats(resolved: Iterable[Resolved]) -> list[Resolved]:
+    # As plain numbers: each use of a member of an enum costs a call.
+    plain = ((int(family), int(kind), *rest) for family, kind, *rest in resolved)
+    return list(dict.fromkeys(plain))
 
 
 async def _resolve_by(
     ends: float | None, host: str, port: int, timeout: float | None
-) -> list[Resolved]:
+) -> Sequence[Resolved]:
+    try:
+        name = ascii_name(host)
+    except ConfigError as exc:
+        raise DNSLookupError(str(exc)) from None
+    # The scope of an IPv6 address is the name of an interface, whose number may change.
+    look_up = _lookup_numeric.__wrapped__ if "%" in name else _lookup_numeric
+    try:
+        return look_up(name, port)
+    except socket.gaierror:
+        pass
     try:
         async with asyncio.timeout_at(ends):
-            return await _resolve(host, port)
+            return await _resolve(host, name, port)
     except builtins.TimeoutError as exc:
         raise TimeoutError(
             errno.ETIMEDOUT,
@@ -300,19 +324,11 @@ async def _resolve_by(
         ) from exc
 
 
-async def _resolve(host: str, port: int) -> list[Resolved]:
-    """Look up a host, in a thread unless it is numeric."""
-    try:
-        name = ascii_name(host)
-    except ConfigError as exc:
-        raise DNSLookupError(str(exc)) from None
-    try:
-        return _lookup(name, port, socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        pass
+async def _resolve(host: str, name: str, port: int) -> list[Resolved]:
+    """Look up the name of a host, in a thread."""
     loop = asyncio.get_running_loop()
     try:
-        return list(dict.fromkeys(await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)))
+        return _without_repeats(await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM))
     except socket.gaierror as exc:
         raise DNSLookupError(f"host {host!r} does not resolve") from exc
 
@@ -320,8 +336,8 @@ async def _resolve(host: str, port: int) -> list[Resolved]:
 async def _adopt(sock: socket.socket, new: MakeTransport) -> StreamTransport:
     """Make the transport of a connected socket, and wait for the TLS handshake."""
     loop = asyncio.get_running_loop()
-    with ExitStack() as undo:
-        undo.callback(sock.close)
+    undo: Callable[[], object] = sock.close
+    try:
         transport = new()
         create: Any = loop.create_unix_connection if _is_unix(sock) else loop.create_connection
         await create(lambda: transport.receiver, sock=sock)
@@ -329,12 +345,13 @@ async def _adopt(sock: socket.socket, new: MakeTransport) -> StreamTransport:
             # uvloop forgets a socket that is closed in connection_made. Its number may be another
             # file by now, and must not be closed again.
             sock.detach()
-        undo.pop_all()
-        undo.callback(transport.abortConnection)
+        undo = transport.abortConnection
         if transport.protocol is None:
             raise ConnectError(None, "no protocol was made for this connection")
         await transport.wait_secured()
-        undo.pop_all()
+    except BaseException:
+        undo()
+        raise
     return transport
 
 

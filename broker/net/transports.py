@@ -495,7 +495,8 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         source = self._source
         sock, peer, host = map(source.get_extra_info, ("socket", "peername", "sockname"))
         if sock is not None:
-            peer, host = address_of(sock.family, peer), address_of(sock.family, host)
+            family = sock.family
+            peer, host = address_of(family, peer), address_of(family, host)
         self._peer, self._host = peer, host
 
     def _ask_protocol(self) -> StreamProtocol | None:
