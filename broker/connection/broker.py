@@ -202,8 +202,8 @@ class Broker(PublishedBroker):
     def connectionMade(self) -> None:
         """Send the offer of dialects, or wait for it (published)."""
         seconds = self.policy.offer_timeout
-        self.setup_timeouts.add("offer", seconds, "" if self.isClient else AT_SERVER)
         self.setup_timeouts.begin(self._scheduler, self._is_reading)
+        self.setup_timeouts.add("offer", seconds, "" if self.isClient else AT_SERVER)
         # The offer may depend on the peer's certificate, and on the TLS connection.
         self.port.when_secured(self._begin_session)
 

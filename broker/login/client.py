@@ -72,8 +72,10 @@ class Login:
         self._credentials = credentials
         self._mind = mind
         self._table = table
-        if not any(row.accepts(credentials) for row in table.rows):
-            raise _wrong_type(credentials)
+        for row in table.rows:
+            if row.accepts(credentials):
+                return
+        raise _wrong_type(credentials)
 
     def begin(self, broker: Broker) -> Deferred[RemoteReference]:
         """Log in over a connection, and return a Deferred of the avatar.

@@ -14,7 +14,6 @@ they are the first to be dropped. So neither kind can take the slots of the othe
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -55,7 +54,7 @@ class PendingConnections:
         self._most_each = policy.max_waiting_each
         self._dice = dice
         self._by_source: dict[str, dict[Slot, None]] = {}
-        self._by_network: Counter[str] = Counter()
+        self._by_network: dict[str, int] = {}
         self._waiting = 0
 
     def __len__(self) -> int:
@@ -86,11 +85,12 @@ class PendingConnections:
             waiting = self._waiting - 1
             refusal = limit_error(TooManyPending, "max_waiting", self._most, waiting)
             victim = self._victim()
+            drop_victim = victim.drop
             victim.leave()
             if victim is slot:
                 raise refusal
-            if victim.drop is not None:
-                victim.drop(refusal)
+            if drop_victim is not None:
+                drop_victim(refusal)
         return slot
 
     def _victim(self) -> Slot:
@@ -120,7 +120,7 @@ class PendingConnections:
     def _add(self, slot: Slot) -> None:
         self._waiting += 1
         self._by_source.setdefault(slot.source, {})[slot] = None
-        self._by_network[slot.network] += 1
+        self._by_network[slot.network] = self._by_network.get(slot.network, 0) + 1
 
     def _remove(self, slot: Slot) -> None:
         self._waiting -= 1
@@ -138,7 +138,7 @@ class Slot:
 
     Attributes:
         source, network: where it comes from; empty for a UNIX socket or a pipe.
-        drop: called if the connection is dropped for another.
+        drop: called if the connection is dropped for another; None afterwards.
     """
 
     __slots__ = ("_pending", "drop", "network", "source")
@@ -162,5 +162,7 @@ class Slot:
             result: ignored; so this can be the callback of a Deferred.
         """
         pending, self._pending = self._pending, None
+        # The connection may last long; the slot need not hold its objects.
+        self.drop = None
         if pending is not None:
             pending._remove(self)

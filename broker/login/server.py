@@ -98,6 +98,7 @@ class LoginRoot(Referenceable):
         logins: the logins that have not ended.
     """
 
+    needs_route = True
     table: ClassVar[MechanismTable]
     mind_arguments: ClassVar[Mapping[str, int | None]]
 
@@ -109,7 +110,7 @@ class LoginRoot(Referenceable):
         self.connection_key = object()
         self.logins = ActiveLogins(broker)
         self._on_accepted: list[Callable[[], object]] = [broker.session.open_gate]
-        self._route = answered_only(super().route())._replace(missing=_not_logged_in)
+        self._route = answered_only(super().route(), missing=_not_logged_in)
         broker.session.shut_gate(self.mind_arguments)
         broker.session.name_logins(self.remote_mechanisms)
 

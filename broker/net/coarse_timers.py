@@ -20,6 +20,9 @@ from msgspec import Struct
 
 __all__ = ["CoarseTimers", "Timeout"]
 
+_SHORTEST, _LONGEST = 1.0, 1e9
+"""Seconds: other timeouts are timers of the loop."""
+
 _RATE = 2.0
 """Buckets a second."""
 
@@ -35,7 +38,7 @@ _Bucket: TypeAlias = "dict[Timeout, None]"
 
 
 class Timeout(Struct, eq=False):
-    """One timeout that was set by `CoarseTimers.set`."""
+    """One timeout that was set by `CoarseTimers.timeout`."""
 
     # A Struct: it is made without a call of Python. After the call, or when it was cancelled, it
     # holds no objects of its caller.
@@ -86,8 +89,15 @@ class CoarseTimers:
         waiting = sum(map(len, self._buckets.values()))
         return waiting + sum(timeout._f is not None for timeout in self._due)
 
-    def set(self, delay: float, f: Callable[..., object], args: tuple[Any, ...]) -> Timeout:
-        """Call ``f(*args)`` in ``delay`` to ``delay + 0.5`` seconds, unless cancelled before."""
+    def timeout(
+        self, delay: float, f: Callable[..., object], *args: Any
+    ) -> Timeout | asyncio.TimerHandle:
+        """Call ``f(*args)`` in ``delay`` to ``delay + 0.5`` seconds, unless cancelled before.
+
+        A delay below 1 s is exact.
+        """
+        if not _SHORTEST <= delay <= _LONGEST:
+            return self._loop.call_later(delay, f, *args)
         tick = int((self._now() + delay) * _RATE) + 1
         bucket = self._buckets.get(tick)
         if bucket is None:

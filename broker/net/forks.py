@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from typing import Protocol
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 __all__ = ["FORKED", "Inheritable", "check", "give_back", "is_inherited", "watch"]
 
@@ -26,13 +26,15 @@ class Inheritable(Protocol):
         """Give the descriptors back and take no more work: this is the copy in the child."""
 
 
-_watched: WeakSet[Inheritable] = WeakSet()
+# Plain weak references: to add one to a WeakSet takes a call of Python, and so does its end.
+_watched: set[ref[Inheritable]] = set()
+_forget = _watched.discard
 _inherited: WeakSet[Inheritable] = WeakSet()
 
 
 def watch(thing: Inheritable) -> None:
     """Have ``thing.on_forked()`` called in each child process, as long as the object exists."""
-    _watched.add(thing)
+    _watched.add(ref(thing, _forget))
 
 
 def is_inherited(thing: Inheritable) -> bool:
@@ -54,10 +56,13 @@ def give_back(descriptor: int) -> None:
 
 
 def _in_child() -> None:
-    for thing in list(_watched):
-        _inherited.add(thing)
-        _watched.discard(thing)
-        thing.on_forked()
+    watched = list(_watched)
+    _watched.clear()
+    for reference in watched:
+        thing = reference()
+        if thing is not None:
+            _inherited.add(thing)
+            thing.on_forked()
 
 
 if hasattr(os, "register_at_fork"):

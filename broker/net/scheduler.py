@@ -29,11 +29,6 @@ __all__ = [
     "scheduler_of",
 ]
 
-_SHORTEST = 1.0
-"""Seconds: shorter timeouts are exact."""
-
-_LONGEST = 1e9
-
 
 # The argument of a Task that takes its first step at once; none before Python 3.12.
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
@@ -96,15 +91,22 @@ class LoopScheduler:
 
     Attributes:
         loop: that loop.
+        clock: its method ``time``.
         timeouts: its timeouts of 1 s or more.
+        timeout: sets one, without a call in between; see `Scheduler.timeout`.
     """
 
-    __slots__ = ("__weakref__", "loop", "now", "timeouts")
+    __slots__ = ("__weakref__", "clock", "loop", "now", "timeout", "timeouts")
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         self.loop = loop
-        self.now = _clock_of(loop)
+        self.clock = loop.time
+        # The function that asyncio's own loops call, without a call in between. That halves the
+        # cost of reading the clock, which each message does twice.
+        is_plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
+        self.now: Callable[[], float] = time.monotonic if is_plain else loop.time
         self.timeouts = CoarseTimers(loop, self.now)
+        self.timeout: Callable[..., Cancellable] = self.timeouts.timeout
 
     def stepped_loop(self) -> asyncio.AbstractEventLoop | None:
         """Return the loop, unless a task runs now, or asyncio's debug mode measures callbacks."""
@@ -119,12 +121,6 @@ class LoopScheduler:
 
     def later(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
         """Call ``f(*args)`` after ``delay`` seconds, unless cancelled before."""
-        return self.loop.call_later(delay, f, *args)
-
-    def timeout(self, delay: float, f: Callable[..., object], *args: object) -> Cancellable:
-        """Call ``f(*args)`` after ``delay`` seconds or a little later; see `Scheduler.timeout`."""
-        if _SHORTEST <= delay <= _LONGEST:
-            return self.timeouts.set(delay, f, args)
         return self.loop.call_later(delay, f, *args)
 
     def soon_threadsafe(self, f: Callable[..., object], *args: object) -> None:
@@ -153,16 +149,6 @@ class LoopScheduler:
         return partial(asyncio.Task, loop=loop, **_EAGER)
 
 
-def _clock_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """Return the clock of a loop.
-
-    For asyncio's own loops it is the function that they call, without a call in between. That
-    halves the cost of reading the clock, which each message does twice.
-    """
-    is_plain = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
-    return time.monotonic if is_plain else loop.time
-
-
 # By the id of the loop. A scheduler holds its loop, so the id is that of no other loop meanwhile;
 # the entry goes with the scheduler.
 _schedulers: dict[int, ref[LoopScheduler]] = {}
@@ -176,7 +162,7 @@ def scheduler_of(loop: asyncio.AbstractEventLoop) -> LoopScheduler:
     key = id(loop)
     known = _schedulers.get(key)
     scheduler = None if known is None else known()
-    if scheduler is not None and scheduler.now == _clock_of(loop):
+    if scheduler is not None and scheduler.clock == loop.time:
         return scheduler
     scheduler = LoopScheduler(loop)
 

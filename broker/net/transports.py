@@ -92,6 +92,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         connected: True between ``makeConnection`` and ``connectionLost``.
         disconnecting: ``loseConnection`` was called, or the connection is closing by itself.
         has_ended: the socket is closed.
+        is_closing: further writes are dropped, because the connection closes.
         on_drained: called without arguments when the unsent bytes have fallen below the low water
             mark after they were above `HIGH_WATER`; or None.
         sessionno: number of connections that its port had accepted before. Only the ports of
@@ -106,7 +107,6 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         "_dropped",
         "_filtered",
         "_host",
-        "_is_closing",
         "_is_reported",
         "_lingers",
         "_log_throttle",
@@ -121,6 +121,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         "connected",
         "disconnecting",
         "has_ended",
+        "is_closing",
         "on_drained",
         "protocol",
         "reads_ahead",
@@ -129,6 +130,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     )
 
     scheduler: LoopScheduler
+    is_closing: bool
     reads_ahead: bool
     on_drained: Callable[[], object] | None
     sessionno: int
@@ -169,7 +171,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         self._producers: ProducerSlot | None = None
         self._timer: Cancellable | None = None
         self._reason: Exception | None = None
-        self._is_closing = False
+        self.is_closing = False
         self._is_reported = False
         self._lingers = False
         self._dropped = 0
@@ -190,11 +192,6 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     def is_reading(self) -> bool:
         """Whether data of the peer is read and delivered."""
         return not self.disconnecting and self._source.is_reading()
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether further writes are dropped, because the connection closes."""
-        return self._is_closing
 
     @property
     def peer_address(self) -> Address:
@@ -240,7 +237,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             TypeError: ``data`` is not bytes.
             RuntimeError: this process was forked after the connection was made.
         """
-        if not self._is_closing:
+        if not self.is_closing:
             self._source.write(data)
         else:
             forks.check(self)
@@ -263,7 +260,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         See `TransportPort.leave`.
         """
         is_open = self._filtered is None or self._filtered.is_open
-        if at_once and (self._is_closing or not is_open):
+        if at_once and (self.is_closing or not is_open):
             self.abortConnection()
             return
         self._lingers = True
@@ -283,7 +280,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         Raises:
             RuntimeError: a producer is registered already.
         """
-        if self._is_closing:
+        if self.is_closing:
             producer.stopProducing()
             return
         producers = self._producers = self._producers or ProducerSlot(self)
@@ -297,18 +294,18 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         """Forget the producer, and close now if ``loseConnection`` waited for it."""
         if self._producers is not None:
             self._producers.unregister()
-        if not self._is_closing:
+        if not self.is_closing:
             self._source.set_write_buffer_limits(high=HIGH_WATER)
             self.close_if_done()
 
     def pause_reading(self) -> None:
         """Deliver no data until `resume_reading`; until then the peer's end is not noticed."""
-        if not self._is_closing:
+        if not self.is_closing:
             self._source.pause_reading()
 
     def resume_reading(self) -> None:
         """Deliver again."""
-        if not self._is_closing:
+        if not self.is_closing:
             self._source.resume_reading()
 
     def pauseProducing(self) -> None:
@@ -440,17 +437,17 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     def close_if_done(self) -> None:
         """Close if `loseConnection` was called, and nothing more can be written."""
         has_producer = self._producers is not None and self._producers.is_taken
-        if not self.disconnecting or self._is_closing or has_producer:
+        if not self.disconnecting or self.is_closing or has_producer:
             return
         if self._filtered is None or self._filtered.can_close:
             self.close_for(ConnectionDone())
 
     def close_for(self, reason: Exception) -> None:
         """Send the unsent bytes, then close; ``reason`` is reported later."""
-        if self._is_closing:
+        if self.is_closing:
             return
         self._reason = reason
-        self.disconnecting = self._is_closing = True
+        self.disconnecting = self.is_closing = True
         if self._lingers:
             self._source.set_write_buffer_limits(high=0)
             self._source.resume_reading()
@@ -466,17 +463,17 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         if self._is_reported or (filtered is not None and filtered.has_failed):
             return
         self._reason = reason
-        self.disconnecting = self._is_closing = True
+        self.disconnecting = self.is_closing = True
         self._reset_on_close()
         self._source.abort()
 
     def fail_for(self, error: FilterError, *, is_logged: bool) -> bool:
         """Report ``error`` soon, and leave the source open; return False if the stream closes."""
-        if self._is_closing:
+        if self.is_closing:
             self.cut_for(self._reason or error)
             return False
         self._reason = error
-        self.disconnecting = self._is_closing = True
+        self.disconnecting = self.is_closing = True
         if is_logged:
             text = "%s: %s"
             self._throttle().log(_logger, logging.WARNING, self._peer, text, self._peer, error)
@@ -489,7 +486,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         """Give back the copy of the socket and take no more writes: this is a child process."""
         self._give_back()
         self.connected = False
-        self.disconnecting = self._is_closing = self._is_reported = True
+        self.disconnecting = self.is_closing = self._is_reported = True
 
     def _note_addresses(self) -> None:
         source = self._source
@@ -511,7 +508,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             return None
 
     def _drained(self) -> None:
-        if self._is_closing:
+        if self.is_closing:
             self._linger()
             return
         # If much has been written since, asyncio calls again.
@@ -539,7 +536,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     def _drop(self, size: int) -> None:
         """Note that bytes of the peer are dropped; after `leave` only so many."""
         self._dropped += size
-        if self._lingers and self._is_closing and self._dropped > LINGER_SIZE:
+        if self._lingers and self.is_closing and self._dropped > LINGER_SIZE:
             self._source.abort()
 
     def _watch_progress(self) -> None:
@@ -577,7 +574,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     def _report(self) -> None:
         """Tell the protocol, once, that the connection has ended, and why."""
         self.connected = False
-        self.disconnecting = self._is_closing = True
+        self.disconnecting = self.is_closing = True
         if not self._is_reported and self.protocol is not None:
             self._is_reported = True
             self._report_to(self.protocol)

@@ -11,7 +11,7 @@ for the transport itself.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from broker.net import tcp_keepalive
 from broker.net.producers import Producer
@@ -36,7 +36,8 @@ def port_of(transport: Any) -> TransportPort:
             of Twisted are used if there are such.
     """
     if TransportPort in type(transport).__mro__:
-        return cast(TransportPort, transport)
+        ours: TransportPort = transport
+        return ours
     scheduler = scheduler_for(transport)
     kind = TwistedTransport if isinstance(scheduler, TwistedScheduler) else PlainTransport
     return kind(transport, scheduler)

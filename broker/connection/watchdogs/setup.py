@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from broker.errors import PBConnectionLost
 from broker.limit_errors import limit_error
@@ -15,7 +16,7 @@ __all__ = ["SetupTimeouts"]
 _PERIOD = 1.0
 
 
-class _Due(NamedTuple):
+class _Due(Struct, frozen=True):
     """The timeout of one step; the clock of ``ends`` stops while nothing is read."""
 
     name: str
@@ -56,7 +57,7 @@ class SetupTimeouts:
         self._is_reading = is_reading
         noted, self._noted = self._noted, []
         for name, seconds, what in noted:
-            self._start(scheduler, name, seconds, what)
+            self.add(name, seconds, what)
 
     def add(self, name: str, seconds: float, what: str = "") -> None:
         """End the connection unless ``done(name)`` is called in ``seconds``.
@@ -68,10 +69,12 @@ class SetupTimeouts:
             seconds: the value of the setting.
             what: selects the text, as in `limit_error`.
         """
-        if self._scheduler is None:
+        scheduler = self._scheduler
+        if scheduler is None:
             self._noted.append((name, seconds, what))
             return
-        self._start(self._scheduler, name, seconds, what)
+        due = _Due(name, seconds, what, scheduler.now() + seconds - self._allowed)
+        self._timers[name] = scheduler.timeout(seconds, self._look, due)
 
     def done(self, name: str) -> None:
         """Cancel the timer of a step that is complete, or not needed any more."""
@@ -88,10 +91,6 @@ class SetupTimeouts:
         self._noted.clear()
         for name in list(self._timers):
             self.done(name)
-
-    def _start(self, scheduler: Scheduler, name: str, seconds: float, what: str) -> None:
-        due = _Due(name, seconds, what, scheduler.now() + seconds - self._allowed)
-        self._timers[name] = scheduler.timeout(seconds, self._look, due)
 
     def _look(self, due: _Due) -> None:
         """End the connection, or wait longer."""

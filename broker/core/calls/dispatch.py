@@ -195,8 +195,11 @@ def replace_methods(cls: type, replacement: Replacement) -> None:
 def quick_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, Method]]:
     """Return the leading arguments and the methods for the quick path of calls to an object.
 
-    The mapping is empty if calls to the object need more than that.
+    The mapping is empty if calls to the object need more than that. A class whose objects make a
+    route for each call says so with an attribute ``needs_route``.
     """
+    if getattr(type(target), "needs_route", False):
+        return (), NO_METHODS
     if overrides_hook(target, "remoteMessageReceived"):
         return (), NO_METHODS
     try:
@@ -285,9 +288,9 @@ def checked_arguments(args: Any, kw: Any) -> tuple[tuple[Any, ...], dict[str, An
     Raises:
         WrongArguments: they are not a tuple and a dict with str keys.
     """
-    if type(kw) is dict and any(type(key) is bytes for key in kw):
+    if type(kw) is dict and bytes in map(type, kw):
         kw = {text_of(key) if type(key) is bytes else key: value for key, value in kw.items()}
-    if type(args) is not tuple or type(kw) is not dict or any(type(key) is not str for key in kw):
+    if type(args) is not tuple or type(kw) is not dict or not {str}.issuperset(map(type, kw)):
         raise WrongArguments("arguments are a tuple, and keywords a dict of str")
     return args, kw
 

@@ -74,10 +74,11 @@ class Gate:
             raise _not_logged_in()
         mind = self._minds.get(call.name)
         if not isinstance(call, messages.GraphCall):
-            if call.kw or not all(
-                type(value) in SCALARS or number == mind for number, value in enumerate(call.args)
-            ):
+            if call.kw:
                 raise _not_logged_in()
+            for number, value in enumerate(call.args):
+                if type(value) not in SCALARS and number != mind:
+                    raise _not_logged_in()
             return call
         if call.kw != [b"dictionary"] or type(call.args) is not list or call.args[:1] != [b"tuple"]:
             raise _not_logged_in()

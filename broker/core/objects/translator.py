@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Hashable
 from contextlib import suppress
 from contextvars import copy_context
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Never, TypeGuard
 
 from broker.core.events import StreamOpened
@@ -111,7 +111,7 @@ class Translator:
         self.sole_principal: Principal | None = None
         self.has_streams = self.has_zones = False
         self.first_credit: tuple[int, int] | None = None
-        self.streaming = Streaming(policy.max_streams, policy.stream_items, policy.stream_window)
+        self.streaming = _streaming(policy.max_streams, policy.stream_items, policy.stream_window)
         self.terms = BASELINE
         self.used_streams: Streams | None = None
         self._numbers = numbers
@@ -491,6 +491,10 @@ class Translator:
         if entry is None:
             raise NoSuchObject(f"cache {shown(cache_id)} is not published to this connection")
         return entry.value
+
+
+# Connections with the same policy share one.
+_streaming = lru_cache(16)(Streaming)
 
 
 def _only_field(expression: list[Expression]) -> Expression:

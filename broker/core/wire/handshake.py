@@ -19,7 +19,7 @@ OFFERED     (server) one name         nothing                settled
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any
 
 from broker.core.wire.dialects import DIALECTS, Dialect
 from broker.core.wire.login_names import read_names, write_names
@@ -82,9 +82,9 @@ class Handshake:
         return self._known[name]
 
     def _pick(self, offer: Expression) -> Dialect:
-        if type(offer) is not list or not all(type(name) is bytes for name in offer):
+        if type(offer) is not list or not {bytes}.issuperset(map(type, offer)):
             raise ProtocolError("the peer is not a Perspective Broker server")
-        names = cast(list[bytes], offer)
+        names: list[Any] = offer
         self.logins = read_names(names)
         for name in names:
             if name in self._known:

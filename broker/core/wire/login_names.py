@@ -27,7 +27,7 @@ def write_names(names: Iterable[str]) -> bytes:
     Args:
         names: in ASCII, without spaces.
     """
-    text = b" ".join([_WORD, *(name.encode("ascii") for name in names)])
+    text = " ".join((_WORD.decode("ascii"), *names)).encode("ascii")
     while len(text) > LONGEST:
         text = text.rpartition(b" ")[0]
     return text

@@ -128,12 +128,16 @@ def has_password(credentials: object) -> TypeGuard[WithPassword]:
     return hasattr(credentials, "username") and hasattr(credentials, "password")
 
 
-def answered_only(route: Route) -> Route:
+def answered_only(route: Route, **others: Any) -> Route:
     """Return the route for login methods of this library: it refuses calls that want no answer.
 
     Without an answer the client has no reference to the avatar, and cannot drop it.
+
+    Args:
+        route: the route of the object.
+        others: further fields of the route to replace.
     """
-    return route._replace(unanswered=_no_answer_wanted, is_ours=True)
+    return route._replace(unanswered=_no_answer_wanted, is_ours=True, **others)
 
 
 def _no_answer_wanted() -> Exception:

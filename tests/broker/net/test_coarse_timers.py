@@ -49,7 +49,7 @@ def test_never_early_and_at_most_a_second_late(seed: int) -> None:
 
         def set_one() -> None:
             delay = dice.choice([1.0, 1.5, 2.0, dice.uniform(1, 90), 3600.0])
-            timers.set(delay, note, (loop.time() + delay,))
+            timers.timeout(delay, note, loop.time() + delay)
 
         for _ in range(100):
             loop.call_later(dice.choice([0.0, 0.5, dice.uniform(0, 50)]), set_one)
@@ -66,10 +66,10 @@ def test_the_first_call_may_be_set_last() -> None:
     with simulated() as (loop, timers):
         log: list[object] = []
         for delay in (60, 5, 1, 30):
-            timers.set(delay, log.append, (delay,))
+            timers.timeout(delay, log.append, delay)
         # They are due in one half second: in the order in which they were set.
-        timers.set(5.2, log.append, ("b",))
-        timers.set(5.1, log.append, ("a",))
+        timers.timeout(5.2, log.append, "b")
+        timers.timeout(5.1, log.append, "a")
         assert len(loop.timers()) == 1
         run(loop, 2)
         assert log == [1]
@@ -82,7 +82,7 @@ def test_the_first_call_may_be_set_last() -> None:
 def test_no_timer_of_the_loop_is_left() -> None:
     """The loop has one timer while a timeout is set, and none when all were cancelled or called."""
     with simulated() as (loop, timers):
-        first, other, third = (timers.set(delay, print, ()) for delay in (5, 5, 9))
+        first, other, third = (timers.timeout(delay, print) for delay in (5, 5, 9))
         assert (len(loop.timers()), len(timers)) == (1, 3)
         first.cancel()
         first.cancel()
@@ -91,7 +91,7 @@ def test_no_timer_of_the_loop_is_left() -> None:
         third.cancel()
         assert (len(loop.timers()), len(timers)) == (0, 0)
         calls: list[int] = []
-        done = timers.set(1, calls.append, (1,))
+        done = timers.timeout(1, calls.append, 1)
         run(loop, 3)
         done.cancel()
         assert calls == [1]
@@ -102,8 +102,8 @@ def test_the_bucket_of_the_timer_may_be_dropped() -> None:
     """When all timeouts of the first half second are cancelled, the later ones still come."""
     with simulated() as (loop, timers):
         calls: list[int] = []
-        early = timers.set(2, calls.append, (2,))
-        timers.set(8, calls.append, (8,))
+        early = timers.timeout(2, calls.append, 2)
+        timers.timeout(8, calls.append, 8)
         early.cancel()
         run(loop, 10)
         assert calls == [8]
@@ -118,15 +118,15 @@ def test_an_error_ends_no_other_timeout(error: BaseException) -> None:
         def fail() -> None:
             raise error
 
-        timers.set(1, fail, ())
-        timers.set(1, calls.append, (1,))
-        timers.set(4, calls.append, (4,))
+        timers.timeout(1, fail)
+        timers.timeout(1, calls.append, 1)
+        timers.timeout(4, calls.append, 4)
         run(loop, 10)
         assert calls == [1, 4]
         (report,) = loop.errors
         assert report["exception"] is error
         assert "fail" in report["message"]
-        timers.set(1, calls.append, (5,))
+        timers.timeout(1, calls.append, 5)
         run(loop, 2)
         assert calls == [1, 4, 5]
 
@@ -140,9 +140,9 @@ def test_an_interrupt_ends_the_run_and_no_timeout(error: type[BaseException]) ->
         def fail() -> None:
             raise error
 
-        timers.set(1, fail, ())
-        timers.set(1, calls.append, (1,))
-        timers.set(4, calls.append, (4,))
+        timers.timeout(1, fail)
+        timers.timeout(1, calls.append, 1)
+        timers.timeout(4, calls.append, 4)
         with pytest.raises(error):
             run(loop, 10)
         run(loop, 10)
@@ -154,9 +154,9 @@ def test_cancelled_by_another_timeout() -> None:
     with simulated() as (loop, timers):
         calls: list[int] = []
         others: list[Any] = []
-        timers.set(1, lambda: [other.cancel() for other in others], ())
-        others.append(timers.set(1, calls.append, (2,)))
-        timers.set(1, calls.append, (3,))
+        timers.timeout(1, lambda: [other.cancel() for other in others])
+        others.append(timers.timeout(1, calls.append, 2))
+        timers.timeout(1, calls.append, 3)
         run(loop, 5)
         assert calls == [3]
 
@@ -169,9 +169,9 @@ def test_set_by_another_timeout() -> None:
         def again() -> None:
             times.append(loop.time())
             if len(times) < 5:
-                timers.set(1, again, ())
+                timers.timeout(1, again)
 
-        timers.set(1, again, ())
+        timers.timeout(1, again)
         run(loop, 20)
         gaps = [after - before for before, after in pairwise(times)]
         assert len(times) == 5
@@ -184,8 +184,8 @@ def test_other_events_have_their_turn() -> None:
     with simulated() as (loop, timers):
         log: list[str] = []
         for _ in range(1000):
-            timers.set(1, log.append, ("timeout",))
-        timers.set(1, lambda: None, ())
+            timers.timeout(1, log.append, "timeout")
+        timers.timeout(1, lambda: None)
         loop.call_at(1.5 + 0.002, lambda: loop.call_soon(log.append, "event"))
         run(loop, 3)
         assert len(log) == 1001
@@ -202,8 +202,8 @@ def test_the_context_is_that_of_the_setter() -> None:
 
         inside = contextvars.copy_context()
         inside.run(variable.set, "inside")
-        inside.run(timers.set, 1, note, ())
-        timers.set(1, note, ())
+        inside.run(timers.timeout, 1, note)
+        timers.timeout(1, note)
         # The timer of the loop was set by the first. It has no context of its own.
         run(loop, 3)
         assert seen == ["inside", "outside"]
@@ -222,8 +222,8 @@ def test_objects_are_let_go(ends: str) -> None:
     with simulated() as (loop, timers):
         connection = Connection()
         gone = weakref.ref(connection)
-        timeout = timers.set(1, connection.look, ())
-        timers.set(50, print, ())
+        timeout = timers.timeout(1, connection.look)
+        timers.timeout(50, print)
         if ends == "cancel":
             timeout.cancel()
         else:

@@ -295,7 +295,7 @@ class LoopOf:
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         self.soon = self.soon_threadsafe = loop.call_soon_threadsafe
-        self.later = loop.call_later
+        self.later = self.timeout = loop.call_later
         self.now = loop.time
 
     def step(self) -> bool:
