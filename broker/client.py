@@ -25,6 +25,7 @@ from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
 from broker.given import check_given
 from broker.login.client import Login
+from broker.net.scheduler import Cancellable, expire_at
 from broker.net.schemes import ConnectSettings, Location, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 from broker.opening import Opening
@@ -60,8 +61,9 @@ class Connect(Opening[Connection]):
         self._tls = _client_tls(self._location, tls, policy)
         self._policy = policy
         self._timeout = timeout
-        # The running attempts: the timeout of each, and its end by the clock of the loop.
+        # The running attempts: the timeout of each, its end by the clock of the loop, its timer.
         self._limits: dict[Broker, tuple[asyncio.Timeout, float]] = {}
+        self._timers: dict[Broker, Cancellable] = {}
         self._is_awaited = False
 
     def _call(self) -> str:
@@ -86,11 +88,14 @@ class Connect(Opening[Connection]):
             raise self._too_late(broker) from None
         finally:
             del self._limits[broker]
+            timer = self._timers.pop(broker, None)
+            if timer is not None:
+                timer.cancel()
 
     def _reached(self, broker: Broker) -> Broker:
         # Until here the function of the scheme limits the time.
         limit, ends = self._limits[broker]
-        limit.reschedule(ends)
+        self._timers[broker] = expire_at(limit, ends)
         return broker
 
     def _begin_login(

@@ -165,8 +165,9 @@ class Session:
         self.outbox = outbox = Outbox(host, policy, translator, open_calls, dropped, self.stats)
         self._streaming: Streaming | None = None
         self._keeps_expressions = False
-        self.outgoing = OutgoingCalls(host, translator, outbox, open_calls, self.stats)
-        self.incoming = IncomingCalls(host, policy, translator, outbox, self.stats)
+        walk = walk_of(host, translator)
+        self.outgoing = OutgoingCalls(host, translator, outbox, open_calls, self.stats, walk)
+        self.incoming = IncomingCalls(host, policy, translator, outbox, self.stats, walk)
         self.inbox = Inbox(
             self,
             BEFORE_VERSION,

@@ -45,7 +45,6 @@ class Timeout(Struct, eq=False):
     _f: Callable[..., object] | None
     _args: tuple[Any, ...]
     _context: Context | None
-    _tick: int
     _bucket: _Bucket | None
     _timers: CoarseTimers
     _handle: asyncio.TimerHandle | None = None
@@ -58,8 +57,13 @@ class Timeout(Struct, eq=False):
         if bucket is not None:
             self._bucket = None
             del bucket[self]
-            if not bucket:
-                self._timers._drop(self._tick)
+            timers = self._timers
+            timers.waiting -= 1
+            if not timers.waiting:
+                timers.stop()
+            elif not bucket:
+                # Its memory is freed. It is dropped when it is due.
+                bucket.clear()
         elif self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -71,9 +75,12 @@ class CoarseTimers:
     Args:
         loop: the loop.
         now: the clock of the loop.
+
+    Attributes:
+        waiting: the number of timeouts that are not due.
     """
 
-    __slots__ = ("_armed", "_buckets", "_due", "_handle", "_loop", "_now")
+    __slots__ = ("_armed", "_buckets", "_due", "_handle", "_loop", "_now", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, now: Callable[[], float]):
         self._loop = loop
@@ -82,12 +89,13 @@ class CoarseTimers:
         self._buckets: dict[int, _Bucket] = {}
         # The timeouts that are due, and not called yet.
         self._due: deque[Timeout] = deque()
+        self.waiting = 0
+        # The bucket that the timer of the loop is set for.
         self._armed: float = _NEVER
         self._handle: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        waiting = sum(map(len, self._buckets.values()))
-        return waiting + sum(timeout._f is not None for timeout in self._due)
+        return self.waiting + sum(timeout._f is not None for timeout in self._due)
 
     def timeout(
         self, delay: float, f: Callable[..., object], *args: Any
@@ -104,14 +112,15 @@ class CoarseTimers:
             bucket = self._buckets[tick] = {}
             if tick < self._armed:
                 self._arm(tick)
-        timeout = Timeout(f, args, copy_context(), tick, bucket, self)
+        timeout = Timeout(f, args, copy_context(), bucket, self)
         bucket[timeout] = None
+        self.waiting += 1
         return timeout
 
     def hand_over(self) -> None:
         """Make each timeout a timer of the loop, and use the loop's present clock from now on."""
         buckets, self._buckets = self._buckets, {}
-        self._disarm()
+        self.stop()
         for tick, bucket in buckets.items():
             for timeout in bucket:
                 timeout._bucket = None
@@ -120,11 +129,14 @@ class CoarseTimers:
                 )
         self._now = self._loop.time
 
-    def _drop(self, tick: int) -> None:
-        """Forget a bucket that is empty, and stop with the last."""
-        del self._buckets[tick]
-        if not self._buckets:
-            self._disarm()
+    def stop(self) -> None:
+        """Cancel the timer of the loop: no timeout waits."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._armed = _NEVER
+        self._buckets.clear()
+        self.waiting = 0
 
     def _arm(self, tick: int) -> None:
         """Set the timer of the loop; it holds no context of a connection."""
@@ -133,12 +145,6 @@ class CoarseTimers:
         self._armed = tick
         self._handle = self._loop.call_at(tick / _RATE + _SLACK, self._ring, context=Context())
 
-    def _disarm(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-        self._armed = _NEVER
-
     def _ring(self) -> None:
         """Call the timeouts of all buckets that are due."""
         self._handle = None
@@ -146,12 +152,15 @@ class CoarseTimers:
         buckets, now = self._buckets, self._now() * _RATE
         for tick in sorted(tick for tick in buckets if tick <= now):
             bucket = buckets.pop(tick)
+            self.waiting -= len(bucket)
             for timeout in bucket:
                 timeout._bucket = None
             self._due.extend(bucket)
         # Before the calls: one of them may run the loop.
-        if buckets:
+        if self.waiting:
             self._arm(min(buckets))
+        else:
+            buckets.clear()
         self._call_due()
 
     def _call_due(self) -> None:

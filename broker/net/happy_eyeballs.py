@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
 from typing import Any, TypeAlias
 
+from broker.net.scheduler import expire_at
 from broker.net.stream_socket import StreamSocket
 
 __all__ = ["ATTEMPT_DELAY", "Local", "Resolved", "connect_first", "interleaved"]
@@ -58,13 +59,17 @@ async def connect_first(
             TimeoutError if no address has answered in time.
     """
     race = _Race(interleaved(resolved), local)
+    limit = asyncio.timeout(None)
+    timer = None if ends is None else expire_at(limit, ends)
     try:
-        async with asyncio.timeout_at(ends):
+        async with limit:
             if (connected := await race.run(delay)) is not None:
                 return connected
     except builtins.TimeoutError as exc:
         race.errors.append(exc)
     finally:
+        if timer is not None:
+            timer.cancel()
         race.close()
     raise min(race.errors, key=lambda exc: not isinstance(exc, builtins.ConnectionRefusedError))
 

@@ -25,6 +25,7 @@ __all__ = [
     "LoopScheduler",
     "Scheduler",
     "TwistedScheduler",
+    "expire_at",
     "scheduler_for",
     "scheduler_of",
 ]
@@ -172,6 +173,20 @@ def scheduler_of(loop: asyncio.AbstractEventLoop) -> LoopScheduler:
 
     _schedulers[key] = ref(scheduler, forget)
     return scheduler
+
+
+def expire_at(limit: asyncio.Timeout, ends: float) -> Cancellable:
+    """Have an ``asyncio.timeout(None)`` expire at a time of the running loop's clock, or later.
+
+    It is a `Scheduler.timeout`: it costs less than a timer of the loop. Call ``cancel()`` of the
+    result when the block of ``limit`` has ended.
+    """
+    scheduler = scheduler_of(asyncio.get_running_loop())
+    return scheduler.timeout(ends - scheduler.now(), limit.reschedule, _PAST)
+
+
+# A time that has passed in each clock.
+_PAST = -1.0
 
 
 class TwistedScheduler:

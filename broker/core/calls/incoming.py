@@ -43,7 +43,9 @@ from broker.core.wire.messages import (
 from broker.core.work import PUT_OFF, Work, WorkLeft, begun, call_hook
 from broker.errors import ServerBusy, ServerDraining
 from broker.limit_errors import limit_error
+from jelly.atoms import Expression
 from jelly.errors import ProtocolError
+from jelly.slices import Walk
 
 __all__ = ["DRAINING", "CallEntry", "IncomingCalls"]
 
@@ -117,7 +119,13 @@ class IncomingCalls:
     inbox: Inbox
 
     def __init__(
-        self, host: Host, policy: Policy, translator: Translator, outbox: Outbox, stats: Stats
+        self,
+        host: Host,
+        policy: Policy,
+        translator: Translator,
+        outbox: Outbox,
+        stats: Stats,
+        walk: Callable[[Expression, object], Walk[object]],
     ):
         self.is_draining = False
         self.refuses_sends = False
@@ -126,7 +134,7 @@ class IncomingCalls:
         self.max_calls = policy.max_calls
         self.context = contextvars.copy_context()
         self.answers = Answers(host, translator, outbox, stats, self.context)
-        self.runner = MethodRunner(host, policy, translator)
+        self.runner = MethodRunner(host, policy, translator, walk)
         self._faults = FaultCounter(policy, stats)
         self.running: dict[RequestId | IncomingCall, IncomingCall] = {}
         self._host = host

@@ -20,7 +20,7 @@ from broker.core.calls.dispatch import (
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.host import Host, has_hook
 from broker.core.objects.tables import shown
-from broker.core.objects.translator import Translator, walk_of
+from broker.core.objects.translator import Translator
 from broker.core.policy import Policy
 from broker.core.principal import Principal
 from broker.core.wire.conversion import call_with_expressions
@@ -35,7 +35,7 @@ from broker.core.wire.messages import (
 from broker.core.work import call_hook
 from broker.errors import NoSuchObject, WrongArguments
 from jelly.atoms import Expression
-from jelly.slices import UNFINISHED, finish
+from jelly.slices import UNFINISHED, Walk, finish
 
 __all__ = ["TO_CACHES", "Enter", "Interceptor", "MethodRunner"]
 
@@ -69,7 +69,13 @@ class MethodRunner:
         "now",
     )
 
-    def __init__(self, host: Host, policy: Policy, translator: Translator):
+    def __init__(
+        self,
+        host: Host,
+        policy: Policy,
+        translator: Translator,
+        walk: Callable[[Expression, object], Walk[object]],
+    ):
         self.interceptor: Interceptor | None = None
         self.last_name = ""
         self.now: Callable[[], float] = _no_clock
@@ -78,7 +84,7 @@ class MethodRunner:
         self._host = host
         self._policy = policy
         self._translator = translator
-        self._unjelly_walk = walk_of(host, translator)
+        self._unjelly_walk = walk
         self._find: Callable[[ObjectId | str], Any] = self._export
         if host.overridden and has_hook(host, "localObjectForID"):
             self._find = host.localObjectForID

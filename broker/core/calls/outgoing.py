@@ -9,7 +9,7 @@ from typing import Any
 from broker.core.host import Host
 from broker.core.objects.credit import META_KEY, credit_text
 from broker.core.objects.tables import OpenCalls, directly
-from broker.core.objects.translator import Translator, walk_of
+from broker.core.objects.translator import Translator
 from broker.core.objects.whereabouts import name_argument
 from broker.core.outbox import Outbox
 from broker.core.principal import split_view
@@ -35,7 +35,7 @@ from broker.core.wire.messages import (
 from broker.core.work import Work, begun, call_hook
 from jelly.atoms import Expression
 from jelly.errors import EncodeError, TooLarge
-from jelly.slices import UNFINISHED
+from jelly.slices import UNFINISHED, Walk
 
 __all__ = ["OutgoingCalls"]
 
@@ -69,6 +69,7 @@ class OutgoingCalls:
         outbox: Outbox,
         open_calls: OpenCalls,
         stats: Stats,
+        walk: Callable[[Expression, object], Walk[object]],
     ):
         self.open_calls = open_calls
         # By request id, for the calls that ask for less than the usual credit.
@@ -78,7 +79,7 @@ class OutgoingCalls:
         self._translator = translator
         self._outbox = outbox
         self._stats = stats
-        self._unjelly_walk = walk_of(host, translator)
+        self._unjelly_walk = walk
 
     def call(
         self,

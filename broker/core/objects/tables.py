@@ -114,14 +114,16 @@ class ExportTable:
 
     Attributes:
         max_refs: most objects that the peer may hold at once.
+        get: returns the entry of an id, or None: ``get(object_id)``.
     """
 
-    __slots__ = ("_by_id", "_due", "_ids", "_numbers", "max_refs")
+    __slots__ = ("_by_id", "_due", "_ids", "_numbers", "get", "max_refs")
 
     def __init__(self, numbers: Numbers, max_refs: int):
         self._numbers = numbers
         self.max_refs = max_refs
         self._by_id: dict[Target, Export] = {}
+        self.get: Callable[[Target], Export | None] = self._by_id.get
         self._ids: dict[Hashable, ObjectId] = {}
         self._due: dict[Hashable, Callable[[], object]] = {}
 
@@ -181,11 +183,6 @@ class ExportTable:
     def never_sent(self, identity: Hashable, principal: Principal | None = None) -> None:
         """Remove the callback of :meth:`when_released` if the object has not been sent."""
         self._due.pop(key_of(identity, principal), None)
-
-    @property
-    def get(self) -> Callable[[Target], Export | None]:
-        """Return the entry of an id, or None: ``get(object_id)``."""
-        return self._by_id.get
 
     def entry_of(self, identity: Hashable, principal: Principal | None = None) -> Export | None:
         """Return the entry of an object that was sent, or None."""

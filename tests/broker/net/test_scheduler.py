@@ -15,9 +15,11 @@ from broker.net.scheduler import (
     ImmediateScheduler,
     LoopScheduler,
     TwistedScheduler,
+    expire_at,
     scheduler_for,
     scheduler_of,
 )
+from broker.testing.clock import virtual_clock
 
 variable = contextvars.ContextVar("variable", default="outside")
 
@@ -81,6 +83,33 @@ async def test_connections_share_a_scheduler(each_loop) -> None:
         assert scheduler_of(other).now() == 5.0
     finally:
         other.close()
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 10.0])
+async def test_expire_at(seconds) -> None:
+    """A limit expires at its time or less than a second later; shorter than a second, at once."""
+    loop = asyncio.get_running_loop()
+    with virtual_clock() as clock:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(None) as limit:
+                timer = expire_at(limit, loop.time() + seconds)
+                await asyncio.sleep(100)
+        assert limit.expired()
+        timer.cancel()
+        assert seconds <= clock.elapsed <= seconds + (1 if seconds >= 1 else 0.1)
+        async with asyncio.timeout(None) as limit:
+            expire_at(limit, loop.time() + seconds).cancel()
+            await asyncio.sleep(100)
+        assert not scheduler_of(loop).timeouts
+
+
+async def test_expired_before(each_loop) -> None:
+    """A limit whose time has passed expires at the first wait."""
+    loop = asyncio.get_running_loop()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(None) as limit:
+            expire_at(limit, loop.time() - 5)
+            await asyncio.sleep(100)
 
 
 async def test_loop_scheduler_tasks(each_loop) -> None:
