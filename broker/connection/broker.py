@@ -184,13 +184,6 @@ class Broker(PublishedBroker):
         self.session.incoming.runner.now = self._scheduler.now
         if self._log_throttle is not None:
             self._log_throttle.begin(self._scheduler)
-        self._message_timeout = MessageTimeout(
-            self._scheduler,
-            self.policy,
-            self.session,
-            self.setup_timeouts.on_timeout,
-            self._is_reading,
-        )
         address = port.peer_address
         if address is not None:
             self.peer.address = address
@@ -227,12 +220,24 @@ class Broker(PublishedBroker):
         else:
             inbox.receive(data)
         reader = inbox.reader
-        if reader is not None and reader.pending and self._message_timeout is not None:
-            self._message_timeout.watch()
+        if reader is not None and reader.pending and self.transport is not None:
+            self._watch_message()
             pump.weigh()
         # If messages wait for their turn already, these wait behind them.
         if not pump.has_turn:
             pump.run(began)
+
+    def _watch_message(self) -> None:
+        """Limit the time of a message whose first bytes have come."""
+        if self._message_timeout is None:
+            self._message_timeout = MessageTimeout(
+                self._scheduler,
+                self.policy,
+                self.session,
+                self.setup_timeouts.on_timeout,
+                self._is_reading,
+            )
+        self._message_timeout.watch()
 
     def connectionLost(self, reason: Failure) -> None:
         """Handle messages received before the end, fail pending calls, clear tables (published).

@@ -178,7 +178,7 @@ class Session:
             outbox,
             policy,
             self.stats,
-            lambda: host.on_event(CallAnswered()),
+            self._worked,
         )
         self.incoming.inbox = self.inbox
 
@@ -274,6 +274,10 @@ class Session:
         """Refuse a pending call with an exception or a Failure; see :meth:`finish`."""
         self.incoming.fail(call, error)
         self.inbox.is_full = False
+
+    def _worked(self) -> None:
+        """Tell the host that work of several turns is done."""
+        self.host.on_event(CallAnswered())
 
     # Observation.
 
