@@ -121,11 +121,12 @@ class CoarseTimers:
         """Make each timeout a timer of the loop, and use the loop's present clock from now on."""
         buckets, self._buckets = self._buckets, {}
         self.stop()
+        now = self._now()
         for tick, bucket in buckets.items():
             for timeout in bucket:
                 timeout._bucket = None
-                timeout._handle = self._loop.call_at(
-                    tick / _RATE, self._call, timeout, context=Context()
+                timeout._handle = self._loop.call_later(
+                    tick / _RATE - now, self._call, timeout, context=Context()
                 )
         self._now = self._loop.time
 
@@ -143,7 +144,9 @@ class CoarseTimers:
         if self._handle is not None:
             self._handle.cancel()
         self._armed = tick
-        self._handle = self._loop.call_at(tick / _RATE + _SLACK, self._ring, context=Context())
+        # Not at a time: the clock of the loop may have been replaced since the connection was made.
+        delay = tick / _RATE + _SLACK - self._now()
+        self._handle = self._loop.call_later(delay, self._ring, context=Context())
 
     def _ring(self) -> None:
         """Call the timeouts of all buckets that are due."""

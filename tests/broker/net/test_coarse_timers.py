@@ -9,6 +9,7 @@ import random
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -159,6 +160,23 @@ def test_cancelled_by_another_timeout() -> None:
         timers.timeout(1, calls.append, 3)
         run(loop, 5)
         assert calls == [3]
+
+
+@pytest.mark.parametrize("ahead", [-1000, 1000])
+def test_a_loop_with_another_clock(ahead: float) -> None:
+    """If the clock of the loop was replaced by another, timeouts come in time, without spinning."""
+    with simulated() as (loop, _):
+        timers = CoarseTimers(loop, partial(ahead_of, loop, ahead))
+        calls: list[float] = []
+        timers.timeout(1, lambda: calls.append(loop.time()))
+        run(loop, 3)
+        assert 1 <= calls[0] <= 2
+        assert loop.turns < 20
+
+
+def ahead_of(loop: SimulatedLoop, seconds: float) -> float:
+    """Return the time of another clock than that of the loop."""
+    return loop.time() + seconds
 
 
 def test_set_by_another_timeout() -> None:
