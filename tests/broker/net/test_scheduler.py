@@ -64,7 +64,9 @@ def test_an_endless_timeout() -> None:
     """A timeout of infinity can be set and cancelled."""
     loop = asyncio.new_event_loop()
     try:
-        scheduler_of(loop).timeout(float("inf"), print).cancel()
+        endless = scheduler_of(loop).timeout(float("inf"), print)
+        endless.cancel()
+        assert endless.cancelled()
     finally:
         loop.close()
 

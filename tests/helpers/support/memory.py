@@ -31,7 +31,6 @@ from jelly.atoms import Expression
 
 ROOT = b"root"
 
-
 PUBLISHED_WIRE = STRICT.but(dialects=("pb", "none"))
 """The strict policy in PB's dialects, whose bytes are specified outside this library."""
 
@@ -288,8 +287,7 @@ class ManualScheduler:
         """Advance the time, and make the calls that become due."""
         self.clock += seconds
         while self._later and self._later[0][0] <= self.clock:
-            _, _, timer = heapq.heappop(self._later)
-            timer.fire()
+            heapq.heappop(self._later)[2].fire()
         self.run()
 
 
