@@ -264,7 +264,7 @@ def test_a_loop_that_is_closed_is_collected() -> None:
 
 
 async def test_a_timeout_keeps_no_program_alive() -> None:
-    """The run of this loop ends although a timeout is set, and closing the loop warns of nothing."""
+    """The run of this loop ends although a timeout is set; closing the loop warns of nothing."""
     scheduler = scheduler_of(asyncio.get_running_loop())
     scheduler.timeout(3600, print)
     assert len(scheduler.timeouts) == 1
