@@ -56,12 +56,12 @@ class PendingCalls:
         now: the clock of deadlines.
         stepped_loop: the loop, while a turn may run a task that awaits an answer at once, instead
             of in the next iteration; else None. Set by the pump.
+        waiting: the Deferreds of the calls without an answer, by request id.
         has_stepped: whether an answer has come since the pump has cleared this, so that such a
             task may have run.
     """
 
     __slots__ = (
-        "_deferreds",
         "_flush",
         "_flush_later",
         "_loop",
@@ -74,6 +74,7 @@ class PendingCalls:
         "is_refused",
         "now",
         "stepped_loop",
+        "waiting",
     )
 
     def __init__(
@@ -96,7 +97,7 @@ class PendingCalls:
         self._policy = policy
         self._flush = flush
         self._flush_later = flush_later
-        self._deferreds: dict[RequestId, Deferred[Any]] = {}
+        self.waiting: dict[RequestId, Deferred[Any]] = {}
 
     def begin(self, scheduler: Scheduler) -> None:
         """Take clock and loop from the scheduler of the connection."""
@@ -192,7 +193,7 @@ class PendingCalls:
             return None
         deferred = kind(lambda _: self._abandon(request_id))
         deferred.label = text
-        self._deferreds[request_id] = deferred
+        self.waiting[request_id] = deferred
         self._flush()
         return deferred
 
@@ -275,18 +276,18 @@ class PendingCalls:
     @property
     def names(self) -> tuple[str, ...]:
         """The methods of the calls without an answer, oldest first."""
-        return tuple(str(deferred.label) for deferred in self._deferreds.values())
+        return tuple(str(deferred.label) for deferred in self.waiting.values())
 
     def answered(self, request_id: RequestId, value: object) -> None:
         """Fire the Deferred of a call that returned."""
-        deferred = self._deferreds.pop(request_id, None)
+        deferred = self.waiting.pop(request_id, None)
         if deferred is not None:
             self.has_stepped = True
             deferred.fire(value, self.stepped_loop)
 
     def refused(self, request_id: RequestId, error: object) -> None:
         """Fail the Deferred of a call, with an exception, a Failure, or a value of the peer."""
-        deferred = self._deferreds.pop(request_id, None)
+        deferred = self.waiting.pop(request_id, None)
         if deferred is not None:
             if isinstance(error, CopiedFailure):
                 error.method = deferred.label
@@ -302,7 +303,7 @@ class PendingCalls:
         """
         together = Together("calls without a handler: connection lost")
         for request_id, may in may_have_run.items():
-            deferred = self._deferreds.pop(request_id, None)
+            deferred = self.waiting.pop(request_id, None)
             if deferred is not None:
                 failure = Failure(PBConnectionLost(reason, may_have_run=may))
                 failure.together = together
@@ -340,7 +341,7 @@ class PendingCalls:
         return CopiedFailure.received(state, self._policy)
 
     def _abandon(self, request_id: RequestId) -> None:
-        self._deferreds.pop(request_id, None)
+        self.waiting.pop(request_id, None)
         self._session.outgoing.abandon(request_id)
         self._flush()
 

@@ -141,7 +141,7 @@ class Pump:
         if began is None:
             began = self._now()
         self._is_running = True
-        if scheduler is not None:
+        if calls.waiting and scheduler is not None:
             calls.stepped_loop = scheduler.stepped_loop()
         try:
             more = session.inbox.pump(1)

@@ -89,7 +89,7 @@ def _streams(broker: Broker) -> Iterator[tuple[str, str, int]]:
 
 
 def _calls(broker: Broker) -> Iterator[tuple[str, str, int]]:
-    for (number, _), name in zip(broker.calls._deferreds.items(), broker.calls.names, strict=True):
+    for (number, _), name in zip(broker.calls.waiting.items(), broker.calls.names, strict=True):
         yield "call", name, number
     running = list(broker.session.incoming.running.values())
     for call in running:

@@ -110,7 +110,7 @@ class Faces:
                 found[f"{side} published"] = len(translator.cacheables)
                 found[f"{side} held"] = len(translator.remote_caches)
                 found[f"{side} waiting"] = len(end.session.outgoing.open_calls) + len(
-                    end.calls._deferreds
+                    end.calls.waiting
                 )
                 found[f"{side} running"] = end.session.running + len(end._running_methods or ())
         return {where: count for where, count in found.items() if count}

@@ -182,7 +182,7 @@ async def test_a_context_in_use() -> None:
         # The answer is fired inside the task's own context.
         calls = call.__self__.broker.calls
         calls.stepped_loop = loop
-        context.run(calls.answered, *calls._deferreds, 1)
+        context.run(calls.answered, *calls.waiting, 1)
         assert await task == "mine"
 
 

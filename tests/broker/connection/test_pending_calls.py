@@ -251,7 +251,7 @@ def test_cancelling() -> None:
     line.calls.answered(1, "late")
     line.calls.lost({1: True}, None)
     assert len(results) == 1
-    assert line.calls._deferreds == {}
+    assert line.calls.waiting == {}
 
 
 def test_the_end() -> None:
@@ -266,7 +266,7 @@ def test_the_end() -> None:
     assert [type(error) for error in lost] == [PBConnectionLost] * 2
     assert [error.may_have_run for error in lost] == [True, False]
     assert ["cut" in str(error) for error in lost] == [True, True]
-    assert line.calls._deferreds == {}
+    assert line.calls.waiting == {}
 
 
 @pytest.mark.parametrize(
