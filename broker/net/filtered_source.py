@@ -21,6 +21,9 @@ closed the filter already.
 alert) is written and our half of the source closed. Incoming bytes are read and dropped until the
 peer closes too. Closing at once would send a reset, which can overtake the message. The stream does
 not wait for that.
+
+*Memory.* The filters free the memory of the handshake when it is done, and that of large pieces
+soon after the last one. A timer for that runs only after a large piece, not on an idle connection.
 """
 
 from __future__ import annotations
@@ -39,6 +42,13 @@ if TYPE_CHECKING:
     from cryptography import x509
 
 __all__ = ["FilteredSource"]
+
+# A piece of more bytes makes the buffers of the filters grow. They shrink when no such piece has
+# come or gone for one to two pauses. Shrinking after each piece costs 4 % of the time of calls with
+# 64 KiB, this less than 1 %. A long pause would leave the buffers of many connections large at a
+# time, and the C library does not return all of that memory.
+_LARGE = 4096
+_PAUSE = 0.02
 
 
 class FilteredSource(asyncio.BufferedProtocol):
@@ -63,6 +73,7 @@ class FilteredSource(asyncio.BufferedProtocol):
         "_close_timeout",
         "_filters",
         "_handshake_timeout",
+        "_has_grown",
         "_high",
         "_is_closing",
         "_is_full",
@@ -109,6 +120,8 @@ class FilteredSource(asyncio.BufferedProtocol):
         self._is_full = False
         self._is_paused = False
         self._is_closing = False
+        # Whether a large piece has come or gone since the timer for shrinking was set.
+        self._has_grown = False
         self.has_failed = False
         self.is_open = False
         self.is_encrypted = any(each.is_secure for each in self._filters)
@@ -174,6 +187,8 @@ class FilteredSource(asyncio.BufferedProtocol):
             self._pending += data
             self._check_full()
             return
+        if len(data) > _LARGE:
+            self._note_large()
         top = self._filters[-1]
         try:
             top.send(data)
@@ -231,6 +246,8 @@ class FilteredSource(asyncio.BufferedProtocol):
         """Pass bytes through the filters, and deliver the result."""
         if self.has_failed:
             return
+        if len(received) > _LARGE:
+            self._note_large()
         data = b""
         for each in self._filters:
             try:
@@ -315,6 +332,25 @@ class FilteredSource(asyncio.BufferedProtocol):
             data, self._undelivered = self._undelivered, b""
             self._stream.data_received(data)
 
+    def _note_large(self) -> None:
+        """See to it that the filters shrink in the next pause."""
+        if self._timer is not None:
+            self._has_grown = True
+        elif self.is_open and not self._is_closing:
+            self._has_grown = False
+            self._set_timer(_PAUSE, self._shrink_in_pause)
+
+    def _shrink_in_pause(self) -> None:
+        self._timer = None
+        if self._has_grown:
+            self._note_large()
+        else:
+            self._shrink_filters()
+
+    def _shrink_filters(self) -> None:
+        for each in self._filters:
+            each.shrink()
+
     def _check_full(self) -> None:
         if not self._is_full and len(self._pending) > self._high:
             self._is_full = True
@@ -323,6 +359,7 @@ class FilteredSource(asyncio.BufferedProtocol):
     def _opened(self) -> None:
         self._stop_timer()
         self.is_open = True
+        self._shrink_filters()
         secure = self._secure()
         if secure is not None:
             self.peer_certificate = secure.peer_certificate

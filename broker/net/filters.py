@@ -128,6 +128,9 @@ class Filter(Protocol):
     def close(self) -> None:
         """Say that no data follows, if the protocol can; a second call does nothing."""
 
+    def shrink(self) -> None:
+        """Free memory that only much data needs: now is a quiet moment. No bytes are lost."""
+
     @property
     def peer_certificate(self) -> x509.Certificate | None:
         """The certificate of the peer, once the filter is open; or None."""

@@ -18,7 +18,8 @@ An error can follow good data in one `receive`. The data is returned first and t
 `failure`. So the delivered data does not depend on how the bytes were split.
 
 Memory: OpenSSL's memory BIOs grow and never shrink. They are filled and emptied in pieces of one
-TLS record, so a connection that has carried gigabytes uses no more memory than a new one.
+TLS record, so a connection that has carried gigabytes keeps the memory of one record each way.
+`shrink` frees that too (`broker.net.tls.bios`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from OpenSSL import SSL
 from broker.errors import TLSError
 from broker.net.filters import Filter
 from broker.net.host_names import is_numeric
+from broker.net.tls.bios import renew_bios
 from broker.net.tls.records import RecordCounter
 from broker.net.tls.verify import CertificateVerifier
 
@@ -209,6 +211,11 @@ class TLSFilter(Filter):
             self._is_quiet = False
             with suppress(SSL.Error):
                 self._connection.shutdown()
+
+    def shrink(self) -> None:
+        """Exchange OpenSSL's buffers, once the handshake is done; unread bytes move along."""
+        if self.is_open:
+            renew_bios(self._connection)
 
     def _take(self, piece: bytes | memoryview, plaintext: list[bytes]) -> None:
         ended = self._records.feed(piece)

@@ -30,6 +30,7 @@ def test_defaults() -> None:
     assert (bare.has_close, bare.is_secure, bare.purpose) == (False, False, "")
     assert (bare.peer_certificate, bare.verified_chain, bare.channel_binding()) == (None, (), None)
     bare.close()
+    bare.shrink()
     for call in (lambda: bare.receive(b""), lambda: bare.send(b""), bare.data_to_send):
         with pytest.raises(NotImplementedError):
             call()

@@ -243,6 +243,7 @@ def _met(make_server: Callable[[], TLSFilter], make_client: Callable[[], TLSFilt
     while not (server.is_open and client.is_open):
         server.receive(client.data_to_send())
         client.receive(server.data_to_send())
+    server.shrink()
     client.send(b"hello")
     server.receive(client.data_to_send())
     server.send(b"hello")
