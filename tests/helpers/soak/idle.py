@@ -1,4 +1,4 @@
-"""Idle connections over TLS: how much memory each takes, in the process of the server's end."""
+"""Idle connections over TLS: how much memory each takes, in the processes of both ends."""
 
 from __future__ import annotations
 
@@ -15,14 +15,24 @@ from support.programs import command, environment
 
 import broker
 from soak.gauge import resident
-from soak.office import Root
 
-__all__ = ["COUNT", "measure_idle", "serve_idle"]
+__all__ = ["COUNT", "MEGABYTE", "WARM", "measure_idle", "serve_idle"]
 
 COUNT = 2000
+MEGABYTE = 1_000_000
+# How many connections are made before the first look, one after the other.
+WARM = 16
 # Handshakes at a time: each costs its process about a millisecond, and there is a limit on those.
 _AT_A_TIME = 16
 _SETTLE = 2.0
+
+
+class Root(broker.Root):
+    """Gives back what it gets."""
+
+    def remote_echo(self, data: bytes) -> bytes:
+        """Give it back."""
+        return data
 
 
 async def serve_idle(certificate: str, key: str) -> None:
@@ -36,11 +46,15 @@ async def serve_idle(certificate: str, key: str) -> None:
             print(len(server.connections), resident(), flush=True)
 
 
-async def measure_idle(count: int = COUNT) -> dict[str, Any]:
+async def measure_idle(
+    count: int = COUNT, size: int = 5, at_a_time: int = _AT_A_TIME
+) -> dict[str, Any]:
     """Open connections, and return how much each takes at either end, in KiB.
 
     Args:
         count: how many.
+        size: how many bytes each sends and receives before it is idle.
+        at_a_time: how many of them connect and call at the same time.
     """
     with tempfile.TemporaryDirectory() as folder:
         authority = Authority(Path(folder))
@@ -54,33 +68,35 @@ async def measure_idle(count: int = COUNT) -> dict[str, Any]:
             assert peer.stdin is not None and peer.stdout is not None
             address = (await peer.stdout.readline()).decode("ascii").strip()
             tls = broker.TLS.client(ca=authority.ca_path)
-            return await _measure(peer, address, tls, count)
+            return await _measure(peer, address, tls, bytes(size), count, at_a_time)
         finally:
             if peer.stdin is not None:
                 peer.stdin.close()
             await peer.wait()
 
 
-async def _measure(peer: Any, address: str, tls: Any, count: int) -> dict[str, Any]:
+async def _measure(
+    peer: Any, address: str, tls: Any, data: bytes, count: int, at_a_time: int
+) -> dict[str, Any]:
     async def ask() -> tuple[int, int]:
         peer.stdin.write(b"\n")
         connections, memory = (await peer.stdout.readline()).split()
         return int(connections), int(memory)
 
-    gate = asyncio.Semaphore(_AT_A_TIME)
+    gate = asyncio.Semaphore(at_a_time)
 
     async with AsyncExitStack() as stack:
 
-        async def come() -> None:
+        async def come(data: bytes) -> None:
             async with gate:
                 connection = await stack.enter_async_context(broker.connect(address, tls=tls))
-            await connection.root.callRemote("echo")
+                assert await connection.root.callRemote("echo", data) == data
 
-        # The first make what all of them share.
-        for _ in range(_AT_A_TIME):
-            await come()
+        # The first make what all of them share. They leave no free space of large messages.
+        for _ in range(WARM):
+            await come(b"hello")
         here, (_, there) = resident(), await ask()
-        await asyncio.gather(*(come() for _ in range(count)))
+        await asyncio.gather(*(come(data) for _ in range(count)))
         await asyncio.sleep(_SETTLE)
         gc.collect()
         (connections, after), here_after = await ask(), resident()

@@ -66,7 +66,8 @@ IDLE = """\
 
 Each connection over TLS makes one call, and then does nothing. The server's end is in one
 process and the clients' end in another. The figure of each end is the growth of resident memory
-of its process for each connection.
+of its process for each connection. In the last two columns the call has an argument and a result
+of 1 MB each, with up to 16 such calls at a time.
 """
 DRAINS = """\
 ## Draining
@@ -144,11 +145,18 @@ def _in_words(line: Slope) -> str:
 
 def _idles(runs: list[dict[str, Any]]) -> str:
     rows = [
-        f"{_begin(run)} | {run['connections']:,} | {run['server_kib']:g} | {run['client_kib']:g} |"
+        " | ".join([f"{_begin(run)} | {run['connections']:,}", *_kib(run)]) + " |"
         for run in reversed(runs)
     ]
-    head = "| date | commit | command | connections | KiB each, server | KiB each, client |"
-    return "\n".join([head, "| --- | --- | --- | ---: | ---: | ---: |", *rows, ""])
+    head = "| date | commit | command | connections | KiB each, server | KiB each, client"
+    head += " | server, after 1 MB each way | client, after 1 MB each way |"
+    return "\n".join([head, "| --- | --- | --- " + "| ---: " * 5 + "|", *rows, ""])
+
+
+def _kib(run: dict[str, Any]) -> list[str]:
+    # Runs of before 2026-11-29 have no figures after data.
+    keys = ("server_kib", "client_kib", "server_after_kib", "client_after_kib")
+    return [f"{run[key]:g}" if key in run else "" for key in keys]
 
 
 def _drains(runs: list[dict[str, Any]]) -> str:

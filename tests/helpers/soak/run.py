@@ -15,6 +15,8 @@ import random
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from support.folders import DOCS, ROOT
 
 from soak.drains import measure_drains, serve_until_told
 from soak.gauge import Sample
-from soak.idle import measure_idle, serve_idle
+from soak.idle import MEGABYTE, measure_idle, serve_idle
 from soak.soak import soak
 from soak.verdict import faults
 
@@ -82,10 +84,20 @@ def _tell(sample: Sample, errors: list[str]) -> None:
 
 
 def _idle(options: Any) -> int:
-    measured = asyncio.run(measure_idle())
+    # The clients are in this process. Each measurement has one of its own, because the second would
+    # use the free space that the first has left.
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
+        measured = processes.submit(_measure_idle, 5).result()
+        after = processes.submit(_measure_idle, MEGABYTE).result()
+    for end in ("server", "client"):
+        measured[f"{end}_after_kib"] = after[f"{end}_kib"]
     print(measured)
     _write_down(options.docs, {**_about("make idle"), "kind": "idle", **measured})
     return 0
+
+
+def _measure_idle(size: int) -> dict[str, Any]:
+    return asyncio.run(measure_idle(size=size))
 
 
 def _drains(options: Any) -> int:
