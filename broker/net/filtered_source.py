@@ -296,6 +296,8 @@ class FilteredSource(asyncio.BufferedProtocol):
         if exc is not None and not self.is_open and not isinstance(exc, ConnectionLost):
             exc = self._handshake_error("cut")
         self._stream.connection_lost(exc)
+        for each in self._filters:
+            each.ended()
         self._filters = self._pairs = ()
         self._pending = self._undelivered = b""
 

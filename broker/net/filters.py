@@ -128,6 +128,9 @@ class Filter(Protocol):
     def close(self) -> None:
         """Say that no data follows, if the protocol can; a second call does nothing."""
 
+    def ended(self) -> None:
+        """Note that the source has ended; no other call follows."""
+
     def shrink(self) -> None:
         """Free memory that only much data needs: now is a quiet moment. No bytes are lost."""
 

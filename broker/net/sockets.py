@@ -92,7 +92,7 @@ async def connect_stream(
     """
     where = host_port(host, port)
     if tls is not None:
-        make_filters = _only(tls.filter_maker(is_server=False, host=host))
+        make_filters = _only(tls.filter_maker(is_server=False, host=host, port=port))
     new = _transport_maker(
         make_protocol,
         asyncio.get_running_loop(),

@@ -10,6 +10,7 @@ from attacks.attacker import binds
 from OpenSSL import SSL
 from support.certificates import Authority, Pair
 
+from broker.errors import TLSError
 from broker.net.tls.filter import TLSFilter
 from broker.net.tls.settings import TLS
 from broker.net.tls.verify import CertificateVerifier
@@ -77,6 +78,77 @@ def test_no_session_is_resumed(authority: Authority, pair: Pair, version: int) -
             else True
         )
         session = client._connection.get_session()
+
+
+def offering(tls: TLS) -> TLSFilter:
+    """Return a client that offers the session of its last connection, before its first flight."""
+    client = tls.filter("localhost")
+    assert client._resumption is not None
+    assert client._resumption._offered is not None
+    return client
+
+
+@pytest.fixture
+def giving(pair: Pair) -> TLS:
+    """A server that gives tickets."""
+    return TLS.server(pair.certificate_path, pair.key_path, tickets=True)
+
+
+@binds("D-resumption", policies=(), dialects=())
+def test_a_ticket_of_another_server(authority: Authority, pair: Pair, giving: TLS) -> None:
+    """A ticket that another server has sealed, even with the same certificate, opens nothing."""
+    tls = TLS.client(ca=authority.ca_path)
+    another = TLS.server(pair.certificate_path, pair.key_path, tickets=True)
+    kept = tls.filter("localhost")
+    assert carried(kept, another.filter()) == []
+    client, server = offering(tls), giving.filter()
+    assert carried(client, server) == []
+    assert (client.is_open, client.is_resumed) == (True, False)
+
+
+@binds("D-resumption", policies=(), dialects=())
+@pytest.mark.parametrize("change", [b"\x01", b"\xff"])
+def test_a_ticket_that_was_changed(authority: Authority, giving: TLS, change: bytes) -> None:
+    """With any byte of ticket or binder changed, the server resumes nothing and is not confused."""
+    tls = TLS.client(ca=authority.ca_path)
+    at = -1
+    while True:
+        kept = tls.filter("localhost")
+        assert carried(kept, giving.filter()) == []
+        client, server = offering(tls), giving.filter()
+        hello = bytearray(client.data_to_send())
+        if -at > 330:
+            break
+        hello[at] ^= change[0]
+        at -= 11
+        try:
+            server.receive(bytes(hello))
+        except TLSError:
+            pass
+        else:
+            # A full handshake: the certificate is in the answer. It fails, as the hello changed.
+            assert len(server.data_to_send()) > 500
+        assert not server.is_open
+    assert at < -300
+
+
+@binds("D-resumption", policies=(), dialects=())
+def test_a_session_with_another_client(authority: Authority, pair: Pair, giving: TLS) -> None:
+    """A stranger who has seen a ticket on the wire cannot use it: it has not the secret of it."""
+    tls = TLS.client(ca=authority.ca_path)
+    kept = tls.filter("localhost")
+    assert carried(kept, giving.filter()) == []
+    seen = offering(tls).data_to_send()
+    first, again = giving.filter(), giving.filter()
+    first.receive(seen)
+    again.receive(seen)
+    # The server answers a repeated hello, but only the owner of the secret can end the handshake.
+    assert not first.is_open
+    assert not again.is_open
+    for end in (first, again):
+        with pytest.raises(TLSError):
+            end.receive(b"\x14\3\3\0\1\1" + b"\x17\3\3\0\x35" + bytes(53))
+        assert not end.is_open
 
 
 @binds("D-renegotiation", policies=(), dialects=())

@@ -35,6 +35,7 @@ from broker.net.filters import Filter
 from broker.net.host_names import is_numeric
 from broker.net.tls.bios import renew_bios
 from broker.net.tls.records import RecordCounter
+from broker.net.tls.sessions import Resumption
 from broker.net.tls.verify import CertificateVerifier
 
 __all__ = ["MAX_HANDSHAKE", "TLSFilter"]
@@ -58,6 +59,7 @@ class TLSFilter(Filter):
         context: an OpenSSL context, of `TLS` or of the application.
         is_server: which end.
         verifier: checks the peer's certificate; for a client it also has the server name to send.
+        resumption: the sessions that a client may resume; None to make a full handshake.
 
     Attributes:
         is_server: which end.
@@ -82,6 +84,8 @@ class TLSFilter(Filter):
         "_is_closed",
         "_is_quiet",
         "_records",
+        "_resumed_chain",
+        "_resumption",
         "_sealed",
         "_verifier",
         "failure",
@@ -90,11 +94,22 @@ class TLSFilter(Filter):
         "peer_closed",
     )
 
-    def __init__(self, context: SSL.Context, *, is_server: bool, verifier: CertificateVerifier):
+    def __init__(
+        self,
+        context: SSL.Context,
+        *,
+        is_server: bool,
+        verifier: CertificateVerifier,
+        resumption: Resumption | None = None,
+    ):
         self.is_open = False
         self.peer_closed = False
         self.failure = None
         self._verifier = verifier
+        # None once a session is kept.
+        self._resumption = resumption
+        # The chain that was verified when the session began; None after a full handshake.
+        self._resumed_chain: tuple[x509.Certificate, ...] | None = None
         self.is_server = is_server
         self._is_closed = False
         # Whether OpenSSL has no bytes for the peer: asking it costs an error.
@@ -111,6 +126,8 @@ class TLSFilter(Filter):
         self._connection.set_connect_state()
         if verifier.host is not None and not is_numeric(verifier.host):
             self._connection.set_tlsext_host_name(verifier.host.encode("ascii"))
+        if resumption is not None:
+            resumption.offer(self._connection)
         with suppress(SSL.WantReadError):
             self._connection.do_handshake()
 
@@ -125,6 +142,11 @@ class TLSFilter(Filter):
         return cls(context, is_server=server, verifier=CertificateVerifier(host))
 
     @property
+    def is_resumed(self) -> bool:
+        """Whether this client has resumed a session: the certificate was verified earlier."""
+        return self._resumed_chain is not None
+
+    @property
     def peer_certificate(self) -> x509.Certificate | None:
         """The peer's certificate, once the handshake is done; None if it has sent none."""
         if not self.is_open:
@@ -135,10 +157,13 @@ class TLSFilter(Filter):
     def verified_chain(self) -> tuple[x509.Certificate, ...]:
         """The chain by which the peer's certificate was verified: its own first, the CA's last.
 
-        Empty if it was not verified in this handshake by a context that calls `verify`.
+        Empty if it was not verified by a context that calls `verify`: in this handshake, or in the
+        one in which a session began that this client has resumed.
         """
         if not self.is_open or not self._verifier.is_accepted:
             return ()
+        if self._resumed_chain is not None:
+            return self._resumed_chain
         return tuple(self._connection.get_verified_chain(as_cryptography=True) or ())
 
     def channel_binding(self) -> bytes | None:
@@ -212,6 +237,11 @@ class TLSFilter(Filter):
             with suppress(SSL.Error):
                 self._connection.shutdown()
 
+    def ended(self) -> None:
+        """Let the session be resumed after a cut: OpenSSL forbids that if nothing was closed."""
+        if self.is_open and not self.is_server and self.failure is None:
+            self._connection.set_shutdown(SSL.SENT_SHUTDOWN)
+
     def shrink(self) -> None:
         """Exchange OpenSSL's buffers, once the handshake is done; unread bytes move along."""
         if self.is_open:
@@ -220,11 +250,12 @@ class TLSFilter(Filter):
     def _take(self, piece: bytes | memoryview, plaintext: list[bytes]) -> None:
         ended = self._records.feed(piece)
         was_quiet, self._is_quiet = self._is_quiet, False
-        if not self.is_open:
+        was_open = self.is_open
+        if not was_open:
             was_quiet = False
             self._look_at_start(piece)
         self._connection.bio_write(piece)
-        if not self.is_open and not self._shake_hands():
+        if not was_open and not self._shake_hands():
             return
         # Each record of data is read on its own. If other records are among them, there is less to
         # read, and there may be bytes for the peer. Avoiding needless calls, here and for encrypted
@@ -234,7 +265,10 @@ class TLSFilter(Filter):
                 plaintext.append(self._connection.recv(_RECORD))
             self._is_quiet = was_quiet
         except SSL.WantReadError:
-            return
+            if was_open and self._resumption is not None:
+                # A record without data: most likely a ticket. The first one is enough.
+                self._resumption.keep(self._connection, is_resumed=self.is_resumed)
+                self._resumption = None
         except SSL.ZeroReturnError:
             self.peer_closed = True
 
@@ -270,6 +304,11 @@ class TLSFilter(Filter):
         certificate = self._connection.get_peer_certificate(as_cryptography=True)
         if certificate is None or not verifier.check(certificate, 0, 0):
             raise verifier.error() or TLSError(f"{self._peer} has shown no certificate")
+        if self._resumption is not None:
+            # Our context verifies each certificate that comes, so none has come: this is resumed.
+            self._resumed_chain = self._resumption.chain_of(certificate)
+            if self._resumed_chain is None:
+                raise TLSError(f"{self._peer} has resumed a session that was not offered")
 
     def _collect(self) -> None:
         data = b""

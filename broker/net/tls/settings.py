@@ -25,6 +25,7 @@ from broker.net.tls.pem import (
     read_private_key,
 )
 from broker.net.tls.reloading import KeyMismatch, ReloadingContext
+from broker.net.tls.sessions import Resumption, Sessions
 from broker.net.tls.verify import CertificateVerifier, verify
 
 __all__ = ["TLS"]
@@ -37,14 +38,19 @@ _OPTIONS = (
     | SSL.OP_NO_COMPRESSION
     | SSL.OP_CIPHER_SERVER_PREFERENCE
 )
+_TICKET_SECONDS = 2 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
 class TLS:
     """How one end uses TLS; make one with `TLS.server` or `TLS.client`, and share it.
 
-    TLS 1.2 or 1.3, ECDHE with AES-GCM or ChaCha20 only; no resumption, renegotiation or
-    compression.
+    TLS 1.2 or 1.3, ECDHE with AES-GCM or ChaCha20 only; no renegotiation, compression or early
+    data.
+
+    A client that connects to a server again may resume its session, if the server has given a
+    ticket. Then the certificates are not sent again. Servers of `TLS.server` give none unless
+    ``tickets`` is set. See `broker.net.tls.sessions` for the rules.
 
     A file that was given by its path may be replaced while the program runs. The next connection
     uses the new content. While a key and its certificate do not match, or a file cannot be read,
@@ -59,6 +65,7 @@ class TLS:
     pin: bytes | None
     _live: ReloadingContext = field(repr=False, compare=False)
     _names_ca: bool = field(default=True, repr=False, compare=False)
+    _sessions: Sessions | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def server(
@@ -68,6 +75,7 @@ class TLS:
         *,
         client_ca: CertificateSource | None = None,
         client_optional: bool = False,
+        tickets: bool = False,
     ) -> TLS:
         """Make a server's settings.
 
@@ -76,14 +84,23 @@ class TLS:
             key: its private key.
             client_ca: CAs whose client certificates are required; None requires none.
             client_optional: accept clients without a certificate, which can log in in another way.
+            tickets: give clients that speak TLS 1.3 session tickets, which make their next
+                handshake cheaper. A ticket is valid for two hours, and until the certificate is
+                read again or the program ends.
 
         Raises:
-            ConfigError: a file cannot be read, the key does not belong to the certificate, or no
-                certificate of a file is valid at this time.
+            ConfigError: a file cannot be read, the key does not belong to the certificate, no
+                certificate of a file is valid at this time, or both ``client_ca`` and ``tickets``
+                are given.
         """
+        if tickets and client_ca is not None:
+            raise ConfigError(
+                "give client_ca= or tickets=, not both: a client that resumes a session does not"
+                " show its certificate again"
+            )
 
         def make() -> SSL.Context:
-            context = _context(SSL.TLS_SERVER_METHOD)
+            context = _context(SSL.TLS_SERVER_METHOD, with_tickets=tickets)
             # A client's own certificate is not checked: only the clock of the server counts for it.
             _check_dates(read_certificates(certificate, "certificate")[:1], certificate)
             _use_certificate(context, certificate, key)
@@ -135,7 +152,8 @@ class TLS:
             return context
 
         live = ReloadingContext(make, _files(ca, certificate, key))
-        return cls(False, None if pin is None else _pin(pin), live, ca is not None)
+        sessions = Sessions() if certificate is None else None
+        return cls(False, None if pin is None else _pin(pin), live, ca is not None, sessions)
 
     @property
     def files(self) -> tuple[str | Path, ...]:
@@ -150,8 +168,10 @@ class TLS:
         """
         self._live.reload()
 
-    def filter(self, host: str | None = None) -> TLSFilter:
+    def filter(self, host: str | None = None, port: int | None = None) -> TLSFilter:
         """Make the filter of one connection; a client gives the ``host`` it connects to.
+
+        With the ``port`` the sessions of two servers on one host are kept apart.
 
         Raises:
             ConfigError: a client without a pin gives no host, or the host name is not valid.
@@ -161,9 +181,15 @@ class TLS:
         if host is None and self.pin is None:
             raise ConfigError("a TLS client must know the host name it connects to, or a pin")
         verifier = CertificateVerifier(host, self.pin, names_ca=self._names_ca)
-        return TLSFilter(self._live.current(), is_server=False, verifier=verifier)
+        context, resumption = self._live.current(), None
+        if self._sessions is not None:
+            server, has_dates = (verifier.host, port), self.pin is None
+            resumption = Resumption(self._sessions, server, context, has_dates=has_dates)
+        return TLSFilter(context, is_server=False, verifier=verifier, resumption=resumption)
 
-    def filter_maker(self, *, is_server: bool, host: str | None = None) -> Callable[[], TLSFilter]:
+    def filter_maker(
+        self, *, is_server: bool, host: str | None = None, port: int | None = None
+    ) -> Callable[[], TLSFilter]:
         """Return `filter` for one end, or refuse settings of the other end.
 
         Raises:
@@ -173,18 +199,32 @@ class TLS:
             raise ConfigError("a server needs TLS.server(certificate, key), not TLS.client()")
         if self.is_server and not is_server:
             raise ConfigError("a client needs TLS.client(), not TLS.server(…)")
-        return lambda: self.filter(host)
+        return lambda: self.filter(host, port)
 
 
-def _context(method: int) -> SSL.Context:
+def _context(method: int, *, with_tickets: bool = False) -> SSL.Context:
     context = SSL.Context(method)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(_CIPHERS)
     context.set_tls13_ciphersuites(_CIPHERS_13)
-    context.set_options(_OPTIONS)
+    if with_tickets:
+        context.set_options(_OPTIONS & ~SSL.OP_NO_TICKET)
+        context.set_timeout(_TICKET_SECONDS)
+        context.set_tlsext_servername_callback(_tickets_from_tls_13)
+    else:
+        context.set_options(_OPTIONS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     return context
+
+
+def _tickets_from_tls_13(connection: SSL.Connection) -> None:
+    """Give no ticket before TLS 1.3: who gets its key could decrypt what was recorded.
+
+    OpenSSL calls this for each client, whether it sends a server name or not.
+    """
+    if connection.get_protocol_version() < SSL.TLS1_3_VERSION:
+        connection.set_options(SSL.OP_NO_TICKET)
 
 
 def _use_certificate(context: SSL.Context, source: CertificateSource, key: KeySource) -> None:

@@ -37,6 +37,23 @@ def test_every_kind_of_source(authority: Authority, pair) -> None:
             assert shake_hands(TLS.client(ca=ca), server)
 
 
+@pytest.mark.parametrize("optional", [True, False])
+def test_tickets_and_client_certificates(authority: Authority, pair, optional: bool) -> None:
+    """A resumed connection has no verified client certificate, so a server has one of the two."""
+    with pytest.raises(ConfigError) as caught:
+        TLS.server(
+            pair.certificate_path,
+            pair.key_path,
+            client_ca=authority.ca_path,
+            client_optional=optional,
+            tickets=True,
+        )
+    assert str(caught.value) == (
+        "give client_ca= or tickets=, not both: a client that resumes a session does not show its"
+        " certificate again"
+    )
+
+
 @pytest.mark.parametrize("as_text", [True, False])
 def test_every_kind_of_pin(server_tls: TLS, pair, as_text: bool) -> None:
     """A pin is 32 bytes, or hexadecimal with or without colons."""
