@@ -79,3 +79,21 @@ async def test_a_connection_that_was_cut(authority: Authority, pair: Pair) -> No
             await connection.wait_closed()
             del connection
     assert seen == [False, True, True]
+
+
+async def test_two_servers_on_one_host(authority: Authority, pair: Pair) -> None:
+    """A client that goes back and forth between two ports resumes with both."""
+    tls = broker.TLS.client(ca=authority.ca_path)
+
+    def serve() -> broker.Serve:
+        server_tls = broker.TLS.server(pair.certificate_path, pair.key_path, tickets=True)
+        return broker.serve(broker.Root(), "pbs://127.0.0.1:0", tls=server_tls)
+
+    seen = []
+    async with serve() as one, serve() as other:
+        for server in (one, other) * 3:
+            async with broker.connect(server.addresses[0], tls=tls) as connection:
+                with pytest.raises(broker.NoSuchMethod):
+                    await connection.root.callRemote("nothing")
+                seen.append(filter_of(connection).is_resumed)
+    assert seen == [False, False, True, True, True, True]

@@ -459,17 +459,24 @@ def test_an_application_context_is_left_alone(giving: TLS) -> None:
         link.carry()
 
 
-def test_a_session_without_a_chain_is_not_kept() -> None:
-    """What nobody has verified is not resumed."""
+@pytest.mark.parametrize(
+    ("version", "count", "is_kept"),
+    [
+        (SSL.TLS1_3_VERSION, 1, True),
+        (SSL.TLS1_3_VERSION, 0, False),
+        (SSL.TLS1_2_VERSION, 1, False),
+    ],
+)
+def test_sessions_that_are_not_kept(pair: Pair, version: int, count: int, is_kept: bool) -> None:
+    """What nobody has verified is not kept, nor what may have fewer keys than connections."""
     known = Sessions()
     context: Any = object()
     connection: Any = SimpleNamespace(
-        set_session=None,
         get_session=object,
-        get_protocol_version=lambda: SSL.TLS1_3_VERSION,
-        get_verified_chain=lambda as_cryptography: None,
+        get_protocol_version=lambda: version,
+        get_verified_chain=lambda as_cryptography: [pair.certificate] * count,
     )
     resumption = Resumption(known, ("localhost", 1), context)
     resumption.offer(connection)
     resumption.keep(connection, is_resumed=False)
-    assert len(known) == 0
+    assert len(known) == is_kept
