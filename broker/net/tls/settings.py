@@ -218,13 +218,20 @@ def _context(method: int, *, with_tickets: bool = False) -> SSL.Context:
     return context
 
 
-def _tickets_from_tls_13(connection: SSL.Connection) -> None:
+def _tickets_from_tls_13(connection: Any) -> None:
     """Give no ticket before TLS 1.3: who gets its key could decrypt what was recorded.
 
-    OpenSSL calls this for each client, whether it sends a server name or not.
+    OpenSSL calls this for each client, whether it sends a server name or not. If this raises, the
+    handshake fails.
     """
-    if connection.get_protocol_version() < SSL.TLS1_3_VERSION:
+    if connection.get_protocol_version() >= SSL.TLS1_3_VERSION:
+        return
+    if hasattr(connection, "set_options"):
         connection.set_options(SSL.OP_NO_TICKET)
+    else:
+        # Before pyOpenSSL 26.2 only a private name can do it.
+        lib = importlib.import_module("OpenSSL._util").lib
+        lib.SSL_set_options(connection._ssl, SSL.OP_NO_TICKET)
 
 
 def _use_certificate(context: SSL.Context, source: CertificateSource, key: KeySource) -> None:
