@@ -110,7 +110,7 @@ class Sessions:
         return sum(each.session is not None for each in list(self._servers.values()))
 
     def take(self, server: Server, context: SSL.Context) -> KeptSession | None:
-        """Return the session of a server and forget it; None if there is none that may be used.
+        """Return the session of a server, and forget it; None without one that may be used.
 
         Args:
             server: the server.
@@ -157,7 +157,7 @@ class Sessions:
 
 
 class Resumption:
-    """What one connection of a client does with the sessions.
+    """The session that one connection of a client offers, and the one that it keeps.
 
     Args:
         sessions: of the settings.

@@ -226,9 +226,9 @@ def _tickets_from_tls_13(connection: Any) -> None:
     """
     if connection.get_protocol_version() >= SSL.TLS1_3_VERSION:
         return
-    if hasattr(connection, "set_options"):
+    try:
         connection.set_options(SSL.OP_NO_TICKET)
-    else:
+    except AttributeError:
         # Before pyOpenSSL 26.2 only a private name can do it.
         lib = importlib.import_module("OpenSSL._util").lib
         lib.SSL_set_options(connection._ssl, SSL.OP_NO_TICKET)

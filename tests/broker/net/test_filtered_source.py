@@ -7,13 +7,11 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from broker.errors import ConnectionClosed, ConnectionDone, ConnectionLost, TLSError
-from broker.net import filtered_source
 from broker.net.filters import Filter
 from broker.net.pipes.transport import PipePair
 from broker.net.socket_addresses import PipeAddress
@@ -414,125 +412,6 @@ def test_no_filters() -> None:
     assert stream.verified_chain() == ()
     assert stream.channel_binding() is None
     loop.close()
-
-
-class Thick(Xor):
-    """Counts how often its memory is freed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.shrunk = 0
-
-    def shrink(self) -> None:
-        """Count."""
-        self.shrunk += 1
-
-
-class Clock:
-    """The timers of a loop, which a test lets go off."""
-
-    def __init__(self) -> None:
-        self.timers: list[tuple[float, Callable[[], object]]] = []
-
-    def time(self) -> float:
-        """Return the time, which stands still."""
-        return 0.0
-
-    def call_soon(self, f: Callable[..., object], *args: object) -> None:
-        """Do nothing: no test here waits for what the stream does later."""
-
-    def call_later(self, delay: float, f: Callable[[], object]) -> Any:
-        """Keep a timer."""
-        timer = (delay, f)
-        self.timers.append(timer)
-        return SimpleNamespace(cancel=lambda: self.timers.remove(timer))
-
-    def go_off(self) -> None:
-        """Let the only timer go off."""
-        (_, f) = self.timers.pop()
-        assert self.timers == []
-        f()
-
-
-@pytest.fixture
-def thick(recorder) -> tuple[Thick, StreamTransport, Clock]:
-    """A filter, the stream above it, and the timers."""
-    filter_, clock, protocol = Thick(), Clock(), recorder()
-    stream = StreamTransport(lambda peer: protocol, clock, filters=[filter_])  # type: ignore[arg-type]
-    stream.receiver.connection_made(FakeSource())
-    return filter_, stream, clock
-
-
-LARGE = bytes(filtered_source._LARGE + 1)
-
-
-def test_filters_shrink_when_they_are_open(thick) -> None:
-    """After the handshake the filters free memory, and an idle connection has no timer."""
-    filter_, stream, clock = thick
-    assert filter_.shrunk == 1
-    for _ in range(100):
-        stream.receiver.data_received(LARGE[1:])
-        stream.write(LARGE[1:])
-    assert (filter_.shrunk, clock.timers) == (1, [])
-
-
-@pytest.mark.parametrize("is_ours", [True, False])
-def test_filters_shrink_after_large_pieces(thick, is_ours: bool) -> None:
-    """In the first pause without a large piece they free memory once, and no timer is left."""
-    filter_, stream, clock = thick
-    move = stream.write if is_ours else stream.receiver.data_received
-    for times in range(2, 4):
-        move(LARGE)
-        for _ in range(5):
-            move(LARGE)
-            move(b"small")
-            clock.go_off()
-            assert filter_.shrunk == times - 1
-        move(b"small")
-        clock.go_off()
-        assert (filter_.shrunk, clock.timers) == (times, [])
-
-
-def test_no_timer_outlives_the_connection(thick) -> None:
-    """A connection that ends or closes while its filters are to shrink leaves no timer."""
-    filter_, stream, clock = thick
-    stream.write(LARGE)
-    assert len(clock.timers) == 1
-    stream.receiver.connection_lost(None)
-    assert (filter_.shrunk, clock.timers) == (1, [])
-
-
-def test_a_close_keeps_its_own_timer(thick) -> None:
-    """Large pieces during the close do not put another timer in the place of its timer."""
-    filter_, stream, clock = thick
-    filter_.has_close = True
-    stream.write(LARGE)
-    stream.loseConnection()
-    assert [delay for delay, _ in clock.timers] == [5.0]
-    stream.receiver.data_received(LARGE)
-    assert [delay for delay, _ in clock.timers] == [5.0]
-    assert filter_.shrunk == 1
-
-
-async def test_the_buffers_of_tls_after_much_data(each_loop, over_tcp, sides) -> None:
-    """After a megabyte each way both ends exchange OpenSSL's buffers, and bytes still pass."""
-    ends = await over_tcp(*sides("tls"))
-    connections = [end.transport._source._filters[0]._connection for end in ends]
-    before = [each._into_ssl for each in connections]
-    for end in ends:
-        end.transport.write(bytes(MEBIBYTE))
-    for end in ends:
-        await end.received(MEBIBYTE)
-    while any(each._into_ssl == bio for each, bio in zip(connections, before, strict=True)):
-        await asyncio.sleep(0.001)
-    ends[0].transport.write(b"up")
-    ends[1].transport.write(b"down")
-    assert (await ends[0].received(MEBIBYTE + 4))[-4:] == b"down"
-    assert (await ends[1].received(MEBIBYTE + 2))[-2:] == b"up"
-    assert all(end.transport._source._timer is None for end in ends)
-    ends[0].transport.loseConnection()
-    for end in ends:
-        assert type(await end.lost()) is ConnectionDone
 
 
 async def test_errors_of_tls_keep_their_class(each_loop, over_tcp, sides) -> None:

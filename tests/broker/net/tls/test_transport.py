@@ -73,6 +73,26 @@ async def test_bytes_both_ways(each_loop, connected, pair) -> None:
     assert (client.transport.verified_chain(), client.transport.channel_binding()) == ((), None)
 
 
+async def test_the_buffers_after_much_data(each_loop, connected) -> None:
+    """After a megabyte each way both ends exchange OpenSSL's buffers, and bytes still pass."""
+    ends = await connected()
+    connections = [end.transport._source._filters[0]._connection for end in ends]
+    before = [each._into_ssl for each in connections]
+    for end in ends:
+        end.transport.write(bytes(MEBIBYTE))
+    for end in ends:
+        await end.received(MEBIBYTE)
+    while any(each._into_ssl == bio for each, bio in zip(connections, before, strict=True)):
+        await asyncio.sleep(0.001)
+    ends[0].transport.write(b"up")
+    ends[1].transport.write(b"down")
+    assert (await ends[0].received(MEBIBYTE + 4))[-4:] == b"down"
+    assert (await ends[1].received(MEBIBYTE + 2))[-2:] == b"up"
+    ends[0].transport.loseConnection()
+    for end in ends:
+        assert type(await end.lost()) is ConnectionDone
+
+
 async def test_lose_connection_flushes(each_loop, connected) -> None:
     """loseConnection sends all 8 MiB written before, then closes cleanly on both sides."""
     client, server = await connected()
