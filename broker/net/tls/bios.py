@@ -45,21 +45,24 @@ def renew_bios(connection: SSL.Connection) -> bool:
     Returns:
         Whether they were exchanged. If not, the connection is unchanged.
     """
-    held = connection.__dict__
-    if _binding is None or any(not held.get(name) for name in _ATTRIBUTES):
+    # Not by way of __dict__, which would make each later use of an attribute slower.
+    held = [getattr(connection, name, None) for name in _ATTRIBUTES]
+    if _binding is None or not all(held) or not isinstance(connection, SSL.Connection):
         return False
     lib, ffi = _binding
+    ssl, *old = held
     fresh: list[Any] = []
-    for name in ("_into_ssl", "_from_ssl"):
-        bio = _copy_of(held[name], lib, ffi)
+    for each in old:
+        bio = _copy_of(each, lib, ffi)
         if bio is None:
-            for each in fresh:
-                lib.BIO_free(each)
+            for made in fresh:
+                lib.BIO_free(made)
             return False
         fresh.append(bio)
     # The connection owns the new ones from now on, and has freed the old ones.
-    lib.SSL_set_bio(held["_ssl"], *fresh)
-    held["_into_ssl"], held["_from_ssl"] = fresh
+    lib.SSL_set_bio(ssl, *fresh)
+    for name, bio in zip(_ATTRIBUTES[1:], fresh, strict=True):
+        setattr(connection, name, bio)
     return True
 
 
