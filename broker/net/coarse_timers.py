@@ -18,6 +18,8 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from broker.printable import repr_of
+
 __all__ = ["CoarseTimers", "Timeout"]
 
 _SHORTEST, _LONGEST = 1.0, 1e9
@@ -188,6 +190,5 @@ class CoarseTimers:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:  # noqa: BLE001 - as for a timer of the loop
-            name = getattr(f, "__qualname__", type(f).__name__)
-            report = {"message": f"Exception in callback {name}", "exception": exc}
+            report = {"message": f"Exception in callback {repr_of(f, 200)}", "exception": exc}
             self._loop.call_exception_handler(report)

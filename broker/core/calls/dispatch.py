@@ -41,10 +41,12 @@ __all__ = [
     "quick_methods",
     "replace_methods",
     "resolve",
+    "routes_each_call",
     "was_raised",
 ]
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
+Routed = TypeVar("Routed", bound=type)
 
 Validator: TypeAlias = Callable[
     [tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]
@@ -107,6 +109,8 @@ class _Table(NamedTuple):
 
 # A cache: its entries are made from the classes, and are collected with them.
 _TABLES: weakref.WeakKeyDictionary[type, dict[str, _Table]] = weakref.WeakKeyDictionary()
+# See `routes_each_call`.
+_ROUTED: set[type] = set()
 # How the methods of a class are replaced, see `replace_methods`.
 _REPLACED: weakref.WeakKeyDictionary[type, Replacement] = weakref.WeakKeyDictionary()
 NO_METHODS: Mapping[str, Method] = types.MappingProxyType({})
@@ -192,13 +196,18 @@ def replace_methods(cls: type, replacement: Replacement) -> None:
     _REPLACED[cls] = replacement
 
 
+def routes_each_call(cls: Routed) -> Routed:
+    """Have each call to an object of this class, or a subclass, ask for its route: a decorator."""
+    _ROUTED.add(cls)
+    return cls
+
+
 def quick_methods(target: Any) -> tuple[tuple[Any, ...], Mapping[str, Method]]:
     """Return the leading arguments and the methods for the quick path of calls to an object.
 
-    The mapping is empty if calls to the object need more than that. A class whose objects make a
-    route for each call says so with an attribute ``needs_route``.
+    The mapping is empty if calls to the object need more than that.
     """
-    if getattr(type(target), "needs_route", False):
+    if not _ROUTED.isdisjoint(type(target).__mro__):
         return (), NO_METHODS
     if overrides_hook(target, "remoteMessageReceived"):
         return (), NO_METHODS
