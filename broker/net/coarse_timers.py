@@ -14,7 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -45,7 +45,7 @@ class Timeout(Struct, eq=False):
     # A Struct: it is made without a call of Python. After the call, or when it was cancelled, it
     # holds no objects of its caller.
     _f: Callable[..., object] | None
-    _args: tuple[Any, ...]
+    _args: tuple[object, ...]
     _context: Context | None
     _bucket: _Bucket | None
     _timers: CoarseTimers
@@ -100,7 +100,7 @@ class CoarseTimers:
         return self.waiting + sum(timeout._f is not None for timeout in self._due)
 
     def timeout(
-        self, delay: float, f: Callable[..., object], *args: Any
+        self, delay: float, f: Callable[..., object], *args: object
     ) -> Timeout | asyncio.TimerHandle:
         """Call ``f(*args)`` in ``delay`` to ``delay + 0.5`` seconds, unless cancelled before.
 

@@ -7,7 +7,7 @@ missing, nothing is exchanged: a connection then works as before and keeps its m
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from types import ModuleType
 
 from OpenSSL import SSL
 
@@ -24,7 +24,7 @@ _FUNCTIONS = (
 _ATTRIBUTES = ("_ssl", "_into_ssl", "_from_ssl")
 
 
-def _load() -> tuple[Any, Any] | None:
+def _load() -> tuple[ModuleType, ModuleType] | None:
     """Return ``lib`` and ``ffi`` of pyOpenSSL's binding; None if a name is missing."""
     try:
         binding = importlib.import_module("OpenSSL._util")
@@ -51,7 +51,7 @@ def renew_bios(connection: SSL.Connection) -> bool:
         return False
     lib, ffi = _binding
     ssl, *old = held
-    fresh: list[Any] = []
+    fresh: list[object] = []
     for each in old:
         bio = _copy_of(each, lib, ffi)
         if bio is None:
@@ -66,9 +66,9 @@ def renew_bios(connection: SSL.Connection) -> bool:
     return True
 
 
-def _copy_of(bio: Any, lib: Any, ffi: Any) -> Any:
+def _copy_of(bio: object, lib: ModuleType, ffi: ModuleType) -> object | None:
     """Return a fresh BIO with the unread bytes of this one; None without memory for it."""
-    fresh = lib.BIO_new(lib.BIO_s_mem())
+    fresh: object = lib.BIO_new(lib.BIO_s_mem())
     if fresh == ffi.NULL:
         return None
     unread = ffi.new("char **")
