@@ -99,6 +99,7 @@ __all__ = [
     "WrongArguments",
     "WrongResult",
     "WrongType",
+    "accelerated",
     "allow",
     "callback",
     "connect",
@@ -125,6 +126,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from broker import blocking as blocking
+    from broker.acceleration import accelerated
     from broker.client import Connect, connect
     from broker.connection.broker import Broker
     from broker.connection.connection import Connection
@@ -209,6 +211,7 @@ if TYPE_CHECKING:
     from jelly.limits import Limits
 
 _HOMES = {
+    "broker.acceleration": "accelerated",
     "broker.client": "Connect connect",
     "broker.connection.broker": "Broker",
     "broker.core.policy": "PUBLISHED STRICT Policy",

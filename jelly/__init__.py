@@ -10,6 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from jelly import acceleration
+
+# Before the other modules are imported, some of which have a compiled form.
+acceleration.use(__path__)
+
+# ruff: noqa: E402
 from jelly import atoms
 from jelly.atoms import Expression
 from jelly.bases import (

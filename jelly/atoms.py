@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from jelly.printable import printable
 
 __all__ = ["Expression", "text_of"]
 
-# An int, float or bytes object is its own expression. Any other expression is a list that starts
-# with a tag.
-Expression: TypeAlias = int | float | bytes | list["Expression"]
+# The compiler (setup.py) takes this as true, and checks each type where the code only states it. A
+# hook or a caller may pass any object as an expression; the code says which one is wrong.
+_IS_COMPILED = False
+
+if _IS_COMPILED:
+    Expression: TypeAlias = Any
+else:
+    # An int, float or bytes object is its own expression. Any other expression is a list that
+    # starts with a tag.
+    Expression: TypeAlias = int | float | bytes | list["Expression"]
 
 NONE = b"None"
 BOOLEAN = b"boolean"

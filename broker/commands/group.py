@@ -9,6 +9,8 @@ from importlib.metadata import version
 
 import click
 
+from broker.acceleration import describe
+
 __all__ = ["Commands", "Group"]
 
 DISTRIBUTION = "perspective-broker"
@@ -94,5 +96,5 @@ def _name_variables(command: click.Command, prefix: str) -> None:
 
 def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
-        click.echo(f"pb {version(DISTRIBUTION)}")
+        click.echo(f"{DISTRIBUTION} {version(DISTRIBUTION)}, {describe()}")
         context.exit()

@@ -6,6 +6,12 @@ more, then a body for strings and floats. The prefix of a list is the number of 
 
 from __future__ import annotations
 
+from jelly import acceleration
+
+# Before the modules here are imported, which have a compiled form.
+acceleration.use(__path__)
+
+# ruff: noqa: E402
 from jelly.codec.elements import float_bytes, int_bytes, list_head, string_head
 from jelly.codec.reader import Reader
 from jelly.codec.writer import Writer
