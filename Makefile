@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-SOURCES := pyproject.toml README.md $(shell find broker cred jelly -name '*.py')
+SOURCES := pyproject.toml README.md setup.py build_backend/backend.py $(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test system check vectors vocabulary hops bench compare instructions calls profile logins attacks sim sim-bugs fuzz soak idle drains field floors clean
+.PHONY: demo test system check vectors vocabulary hops bench compare instructions calls profile logins attacks sim sim-bugs fuzz soak idle drains field floors compiled clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -107,6 +107,10 @@ floors:
 	$(FLOORS)/bin/pytest -n 2 --dist loadfile -W 'ignore:CSR support:DeprecationWarning' \
 		$(addprefix --ignore=tests/,bench fuzz simulation soak test_vocabulary.py) \
 		--deselect=tests/broker/test_init.py::test_a_client_loads_no_reader_of_keys_and_no_metadata
+
+# The compiled form in an environment of its own, below build/compiled: its tests, and its speed. It needs gcc.
+compiled: $(VENV)/.test $(VENV)/.check
+	$(HELPER) project.compiled $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(FLOORS) build dist *.egg-info

@@ -1,4 +1,4 @@
-"""Compiles some modules of jelly if BROKER_COMPILE is set; see docs/explanation/compiled-modules.md.
+"""Compiles modules of jelly if BROKER_COMPILE is set; see docs/explanation/compiled-modules.md.
 
 The compiled modules of a package are put in its folder ``_compiled``, never beside the Python code.
 ``jelly.acceleration`` decides at run time whether that folder is used.
@@ -10,52 +10,53 @@ import os
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).resolve().parent
 
 
-def rules():
-    """Return the module ``jelly.acceleration``, without the package, whose requirements may miss."""
-    spec = spec_from_file_location("acceleration", ROOT / "jelly" / "acceleration.py")
+def _rules() -> Any:
+    """Return the module ``jelly.acceleration`` without its package, which needs others."""
+    spec: Any = spec_from_file_location("acceleration", ROOT / "jelly" / "acceleration.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-class BuildExt(build_ext):
+RULES = _rules()
+
+
+class BuildCompiled(build_ext):
     """Puts compiled modules in the folders ``_compiled``, with the stamp of their sources."""
 
-    def get_ext_filename(self, fullname):
+    def get_ext_filename(self, fullname: str) -> str:
         """Return the place of a compiled module in the wheel."""
         place = Path(super().get_ext_filename(fullname))
-        return str(place.parent / rules().FOLDER / place.name)
+        return str(place.parent / RULES.FOLDER / place.name)
 
-    def run(self):
+    def run(self) -> None:
         """Compile, and write the stamp."""
-        if self.inplace:
-            raise SystemExit("BROKER_COMPILE does not work for an editable installation")
         super().run()
-        folder = Path(self.build_lib) / "jelly" / rules().FOLDER
-        (folder / rules().STAMP).write_text(rules().stamp_of(str(ROOT / "jelly")), "ascii")
+        stamp = Path(self.build_lib, "jelly", RULES.FOLDER, RULES.STAMP)
+        stamp.write_text(RULES.stamp_of(str(ROOT / "jelly")), "ascii")
 
 
-def extensions():
+def extensions() -> list[Any]:
     """Return the extension modules that mypyc makes."""
     from mypyc.build import mypycify
 
-    os.chdir(ROOT)
-    # No configuration: the types were checked by ``make check``. The name of the library that all
-    # share is one of the package jelly.
+    # No configuration: `make check` has checked the types. The library that all modules share is in
+    # the package jelly.
     options = ["--config-file=", "--ignore-missing-imports", "--always-true=_IS_COMPILED"]
-    paths = [f"jelly/{name}" for name in rules().COMPILED]
+    paths = [f"jelly/{name}" for name in RULES.COMPILED]
     return mypycify([*options, *paths], opt_level="3", debug_level="0", group_name="jelly.all")
 
 
-if os.environ.get("BROKER_COMPILE"):
-    sys.path.insert(0, str(ROOT))
-    setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})
+# An editable installation and the archive of the sources are never compiled.
+if os.environ.get("BROKER_COMPILE") and "bdist_wheel" in sys.argv:
+    setup(ext_modules=extensions(), cmdclass={"build_ext": BuildCompiled})
 else:
     setup()

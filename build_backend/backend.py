@@ -8,7 +8,6 @@ from typing import Any
 from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403 - all hooks that are not here
 
-# The newest of the tests, as an older mypyc may compile something differently.
 COMPILER = ["mypy[mypyc]>=1.15"]
 
 

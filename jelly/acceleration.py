@@ -40,6 +40,9 @@ COMPILED = (
 )
 """The modules of ``jelly`` that have a compiled form."""
 
+# Modules whose constants the compiler puts into the compiled ones.
+_CONSTANTS = ("slices.py",)
+
 IS_PURE = bool(os.environ.get("BROKER_PURE"))
 """Whether the user turned off everything that is compiled."""
 
@@ -50,7 +53,7 @@ _is_used = False
 
 
 def stamp_of(folder: str) -> str:
-    """Return the hash of the sources that are compiled.
+    """Return the hash of the sources on which the compiled modules depend.
 
     Args:
         folder: the folder of the package ``jelly``.
@@ -59,7 +62,7 @@ def stamp_of(folder: str) -> str:
         OSError: a source cannot be read.
     """
     sources = []
-    for name in COMPILED:
+    for name in (*COMPILED, *_CONSTANTS):
         with open(os.path.join(folder, *name.split("/")), "rb") as source:
             # The same on Windows, where an installer may change the ends of lines.
             sources.append(source.read().replace(b"\r\n", b"\n"))

@@ -1,11 +1,12 @@
 """The jellier: encodes a graph of objects as one expression.
 
 Theory of operation. The walk (``jelly.jellier_walk``) is depth first and has its own stack, since a
-peer may decide the depth of a graph (an echo). It is done in slices (``jelly.slices``). An object that can be shared is
-written at its first occurrence. At its second occurrence it gets a number n: ``[dereference n]`` is
-written there, and the first one becomes ``[reference n …]``, at once if it is complete, else when
-the walk leaves it. Perspective Broker numbers references in this order, so the bytes are the same.
-The walk recurses only through the application's ``jellyFor`` hooks, up to ``max_depth``.
+peer may decide the depth of a graph (an echo). It is done in slices (``jelly.slices``). An object
+that can be shared is written at its first occurrence. At its second occurrence it gets a number n:
+``[dereference n]`` is written there, and the first one becomes ``[reference n …]``, at once if it
+is complete, else when the walk leaves it. Perspective Broker numbers references in this order, so
+the bytes are the same. The walk recurses only through the application's ``jellyFor`` hooks, up to
+``max_depth``.
 """
 
 from __future__ import annotations

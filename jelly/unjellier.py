@@ -1,11 +1,12 @@
 """The unjellier: decodes one expression, from any sender, to a graph of objects.
 
 Theory of operation. The walk (``jelly.unjellier_walk``) is depth first and has its own stack. A
-frame is a value whose parts are being made (``jelly.containers``). The walk is done in slices (``jelly.slices``), so that a
-large graph does not block other connections. A peer's tag selects a row: of the registry, of
-``rows``, of the scalars, or of the containers. It never selects an attribute. The walk either
-returns a value without internal objects of this library, or raises an error. It recurses only
-through Twisted's hooks ``unjellyFor`` and ``persistentLoad``, up to ``max_depth``.
+frame is a value whose parts are being made (``jelly.containers``). The walk is done in slices
+(``jelly.slices``), so that a large graph does not block other connections. A peer's tag selects a
+row: of the registry, of ``rows``, of the scalars, or of the containers. It never selects an
+attribute. The walk either returns a value without internal objects of this library, or raises an
+error. It recurses only through Twisted's hooks ``unjellyFor`` and ``persistentLoad``, up to
+``max_depth``.
 
 A small graph with shared parts may be a large tree when it is expanded. Code that does not remember
 which parts it has visited, such as ``repr``, walks that tree. So the nodes of the tree are counted:

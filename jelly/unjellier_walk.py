@@ -139,7 +139,7 @@ def walk_expression(unjellier: Unjellier, root: Expression) -> Walk[Any]:
 
 def _note_unread(
     unjellier: Unjellier,
-    tag: bytes | None,
+    tag: object,
     item: Expression,
     opened: list[tuple[bytes | None, Expression]],
     frames: list[Frame],

@@ -171,6 +171,9 @@ TESTED_ELSEWHERE = {
         "who waits for them",
     ),
     "jelly/interfaces.py": ("jelly/test_bases.py", "declarations"),
+    "jelly/jellier_walk.py": ("jelly/test_jellier.py", "half of the jellier"),
+    "jelly/unjellier_walk.py": ("jelly/test_unjellier.py", "half of the unjellier"),
+    "jelly/visited.py": ("jelly/test_jellier.py", "records of its walk"),
     "jelly/vocabulary.py": ("jelly/test_vectors.py", "a table that is recorded"),
 }
 """Modules without a test file of their own name: which file in tests/ tests them, and why."""

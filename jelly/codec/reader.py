@@ -115,8 +115,13 @@ class Reader:
         pending = self.pending
         return pending + _ELEMENT * min(self._nodes, pending // 2)
 
-    def feed(self, data: bytes) -> None:
-        """Take in bytes. Errors are raised by :meth:`read`."""
+    def feed(self, piece: object) -> None:
+        """Take in bytes, or another buffer. Errors in them are raised by :meth:`read`.
+
+        Raises:
+            TypeError: it is not a buffer.
+        """
+        data = piece if type(piece) is bytes else bytes(memoryview(piece))  # type: ignore[arg-type]
         if self._wanted:
             self._parts.add(data)
             if self._parts.size < self._wanted:

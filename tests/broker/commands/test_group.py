@@ -9,6 +9,8 @@ from importlib.metadata import version
 
 import pytest
 
+from broker.acceleration import describe
+
 
 def pb(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Run ``pb``; return status, output and errors."""
@@ -24,8 +26,11 @@ def pb(*arguments: str, **environment: str) -> tuple[int, str, str]:
 
 
 def test_the_version() -> None:
-    """--version prints that of the distribution; a variable PB_VERSION does not ask for it."""
-    assert pb("--version") == (0, f"pb {version('perspective-broker')}\n", "")
+    """--version prints the version and the form; a variable PB_VERSION does not ask for it."""
+    found = version("perspective-broker")
+    assert pb("--version") == (0, f"perspective-broker {found}, {describe()}\n", "")
+    pure = f"perspective-broker {found}, pure Python (BROKER_PURE)\n"
+    assert pb("--version", BROKER_PURE="yes") == (0, pure, "")
     assert pb("call", "--help", PB_VERSION="1.2.3")[0] == 0
 
 
