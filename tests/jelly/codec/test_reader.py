@@ -316,3 +316,22 @@ def test_deep_input() -> None:
     for _ in range(100_000):
         (found,) = found
     assert found == []
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_other_buffers(kind: Callable[[bytes], object]) -> None:
+    """Any buffer can be fed, and its later changes do not matter."""
+    reader = Reader(Limits(), {})
+    piece = bytearray(Writer(Limits(), {}).encode([b"one", 2]))
+    reader.feed(kind(piece))
+    piece[:] = bytes(len(piece))
+    assert reader.read() == [[b"one", 2]]
+
+
+@pytest.mark.parametrize("piece", ["text", 3, None])
+def test_what_is_no_buffer(piece: object) -> None:
+    """What is not a buffer is a TypeError, and nothing is taken in."""
+    reader = Reader(Limits(), {})
+    with pytest.raises(TypeError):
+        reader.feed(piece)
+    assert reader.is_between_expressions
