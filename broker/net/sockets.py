@@ -33,6 +33,7 @@ from broker.net.socket_addresses import host_port
 from broker.net.stream_socket import StreamSocket
 from broker.net.tls.settings import TLS
 from broker.net.tls.transport import new_transport
+from broker.net.transport_port import LINGER_TIME
 from broker.net.transports import MakeProtocol, StreamTransport
 
 __all__ = [
@@ -336,21 +337,26 @@ async def _resolve(host: str, name: str, port: int) -> list[Resolved]:
 async def _adopt(sock: socket.socket, new: MakeTransport) -> StreamTransport:
     """Make the transport of a connected socket, and wait for the TLS handshake."""
     loop = asyncio.get_running_loop()
-    undo: Callable[[], object] = sock.close
     try:
         transport = new()
         create: Any = loop.create_unix_connection if _is_unix(sock) else loop.create_connection
         await create(lambda: transport.receiver, sock=sock)
-        if transport.has_ended:
-            # uvloop forgets a socket that is closed in connection_made. Its number may be another
-            # file by now, and must not be closed again.
-            sock.detach()
-        undo = transport.abortConnection
+    except BaseException:
+        sock.close()
+        raise
+    if transport.has_ended:
+        # uvloop forgets a socket that is closed in connection_made. Its number may be another file
+        # by now, and must not be closed again.
+        sock.detach()
+    try:
         if transport.protocol is None:
             raise ConnectError(None, "no protocol was made for this connection")
         await transport.wait_secured()
-    except BaseException:
-        undo()
+    except BaseException as error:
+        transport.abortConnection()
+        if isinstance(error, Exception):
+            # The peer is still told why. The program may end with this error, and its loop too.
+            await transport.wait_ended(LINGER_TIME)
         raise
     return transport
 

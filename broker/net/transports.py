@@ -105,6 +105,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     __slots__ = (
         "__weakref__",
         "_dropped",
+        "_ended",
         "_filtered",
         "_host",
         "_is_reported",
@@ -175,6 +176,8 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         self._is_reported = False
         self._lingers = False
         self._dropped = 0
+        # What `wait_ended` waits for.
+        self._ended: asyncio.Future[None] | None = None
 
     # Called by the protocol.
 
@@ -332,6 +335,20 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
                 raise self._reason
             await self._filtered.wait_open()
 
+    async def wait_ended(self, seconds: float) -> None:
+        """Wait until the socket is closed; close it if that takes more than so many seconds."""
+        if self.has_ended:
+            return
+        self._ended = self._loop.create_future()
+        timer = self._loop.call_later(seconds, self._source.abort)
+        try:
+            await self._ended
+        except asyncio.CancelledError:
+            self._source.abort()
+            raise
+        finally:
+            timer.cancel()
+
     @property
     def receiver(self) -> StreamTransport | FilteredSource:
         """The object that the source, as asyncio's transport, has as its protocol."""
@@ -419,6 +436,8 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         if self._reason is None or (was_orderly and isinstance(exc, ConnectionLost)):
             self._reason = self._what_ended(exc)
         self._stop_timer()
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
         self._report()
 
     # Called by the filters.

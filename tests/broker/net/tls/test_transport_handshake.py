@@ -11,6 +11,7 @@ import pytest
 from support.tls_sockets import raw_server
 
 from broker.errors import ConnectionAborted, ConnectionDone, TLSError
+from broker.net import sockets
 from broker.net.sockets import bind_stream, connect_stream, start_accepting
 from broker.net.tls.settings import TLS
 
@@ -54,6 +55,24 @@ async def test_tls_on_a_plain_port(each_loop, factory, recorder, client_tls, cap
     assert caplog.records == []
 
 
+@pytest.mark.row("D-plain")
+async def test_a_plain_peer_that_stays(each_loop, recorder, client_tls, monkeypatch) -> None:
+    """The socket is closed when the error is raised, even if the peer keeps its end open."""
+    monkeypatch.setattr(sockets, "LINGER_TIME", 0.01)
+    listener = socket.create_server(("127.0.0.1", 0))
+    client = recorder()
+    connecting = asyncio.ensure_future(
+        connect_stream(lambda peer: client, *listener.getsockname(), tls=client_tls)
+    )
+    peer, _ = await asyncio.to_thread(listener.accept)
+    peer.sendall(b"hello")
+    with pytest.raises(TLSError, match=r"^server is not speaking TLS$"):
+        await connecting
+    assert client.transport.has_ended
+    peer.close()
+    listener.close()
+
+
 @pytest.mark.row("D-host")
 async def test_wrong_host(each_loop, factory, recorder, server_tls, authority, caplog) -> None:
     """A client refuses a server with another name, before its protocol has seen a byte."""
@@ -69,6 +88,8 @@ async def test_wrong_host(each_loop, factory, recorder, server_tls, authority, c
             listener.addresses[0].port,
             tls=TLS.client(ca=authority.ca_path),
         )
+    # The program may end now, with its loop.
+    assert client.transport.has_ended
     server = await servers.next()
     assert "peer refused the connection" in str(await server.lost())
     await client.lost()
