@@ -185,6 +185,9 @@ def outcomes_of(pair: SessionPair, calls: list[Any], drains: bool) -> Any:
             server.fail(event.ticket, ValueError("late"))
         server.finish(event.ticket, "again")
     pair.exchange()
+    for event in host.of(CallPending):
+        # Also of the one-way calls that have waited for the others.
+        event.result.close()
     # References are made anew on each connection.
     outcomes = [
         (*each, "reference" if isinstance(result, Reference) else repr(result))
