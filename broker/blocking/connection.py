@@ -57,7 +57,7 @@ class Connection(ClosedByBlock):
         """The avatar that the login returned.
 
         Raises:
-            AttributeError: there was no login; use ``root``.
+            AttributeError: the client has not logged in; use ``root``.
         """
         return Reference(self.connection.avatar, self._background)
 

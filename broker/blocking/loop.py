@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import warnings
+from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop, _get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -120,7 +121,8 @@ class Background:
 
         Args:
             opening: the connection or server to be opened.
-            opened: called in the loop with what was opened; returns how it is closed.
+            opened: called in the loop with the result of ``opening``; returns the function that
+                closes it.
         """
         made: list[T] = []
 
@@ -196,16 +198,20 @@ class Background:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class ClosedByBlock:
+class ClosedByBlock(ABC):
     """A context manager that closes itself, unless its process is a forked child."""
 
     __slots__ = ()
 
     _background: Background
 
+    @abstractmethod
     def close(self) -> None:
         """Close."""
-        raise NotImplementedError
+
+    def _leave(self, error: BaseException | None) -> None:
+        """Close at the end of the block, which an error has ended, or None."""
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -216,9 +222,9 @@ class ClosedByBlock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # In a forked child, what was opened is the parent's.
+        # A forked child leaves open what its parent has opened.
         if not self._background.is_forked:
-            self.close()
+            self._leave(error)
 
 
 class _Process:

@@ -129,8 +129,8 @@ class Stream(ClosedByBlock, Iterator[T]):
         """Wait for the next item.
 
         Raises:
-            StopIteration: there are no more items. An error of the generator is raised before that,
-                once.
+            StopIteration: the stream has ended. An error of the generator is raised once, before
+                this.
             CallTimeout: the time of ``blocking.timeout`` is over; the stream stays open.
             PBConnectionLost: the connection has ended before the stream.
             RuntimeError: called in the loop's thread, or in a forked child process.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from functools import partial
-from types import TracebackType
 from typing import Any, TypeVar
 
 from broker import server as servers
 from broker.blocking.connection import Connection
-from broker.blocking.loop import Background, Close, background
+from broker.blocking.loop import Background, Close, ClosedByBlock, background
 from broker.connection import connection as asynchronous
 from broker.core.policy import STRICT, Policy
 from broker.net.tls.settings import TLS
@@ -20,7 +19,7 @@ __all__ = ["Server", "serve"]
 T = TypeVar("T")
 
 
-class Server:
+class Server(ClosedByBlock):
     """A running server, for threads: for tests, notebooks and scripts.
 
     It is a context manager; the end of the block closes it when its calls have ended, after an
@@ -101,18 +100,8 @@ class Server:
         """
         self.server.reload_certificates()
 
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # In a forked child the server is the parent's.
-        if not self._background.is_forked:
-            self.close(drain=None if error is None else 0)
+    def _leave(self, error: BaseException | None) -> None:
+        self.close(drain=None if error is None else 0)
 
     async def _listed(self) -> tuple[asynchronous.Connection, ...]:
         return self.server.connections
