@@ -164,7 +164,7 @@ def question(
         timeout: the time limit in seconds, for connecting and the answer.
         insecure_plaintext: allow ``pb://`` to another machine.
         ask: asks the object.
-        use: uses the answer while the connection is open; there is no time limit for it.
+        use: uses the answer while the connection is open, without a time limit.
 
     Raises:
         UsageError, ConfigError: the options are wrong.

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from broker.commands.answer import AT_A_TERMINAL, UNBOUNDED, Rendering
 from broker.commands.asking import Question, question, statuses
-from broker.commands.identity import Identity, client_options
+from broker.commands.identity import Identity, client_options, plaintext_option, timeout_option
 from broker.commands.waiting import Outlet, pieces_within
 from broker.errors import Error
 from broker.flavors.reference import RemoteReference
@@ -75,14 +75,7 @@ class Wish(Struct, frozen=True):
 @click.argument("method")
 @click.argument("arguments", metavar="[ARGS]…", nargs=-1)
 @client_options
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=30.0,
-    show_default=True,
-    help="Time limit in seconds for connecting, the call, and formatting the answer; a stream has"
-    " no limit.",
-)
+@timeout_option("connecting, the call, and formatting the answer; a stream has no limit")
 @click.option(
     "--json", "is_json", is_flag=True, help="Print JSON even at a terminal, as for a program."
 )
@@ -90,7 +83,7 @@ class Wish(Struct, frozen=True):
 @click.option(
     "--stream", "is_stream", is_flag=True, help="Take a reference as a stream, at a PB server."
 )
-@click.option("--insecure-plaintext", is_flag=True, help="Allow pb:// to another machine.")
+@plaintext_option
 def call(
     address: str,
     method: str,

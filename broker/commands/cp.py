@@ -16,7 +16,7 @@ import click
 from rich.markup import escape
 
 from broker.commands.asking import RAISED, question, statuses
-from broker.commands.identity import Identity, client_options
+from broker.commands.identity import Identity, client_options, plaintext_option, timeout_option
 from broker.commands.wording import shown
 from broker.errors import (
     CallTimeout,
@@ -45,17 +45,11 @@ _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 @click.argument("source")
 @click.argument("target")
 @client_options
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=30.0,
-    show_default=True,
-    help="Time limit in seconds for connecting, for each answer, and without progress.",
-)
+@timeout_option("connecting, for each answer, and without progress")
 @click.option(
     "--resume", is_flag=True, help="Keep what came after an error, and go on there the next time."
 )
-@click.option("--insecure-plaintext", is_flag=True, help="Allow pb:// to another machine.")
+@plaintext_option
 def cp(
     source: str,
     target: str,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from broker.commands.asking import question, statuses, the_answer
-from broker.commands.identity import Identity, client_options
+from broker.commands.identity import Identity, client_options, plaintext_option, timeout_option
 from broker.commands.wording import shown
 from broker.flavors.contracts.description import Description
 from broker.flavors.contracts.description import describe as ask
@@ -20,16 +20,10 @@ __all__ = ["describe"]
 @click.command()
 @click.argument("address")
 @client_options
-@click.option(
-    "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=30.0,
-    show_default=True,
-    help="Time limit in seconds for connecting and the answer.",
-)
+@timeout_option("connecting and the answer")
 @click.option("--python", "is_python", is_flag=True, help="Print a module with the contracts.")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON Schema.")
-@click.option("--insecure-plaintext", is_flag=True, help="Allow pb:// to another machine.")
+@plaintext_option
 def describe(
     address: str,
     timeout: float,

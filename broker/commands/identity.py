@@ -14,7 +14,7 @@ from broker.errors import ConfigError
 from broker.net.tls.settings import TLS
 from cred.credentials import Anonymous, ClientCertificate, Token, UsernamePassword
 
-__all__ = ["Identity", "client_options"]
+__all__ = ["Identity", "client_options", "plaintext_option", "timeout_option"]
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -77,6 +77,27 @@ class Identity(Struct, frozen=True):
 
 
 _FILE = click.Path(dir_okay=False)
+
+plaintext_option = click.option(
+    "--insecure-plaintext", is_flag=True, help="Allow pb:// to another machine."
+)
+"""The option of a command that may connect without encryption."""
+
+
+def timeout_option(of: str) -> Callable[[Function], Function]:
+    """Return the option of a command for its time limit.
+
+    Args:
+        of: what the limit is of, for the help.
+    """
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        default=30.0,
+        show_default=True,
+        help=f"Time limit in seconds for {of}.",
+    )
+
 
 _OPTIONS = (
     click.option("--user", metavar="NAME", help="Log in as this user; asks for the password."),
