@@ -103,29 +103,23 @@ class RunningMethods:
 
     def _begin(self, call: IncomingCall, begin: Callable[[], asyncio.Task[object]]) -> None:
         """Start a task whose first step is taken now; most methods end in it."""
-        task: asyncio.Task[object] | None = None
-        is_cancelled = False
-
-        def cancel() -> None:
-            nonlocal is_cancelled
-            is_cancelled = True
-            if task is not None:
-                task.cancel()
-
-        # The first step may end the connection, which cancels the method.
-        self._started[call] = RunningMethod(cancel)
+        # Noted first: the first step may end the connection, which cancels the method.
+        work = self._started[call] = RunningMethod()
         task = begin()
         if task.done():
             self._finish_future(call, task)
             return
-        if is_cancelled:
-            task.cancel()
-        else:
-            self._note(call, task.cancel)
+        work.can_cancel(task.cancel)
+        self._limit(call, work)
         task.add_done_callback(lambda done: self._finish_future(call, done))
 
     def _note(self, call: IncomingCall, cancel: Callable[[], object]) -> None:
-        work = self._started[call] = RunningMethod(cancel)
+        work = self._started[call] = RunningMethod()
+        work.can_cancel(cancel)
+        self._limit(call, work)
+
+    def _limit(self, call: IncomingCall, work: RunningMethod) -> None:
+        """Cancel a method at the deadline of its caller, if there is one."""
         if call.due is not None:
             left = max(0.0, call.due - self._scheduler.now())
             work.timer = self._scheduler.later(left, self._expire, call)
@@ -183,17 +177,29 @@ class RunningMethod:
     """A method that was started here.
 
     Attributes:
-        cancel: cancels it.
         timer: of the deadline of its caller, if there is one.
         is_expired: whether the deadline has passed.
     """
 
-    __slots__ = ("cancel", "is_expired", "timer")
+    __slots__ = ("_cancel", "_is_cancelled", "is_expired", "timer")
 
-    def __init__(self, cancel: Callable[[], object]):
-        self.cancel = cancel
+    def __init__(self) -> None:
+        self._cancel: Callable[[], object] | None = None
+        self._is_cancelled = False
         self.timer: Cancellable | None = None
         self.is_expired = False
+
+    def can_cancel(self, cancel: Callable[[], object]) -> None:
+        """Take the function that cancels it, and call it if :meth:`cancel` was called before."""
+        self._cancel = cancel
+        if self._is_cancelled:
+            cancel()
+
+    def cancel(self) -> None:
+        """Cancel it, now or when that can be done."""
+        self._is_cancelled = True
+        if self._cancel is not None:
+            self._cancel()
 
 
 async def _awaited(awaitable: Awaitable[object]) -> object:
