@@ -189,7 +189,7 @@ class NoSuchObject(Error, LookupError):
 
 
 class NoSuchFile(Error, FileNotFoundError):
-    """There is no such file in a folder that ``broker.Files`` serves."""
+    """A folder that ``broker.Files`` serves has no file of that name."""
 
 
 class FileRefused(Error, PermissionError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 
 from msgspec import Struct, field
 
@@ -34,8 +33,7 @@ class Stats(Struct):
     sends_refused: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
-    # Made without its __init__, which would only add nothing, with two calls of Python.
-    limits: Counter[str] = field(default_factory=partial(Counter.__new__, Counter))
+    limits: Counter[str] = field(default_factory=Counter)
     total: Counter[str] | None = None
     on_limit: Callable[[str], None] | None = None
 

@@ -108,6 +108,14 @@ def _by_record(*rows: Command) -> dict[type[Record], Command]:
 _CALL = (fields.number, fields.object_id, fields.text, fields.flag, fields.graph, fields.graph)
 _CALL_TO_CACHE = (fields.number, fields.number, *_CALL[2:])
 
+
+def _from_producer(record: type[Record]) -> Command:
+    """Return the row of a message that the producer of a stream sends."""
+    return Command(
+        record=record, feature=Feature.STREAMS, order=Order.WITH_ITS_STREAM, outlives=True
+    )
+
+
 COMMANDS = _by_record(
     Command(
         record=messages.Version,
@@ -246,30 +254,7 @@ COMMANDS = _by_record(
     ),
     Command(record=messages.Draining, feature=Feature.DRAINING),
     Command(record=messages.Credit, feature=Feature.STREAMS),
-    Command(
-        record=messages.Items,
-        feature=Feature.STREAMS,
-        order=Order.WITH_ITS_STREAM,
-        outlives=True,
-    ),
-    Command(
-        record=messages.ItemGraph,
-        feature=Feature.STREAMS,
-        order=Order.WITH_ITS_STREAM,
-        outlives=True,
-    ),
-    Command(
-        record=messages.Piece,
-        feature=Feature.STREAMS,
-        order=Order.WITH_ITS_STREAM,
-        outlives=True,
-    ),
-    Command(
-        record=messages.End,
-        feature=Feature.STREAMS,
-        order=Order.WITH_ITS_STREAM,
-        outlives=True,
-    ),
+    *map(_from_producer, (messages.Items, messages.ItemGraph, messages.Piece, messages.End)),
     Command(record=messages.Stop, feature=Feature.STREAMS),
     Command(record=messages.Home, feature=Feature.PROMISES, outlives=True),
 )
