@@ -16,6 +16,7 @@ from typing import Any
 from broker.connection import log
 from broker.connection.connection import Connection
 from broker.connection.ending import Ending, end_caches, forget_frames
+from broker.connection.lane import Lane
 from broker.connection.peer import CURRENT_CALL, Call, Peer
 from broker.connection.pending_calls import PendingCalls
 from broker.connection.published import PublishedBroker
@@ -45,6 +46,7 @@ from broker.core.objects.whereabouts import name_result
 from broker.core.policy import Policy, published_policy
 from broker.core.session import Session
 from broker.core.wire.commands import Feature
+from broker.core.wire.dialects import MSGPACK
 from broker.core.wire.messages import (
     LONGEST_TEXT,
     Draining,
@@ -203,7 +205,7 @@ class Broker(PublishedBroker):
     def _begin_session(self) -> None:
         self.session.start()
         # A client has nothing to say before the offer.
-        if self.session.outbox.queued:
+        if self.session.outbox.unsent.queued:
             self.flush()
 
     def dataReceived(self, data: bytes) -> None:
@@ -219,13 +221,12 @@ class Broker(PublishedBroker):
             inbox.store(data)
         else:
             inbox.receive(data)
-        reader = inbox.reader
-        if reader is not None and reader.pending and self.transport is not None:
-            self._watch_message()
-            pump.weigh()
         # If messages wait for their turn already, these wait behind them.
         if not pump.has_turn:
             pump.run(began)
+        if inbox.pending and self.transport is not None:
+            self._watch_message()
+            pump.weigh()
 
     def _watch_message(self) -> None:
         """Limit the time of a message whose first bytes have come."""
@@ -444,12 +445,18 @@ class Broker(PublishedBroker):
 
     def _on_ready(self, event: Ready) -> None:
         self.calls.is_open = True
+        self._use_lane()
         self.setup_timeouts.done("offer")
         self.peer.certificate = self.port.peer_certificate
         self._watch_peer()
         if self._is_draining:
             self._say_draining()
         self.connectionReady()
+
+    def _use_lane(self) -> None:
+        session = self.session
+        if session.dialect is MSGPACK and not session.keeps_expressions:
+            session.use_lane(partial(Lane, session, self.calls, self.policy.high_water))
 
     def _watch_peer(self) -> None:
         """Watch for a peer that is gone: by pings, or by TCP keepalive in a dialect without."""

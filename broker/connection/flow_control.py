@@ -77,6 +77,7 @@ class FlowControl:
         """
         session, policy = self._session, self._policy
         unsent, was_impeded = self._unsent(), self._is_impeded
+        session.inbox.count()
         is_full = unsent > policy.high_water
         if not was_impeded or not is_full:
             session.incoming.answers.size = 0
@@ -84,6 +85,8 @@ class FlowControl:
             self._write_stall.watch()
         wants_data = session.inbox.wants_data
         is_held = is_full and (wants_data or session.incoming.answers.size > policy.max_unsent)
+        if is_held:
+            session.inbox.close_lane()
         session.inbox.holds_calls = is_held
         if is_full and not is_held:
             self._resume()

@@ -177,6 +177,20 @@ class PendingCalls:
         ends = DEADLINE.get() if wants_answer else None
         deadline = None if ends is None else self._milliseconds_until(ends)
         credit = FIRST_CREDIT.get() if wants_answer else None
+        lane = self._session.inbox.lane
+        if (
+            lane is not None
+            and wants_answer
+            and deadline is None
+            and credit is None
+            and kind is Promise
+            and not kw
+            and not to_cache
+        ):
+            promise: Promise[Any] | None = lane.call(perspective, object_id, text, args)
+            if promise is not None:
+                self._flush()
+                return promise
         try:
             request_id = self._session.outgoing.call(
                 object_id, text, args, kw, perspective, wants_answer, deadline, to_cache, credit
@@ -191,7 +205,7 @@ class PendingCalls:
         if not wants_answer:
             self._flush()
             return None
-        deferred = kind(lambda _: self._abandon(request_id))
+        deferred = kind(self.canceller_of(request_id))
         deferred.label = text
         self.waiting[request_id] = deferred
         self._flush()
@@ -339,6 +353,10 @@ class PendingCalls:
         names = [qual(cls) for cls in ServerDraining.__mro__[:-1]]
         state = {"type": names[0], "value": DRAINING, "parents": names}
         return CopiedFailure.received(state, self._policy)
+
+    def canceller_of(self, request_id: RequestId) -> Callable[[object], None]:
+        """Return the canceller of the Deferred of a call."""
+        return lambda _: self._abandon(request_id)
 
     def _abandon(self, request_id: RequestId) -> None:
         self.waiting.pop(request_id, None)

@@ -160,7 +160,7 @@ class Pump:
         finally:
             self._is_running = False
             calls.stepped_loop = None
-        if session.outbox.queued:
+        if session.outbox.unsent.queued:
             self.flush()
         if self._write_budget < 0 or not session.inbox.wants_data:
             self._regulate()
@@ -189,26 +189,26 @@ class Pump:
         session, policy, scheduler = self._session, self._policy, self._scheduler
         if scheduler is None:
             return True
-        inbox, outbox, stats = session.inbox, session.outbox, session.stats
+        inbox, unsent = session.inbox, session.outbox.unsent
         ends = self.turns.deadline(scheduler)
         handled = 1
         while now < ends and handled < policy.turn_messages:
-            if inbox.has_unstarted_tasks or outbox.size > policy.high_water:
+            if inbox.has_unstarted_tasks or unsent.size > policy.high_water:
                 break
             # Twice as many each time: so the clock is read only a few times a turn, but a turn with
             # slow messages still ends near its deadline.
             size = min(handled, policy.turn_messages - handled)
             session.incoming.runner.last_name, self._calls.has_stepped = "", False
-            calls, began = stats.calls_received, now
-            more = session.inbox.pump(size)
+            calls, began = session.stats.calls_received, now
+            more = inbox.pump(size)
             now = self._now()
             if now - began > _TOO_LONG:
-                self._tell_blocked(stats.calls_received - calls, now - began)
+                self._tell_blocked(session.stats.calls_received - calls, now - began)
             if not more:
                 return False
             if not inbox.works:
                 handled += size
-            if outbox.queued >= _BATCH:
+            if unsent.queued >= _BATCH:
                 self.flush()
         return True
 
@@ -263,7 +263,7 @@ class Pump:
         session = self._session
         if self._is_running or session.translator.transaction is not None:
             return
-        queued = session.outbox.queued
+        queued = session.outbox.unsent.queued
         if queued >= _BATCH or (queued == 1 and len(session.outgoing.open_calls) <= 1):
             self.flush()
         else:
@@ -360,7 +360,7 @@ class Pump:
         """Return the number of bytes that are received and not handled, or not sent."""
         unsent = 0 if self._port is None else self._port.most_unsent
         session = self._session
-        return unsent + session.outbox.size + session.inbox.held + session.translator.held
+        return unsent + session.outbox.unsent.size + session.inbox.held + session.translator.held
 
     def _close(self, error: Exception) -> None:
         self._session.forget_received()

@@ -97,6 +97,7 @@ class RunningMethods:
         self._note(call, task.cancel)
         task.add_done_callback(lambda done: self._finish_future(call, done))
         self._unstarted += 1
+        self._session.inbox.close_lane()
         self._session.inbox.has_unstarted_tasks = True
         # Scheduled after the task, so it runs when the task has begun.
         self._scheduler.soon(self._task_began)

@@ -159,7 +159,7 @@ class _Sink:
 
     @property
     def _may_go_on(self) -> bool:
-        return self._writer.has_room and self._among.session.outbox.size < _FEW_BYTES
+        return self._writer.has_room and self._among.session.outbox.unsent.size < _FEW_BYTES
 
     def wake(self) -> None:
         """Go on: the stream was stopped."""

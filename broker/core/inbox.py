@@ -28,6 +28,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from broker.core.arrivals import Arrivals, note_due
+from broker.core.lane import Lane
 from broker.core.last_words import last_words
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
@@ -36,6 +37,7 @@ from broker.core.stats import Stats
 from broker.core.tracer import Tracing
 from broker.core.wire.dialects import MessageReader
 from broker.core.wire.messages import CallMessage
+from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.work import PUT_OFF, Work, WorkLeft
 from jelly.errors import ProtocolError
 
@@ -68,6 +70,7 @@ class Inbox:
         arrived: time at which the next bytes were received; set by the caller of :meth:`receive`.
         handlers, read: as given; replaced during the start of the connection.
         is_closed: whether further bytes are ignored.
+        lane: handles most frames; None if there is none. See `broker.core.lane`.
         tracing: reports received bytes to a tracer, or None.
         wants_data: whether the unhandled bytes are few enough to read more.
         has_more: whether there are bytes that are not decoded, and may be whole messages.
@@ -90,11 +93,13 @@ class Inbox:
         "_held",
         "_held_bytes",
         "_is_stream_open",
+        "_make_lane",
         "_messages",
         "_outbox",
         "_owner",
         "_policy",
         "_running",
+        "_running_lane",
         "_stats",
         "_worked",
         "arrived",
@@ -105,6 +110,7 @@ class Inbox:
         "holds_calls",
         "is_closed",
         "is_full",
+        "lane",
         "max_backlog",
         "read",
         "reader",
@@ -140,6 +146,9 @@ class Inbox:
         self.reader: MessageReader | None = None
         self.arrived = 0.0
         self.tracing: Tracing | None = None
+        self.lane: Lane | None = None
+        self._make_lane: Callable[[], Lane] | None = None
+        self._running_lane: Lane | None = None
         self._arrivals: Arrivals | None = None
         self._owner = owner
         self._begins_at_once = begins_at_once
@@ -161,6 +170,7 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """Number of messages received and not handled."""
+        self.close_lane()
         waiting = len(self._messages or ()) + len(self._held or ()) + self.has_more
         return waiting + len(self.works)
 
@@ -176,11 +186,13 @@ class Inbox:
     @property
     def pending(self) -> int:
         """Number of bytes received that are not part of a decoded message."""
+        self.close_lane()
         return 0 if self.reader is None else self.reader.pending
 
     @property
     def held(self) -> int:
         """Approximate memory of the unhandled messages, in bytes."""
+        self.close_lane()
         waiting = len(self._messages or ()) + len(self._held or ())
         reader = self.reader
         if reader is None:
@@ -210,6 +222,11 @@ class Inbox:
         if self._backlog > self.max_backlog:
             self.wants_data = False
         messages = self._messages
+        if self.lane is None and self._make_lane is not None:
+            self.lane = self._make_lane()
+        if self.lane is not None and not messages:
+            self._keep(self.lane.reader, data)
+            return
         if messages is None:
             messages = self._messages = deque()
         if self.has_more or not most:
@@ -224,13 +241,67 @@ class Inbox:
             self._arrivals = arrivals = Arrivals()
             arrivals.add(self._stats.bytes_received, self.arrived)
 
+    def _keep(self, reader: FrameReader, data: bytes) -> None:
+        """Take in bytes without decoding them, since the lane may take their frames."""
+        if self.has_more:
+            self._arrivals = self._arrivals or Arrivals()
+            self._arrivals.add(self._stats.bytes_received, self.arrived)
+        try:
+            self.has_more = reader.hold(data)
+        except ProtocolError as error:
+            self.has_more = False
+            self._fault = error
+
+    def allow_lane(self, make: Callable[[], Lane] | None) -> None:
+        """Let a lane take frames from now on; with None, none.
+
+        Args:
+            make: makes the lane, when the next bytes arrive.
+        """
+        self.close_lane()
+        self._make_lane = make
+        if self.lane is not None:
+            self.lane.count()
+            self.lane = None
+
+    def close_lane(self) -> None:
+        """Have the lane take no further frame in this turn, if it runs."""
+        lane, self._running_lane = self._running_lane, None
+        if lane is not None:
+            lane.is_open = False
+            try:
+                self.has_more = lane.reader.skip_to(lane.position)
+            except ProtocolError as error:
+                self.has_more = False
+                self._fault = error
+
+    def count(self) -> None:
+        """Bring the counters of the session up to date."""
+        if self.lane is not None:
+            self.lane.count()
+
+    def _run_lane(self, lane: Lane, most: int) -> int:
+        """Let the lane handle frames; return how many more messages may be handled."""
+        reader = lane.reader
+        lane.is_open = True
+        self._running_lane = lane
+        try:
+            lane.run(reader.buffer, reader.position, most)
+        finally:
+            self.close_lane()
+        if self.has_more:
+            self._weigh()
+        if self._outbox.unsent.size > self._policy.high_water:
+            return 0
+        return most - lane.handled if most >= 0 else most
+
     def _read_behind(self, data: bytes, messages: deque[Queued], most: int) -> None:
         """Decode messages that may be older than ``data``, and set the deadlines of their calls."""
         reader, arrivals, before = self.reader, self._arrivals, len(messages)
+        received, is_first = self._stats.bytes_received, arrivals is None
         if arrivals is None:
             arrivals = self._arrivals = Arrivals()
-        received = self._stats.bytes_received
-        if data:
+        if data or is_first:
             arrivals.add(received, self.arrived)
         # If all bytes have the time of the last ones, no deadline is set here.
         is_mixed = not arrivals.are_all(self.arrived)
@@ -253,6 +324,9 @@ class Inbox:
         """Set the deadlines of the waiting calls, counted from now, their time of arrival."""
         for message in self._messages or ():
             note_due(message, self.arrived)
+        if self.has_more and self._arrivals is None:
+            self._arrivals = Arrivals()
+            self._arrivals.add(self._stats.bytes_received, self.arrived)
 
     def pump(self, most: int = -1) -> bool:
         """Handle at most ``most`` messages; all if it is negative.
@@ -270,7 +344,15 @@ class Inbox:
                 self._work_on()
                 if self.works:
                     return True
-            if self.has_more:
+            lane = self.lane
+            if lane is not None and self.has_more and not (
+                self._messages or self._held or self.has_unstarted_tasks
+                or self.holds_calls or self.is_full or self._fault
+            ):  # fmt: skip
+                most = self._run_lane(lane, most)
+            if not most:
+                pass
+            elif self.has_more:
                 self._pump_decoding(most)
             else:
                 self._pump(most)
@@ -303,7 +385,7 @@ class Inbox:
         if (self.holds_calls or self.is_full) and self._waits(message):
             self._hold(message)
         else:
-            self._take(self.handlers[type(message)](self._owner, message), message)
+            self.take_work(self.handlers[type(message)](self._owner, message), message)
 
     def _waits(self, message: Queued) -> bool:
         return waits(message, self._running, self._is_stream_open)
@@ -329,6 +411,7 @@ class Inbox:
         ``is_kept`` says whether it is still done after the peer has closed the connection.
         """
         if work is not None:
+            self.close_lane()
             self.works.append((work, is_kept))
 
     def _work_on(self) -> None:
@@ -346,6 +429,7 @@ class Inbox:
 
         See :func:`broker.core.last_words.last_words`.
         """
+        self.close_lane()
         messages, has_more = deque(self._messages or ()), self.has_more
         works = [work for work, is_kept in self.works if is_kept]
         self.works = [entry for entry in self.works if not entry[1]]
@@ -363,6 +447,7 @@ class Inbox:
 
     def clear(self) -> None:
         """Close the inbox, and drop the waiting messages, since the connection is gone."""
+        self.close_lane()
         self.is_closed = True
         self.has_more = False
         for queue in (self._messages, self._held):
@@ -382,7 +467,9 @@ class Inbox:
         while True:
             if not self._messages:
                 self._weigh()
-                self.receive(b"")
+                if self._messages is None:
+                    self._messages = deque()
+                self._read_behind(b"", self._messages, self._policy.turn_messages)
             self._pump(most)
             if most >= 0 or not self.has_more or self._messages or self.works:
                 return
@@ -398,9 +485,9 @@ class Inbox:
             work = self.handlers[type(message)](owner, message)
             most -= 1
             if work is not None:
-                self._take(work, message)
+                self.take_work(work, message)
                 break
-            if outbox.size > high_water:
+            if outbox.unsent.size > high_water:
                 break
         else:
             if messages or self._held or self._fault is not None:
@@ -430,16 +517,17 @@ class Inbox:
             most -= 1
             work = self.handlers[type(message)](self._owner, message)
             if work is not None:
-                self._take(work, message)
+                self.take_work(work, message)
                 if work is PUT_OFF:
                     continue
                 return
-            if self._outbox.size > high_water:
+            if self._outbox.unsent.size > high_water:
                 return
 
-    def _take(self, work: WorkLeft, message: Queued) -> None:
+    def take_work(self, work: WorkLeft, message: Queued) -> None:
         """Store the result of a handler: work that is left, or PUT_OFF."""
         if work is PUT_OFF:
+            self.close_lane()
             self.is_full = True
             # The held messages arrived after it.
             self._hold(message, is_first=True)

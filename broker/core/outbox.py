@@ -20,6 +20,7 @@ from broker.core.objects.translator import Translator
 from broker.core.policy import Policy
 from broker.core.stats import Stats
 from broker.core.tracer import Outcome, Tracing
+from broker.core.unsent import Unsent
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import COMMANDS, Feature
 from broker.core.wire.dialects import NONE, Dialect, MessageWriter
@@ -58,11 +59,11 @@ class Outbox:
 
     Attributes:
         features: what the dialect has beyond PB.
-        is_closed: whether messages are dropped: a goodbye was sent, or the connection is gone.
-        queued: number of messages to send.
-        size: number of bytes to send.
         terms: what the peer takes.
         tracing: reports sent bytes to a tracer, or None.
+        unsent: the encoded messages. It is closed when a goodbye was sent, and when the connection
+            is gone.
+        writer: encodes messages.
     """
 
     __slots__ = (
@@ -74,19 +75,16 @@ class Outbox:
         "_last_written",
         "_limits",
         "_open_calls",
-        "_pieces",
         "_sender",
         "_stats",
         "_translator",
-        "_writer",
         "features",
-        "is_closed",
         "jelly",
         "jelly_walk",
-        "queued",
-        "size",
         "terms",
         "tracing",
+        "unsent",
+        "writer",
     )
 
     def __init__(
@@ -98,9 +96,7 @@ class Outbox:
         dropped: PendingReleases,
         stats: Stats,
     ):
-        self.is_closed = False
-        self.queued = 0
-        self.size = 0
+        self.unsent = Unsent()
         self.tracing: Tracing | None = None
         self._host = host
         self._limits = policy.limits
@@ -111,8 +107,7 @@ class Outbox:
         self.features = NONE.features
         self.terms = BASELINE
         self._dialect = NONE
-        self._writer: MessageWriter = NONE.writer(policy.limits, BASELINE)
-        self._pieces: list[bytes] = []
+        self.writer: MessageWriter = NONE.writer(policy.limits, BASELINE)
         self._behind: list[Packed] = []
         self._last_written = 0
         theirs = host.overridden
@@ -133,7 +128,7 @@ class Outbox:
         self._translator.has_zones = Feature.ZONES in dialect.features
         self._translator.has_streams = Feature.STREAMS in dialect.features
         self._dialect = dialect
-        self._writer = dialect.writer(self._limits, BASELINE)
+        self.writer = dialect.writer(self._limits, BASELINE)
 
     def take_terms(self, terms: Terms) -> None:
         """Write within the terms of the peer from now on."""
@@ -141,7 +136,7 @@ class Outbox:
         self._translator.terms = terms
         if self._translator.used_streams is not None:
             self._translator.used_streams.take_terms(terms)
-        self._writer = self._dialect.writer(self._limits, terms)
+        self.writer = self._dialect.writer(self._limits, terms)
 
     def call(
         self,
@@ -164,12 +159,10 @@ class Outbox:
         """
         if self._knows_expressions_only:
             return False
-        piece = self._writer.call(number, request_id, object_id, name, args, kw, deadline)
+        piece = self.writer.call(number, request_id, object_id, name, args, kw, deadline)
         if piece is None:
             return False
-        self._pieces.append(piece)
-        self.queued += 1
-        self.size += len(piece)
+        self.unsent.append(piece)
         return True
 
     def broadcast(self, object_id: ObjectId, broadcast: Broadcast, number: int) -> bool:
@@ -185,10 +178,10 @@ class Outbox:
         """
         if self._knows_expressions_only or self._translator.transaction is not None:
             return False
-        piece = self._writer.broadcast(object_id, broadcast, number)
+        piece = self.writer.broadcast(object_id, broadcast, number)
         if piece is None:
             return False
-        self._append(piece)
+        self.unsent.append(piece)
         return True
 
     def answer(self, request_id: RequestId, value: object) -> bool:
@@ -200,31 +193,27 @@ class Outbox:
         if (
             self._knows_expressions_only
             or self._translator.transaction is not None
-            or self.is_closed
+            or self.unsent.is_closed
         ):
             return False
-        piece = self._writer.answer(request_id, value)
+        piece = self.writer.answer(request_id, value)
         if piece is None:
             return False
-        self._pieces.append(piece)
-        self.queued += 1
-        self.size += len(piece)
+        self.unsent.append(piece)
         return True
 
     def take(self) -> bytes:
         """Return the bytes to send, and count them as sent."""
-        if self.is_closed:
+        unsent = self.unsent
+        if unsent.is_closed:
             return b""
         if self._dropped.notes:
             self._tell_dropped()
         if self._behind:
             self._post_behind()
-        pieces = self._pieces
-        if not pieces:
+        if not unsent.size:
             return b""
-        data = b"".join(pieces)
-        pieces.clear()
-        self.queued = self.size = 0
+        data = unsent.take()
         self._last_written = self._open_calls.last
         self._stats.bytes_sent += len(data)
         if self.tracing is not None:
@@ -238,7 +227,7 @@ class Outbox:
         self._post_behind()
         self.say(goodbye)
         data = self.take()
-        self.is_closed = True
+        self.unsent.close()
         return data
 
     def may_have_left(self, request_id: RequestId) -> bool:
@@ -269,15 +258,13 @@ class Outbox:
 
     def clear(self) -> None:
         """Drop the unsent messages, since the connection is gone."""
-        self.is_closed = True
-        self.queued = self.size = 0
-        self._pieces.clear()
+        self.unsent.close()
         self._behind.clear()
         self._dropped.close()
 
     def say(self, message: Record) -> bool:
         """Send a message that not all dialects have; return whether it was sent."""
-        if self.is_closed or COMMANDS[type(message)].feature not in self.features:
+        if self.unsent.is_closed or COMMANDS[type(message)].feature not in self.features:
             return False
         self.send(message)
         return True
@@ -295,7 +282,7 @@ class Outbox:
         if self._sender is not None:
             self.send(Version(PROTOCOL_VERSION))
         else:
-            self._append(dialect.version(self._limits, self._translator.streaming))
+            self.unsent.append(dialect.version(self._limits, self._translator.streaming))
 
     def send_expression(self, expression: Expression) -> None:
         """Send an expression unchanged, without calling hooks.
@@ -303,7 +290,7 @@ class Outbox:
         Raises:
             EncodeError: the expression cannot be sent.
         """
-        self._append(self._writer.write_expression(expression))
+        self.unsent.append(self.writer.write_expression(expression))
 
     def pack(self, message: Record) -> Packed:
         """Encode a message for :meth:`commit`; a host that sends messages itself gets expressions.
@@ -311,13 +298,13 @@ class Outbox:
         Raises:
             EncodeError: the message cannot be sent.
         """
-        encoded = self._writer.write(message)
+        encoded = self.writer.write(message)
         return encoded if self._sender is None else to_expression(message)
 
     def pack_walk(self, message: Record) -> Walk[Packed]:
         """Like :meth:`pack`, as a walk of ``jelly.slices`` that may empty the message's lists."""
         expression = None if self._sender is None else to_expression(message)
-        walk = self._writer.walk(message, expression is None)
+        walk = self.writer.walk(message, expression is None)
         del message
         while (encoded := next(walk)) is UNFINISHED:
             yield UNFINISHED
@@ -358,7 +345,7 @@ class Outbox:
             transaction.join(None, None)
         else:
             self._behind += transaction.behind
-            self.queued += len(transaction.behind)
+            self.unsent.queued += len(transaction.behind)
         return expression
 
     def roll_back(self, transaction: Transaction, request_id: RequestId | None = None) -> None:
@@ -376,7 +363,7 @@ class Outbox:
 
     def _post(self, packed: Packed) -> None:
         if isinstance(packed, bytes):
-            self._append(packed)
+            self.unsent.append(packed)
         elif self._sender is not None:
             self._sender.sendCall(*packed)
 
@@ -384,13 +371,6 @@ class Outbox:
         behind, self._behind = self._behind, []
         for packed in behind:
             self._post(packed)
-
-    def _append(self, piece: bytes) -> None:
-        if self.is_closed:
-            return
-        self._pieces.append(piece)
-        self.queued += 1
-        self.size += len(piece)
 
 
 def _jelly_by_host(host: HookedHost, translator: Translator, value: object) -> Expression:

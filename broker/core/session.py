@@ -28,6 +28,7 @@ from broker.core.calls.streaming import Streaming
 from broker.core.events import CallAnswered, Ready
 from broker.core.host import Host, takes_messages
 from broker.core.inbox import Inbox
+from broker.core.lane import Lane
 from broker.core.objects.releases import PendingReleases
 from broker.core.objects.tables import OpenCalls
 from broker.core.objects.translator import Translator, walk_of
@@ -107,8 +108,8 @@ class Session:
         dialect: the agreed dialect, or None before the agreement.
         logins: names of the logins that the server accepts, from its offer. None before the offer,
             if the server has no login, and at the server itself.
-        stats: counters.
         tracing: reports to a tracer, or None; see :meth:`trace`.
+        keeps_expressions: whether each received value is an expression, for hooks that need them.
         gate: checks the peer's messages until it has logged in. None after that, and if no login
             is needed.
     """
@@ -116,20 +117,21 @@ class Session:
     __slots__ = (
         "_dropped",
         "_greeting",
-        "_keeps_expressions",
         "_limits",
+        "_make_lane",
         "_pings",
         "_policy",
+        "_stats",
         "_streaming",
         "dialect",
         "gate",
         "host",
         "inbox",
         "incoming",
+        "keeps_expressions",
         "logins",
         "outbox",
         "outgoing",
-        "stats",
         "tracing",
         "translator",
     )
@@ -144,7 +146,8 @@ class Session:
     ):
         self.dialect: Dialect | None = None
         self.logins: tuple[str, ...] | None = None
-        self.stats = Stats()
+        self._stats = Stats()
+        self._make_lane: Callable[[], Lane] | None = None
         self.tracing: Tracing | None = None
         self.host = host
         self._policy = policy
@@ -162,12 +165,12 @@ class Session:
         self._dropped = dropped = PendingReleases(host.on_released)
         open_calls = OpenCalls()
         self.translator = translator = Translator(policy, host, dropped)
-        self.outbox = outbox = Outbox(host, policy, translator, open_calls, dropped, self.stats)
+        self.outbox = outbox = Outbox(host, policy, translator, open_calls, dropped, self._stats)
         self._streaming: Streaming | None = None
-        self._keeps_expressions = False
+        self.keeps_expressions = False
         walk = walk_of(host, translator)
-        self.outgoing = OutgoingCalls(host, translator, outbox, open_calls, self.stats, walk)
-        self.incoming = IncomingCalls(host, policy, translator, outbox, self.stats, walk)
+        self.outgoing = OutgoingCalls(host, translator, outbox, open_calls, self._stats, walk)
+        self.incoming = IncomingCalls(host, policy, translator, outbox, self._stats, walk)
         self.inbox = Inbox(
             self,
             BEFORE_VERSION,
@@ -177,17 +180,23 @@ class Session:
             translator.is_stream_open,
             outbox,
             policy,
-            self.stats,
+            self._stats,
             self._worked,
         )
         self.incoming.inbox = self.inbox
+
+    @property
+    def stats(self) -> Stats:
+        """The counters."""
+        self.inbox.count()
+        return self._stats
 
     @property
     def streaming(self) -> Streaming:
         """The streams, in both directions; made when it is first needed."""
         if self._streaming is None:
             self._streaming = Streaming(
-                self.host, self.translator, self.outbox, self.stats, self._keeps_expressions
+                self.host, self.translator, self.outbox, self._stats, self.keeps_expressions
             )
         return self._streaming
 
@@ -225,6 +234,22 @@ class Session:
 
     # Sending.
 
+    def use_lane(self, make: Callable[[], Lane]) -> None:
+        """Let a lane take frames whenever that is possible; see `broker.core.lane`.
+
+        Args:
+            make: makes the lane. It is called when bytes arrive for the first time after that.
+        """
+        self._make_lane = make
+        self.allow_lane()
+
+    def allow_lane(self) -> None:
+        """Decide anew whether a lane may take frames."""
+        make = self._make_lane
+        if self.inbox.handlers is not OPEN or self.tracing is not None or self.incoming.is_draining:
+            make = None
+        self.inbox.allow_lane(make)
+
     def count_ping(self) -> None:
         """Count a ping of the peer.
 
@@ -233,7 +258,7 @@ class Session:
         """
         self._pings += 1
         if self._pings > self._policy.max_pings:
-            self.stats.count("max_pings")
+            self._stats.count("max_pings")
             raise limit_error(ProtocolError, "max_pings", self._policy.max_pings, self._pings)
 
     def forget_pings(self) -> None:
@@ -264,6 +289,7 @@ class Session:
         """
         self.incoming.is_draining = True
         self.incoming.refuses_sends = not self.inbox.add_barrier()
+        self.allow_lane()
 
     def finish(self, call: IncomingCall, value: object) -> None:
         """Answer a pending call; then call :meth:`data_to_send`."""
@@ -288,7 +314,8 @@ class Session:
         """
         self.tracing = tracing = Tracing(tracer)
         self.outgoing.tracing = self.inbox.tracing = self.outbox.tracing = tracing
-        self.stats.on_limit = tracer.limit_hit
+        self._stats.on_limit = tracer.limit_hit
+        self.allow_lane()
         if self.gate is None:
             self.incoming.trace(tracing)
         if self.dialect is not None:
@@ -371,7 +398,7 @@ class Session:
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
         keeps_expressions = bool(self.host.overridden) or not _allows_basics(self._policy.security)
-        self._keeps_expressions = keeps_expressions
+        self.keeps_expressions = keeps_expressions
         if self.host.overridden and takes_messages(self.host):
             return dialect.reader(self._limits, keeps_expressions, Raw)
         return dialect.reader(self._limits, keeps_expressions)
@@ -394,6 +421,7 @@ class Session:
         self.translator.exports.max_refs = min(policy.max_refs, policy.login_refs)
         inbox = self.inbox
         inbox.handlers = GATED if inbox.handlers is OPEN else GATED_BEFORE_VERSION
+        self.allow_lane()
 
     def open_gate(self) -> None:
         """Accept all messages, up to the limits of the policy: the peer has logged in."""
@@ -409,6 +437,7 @@ class Session:
         self._limit(policy.limits)
         inbox = self.inbox
         inbox.handlers = OPEN if inbox.handlers is GATED else BEFORE_VERSION
+        self.allow_lane()
 
     def _limit(self, limits: Limits) -> None:
         self._limits = limits

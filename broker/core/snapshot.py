@@ -101,6 +101,6 @@ def snapshot_of(session: Session) -> SessionSnapshot:
         cacheables=len(translator.cacheables),
         remote_caches=len(translator.remote_caches),
         waiting_bytes=inbox.held,
-        queued=outbox.queued,
-        queued_bytes=outbox.size,
+        queued=outbox.unsent.queued,
+        queued_bytes=outbox.unsent.size,
     )

@@ -220,7 +220,7 @@ class Subscription:
         """Return whether the connection has more unsent bytes than the policy's high water mark."""
         broker = self.reference.broker
         outbox, translator = broker.session.outbox, broker.session.translator
-        if outbox.size > broker.policy.high_water and translator.transaction is None:
+        if outbox.unsent.size > broker.policy.high_water and translator.transaction is None:
             # While a method called by the subscriber runs, or with few large events, messages would
             # collect in the outbox, where they are not counted as unsent.
             broker.flush()

@@ -214,7 +214,7 @@ def _has_work(end: Broker) -> bool:
         return False
     session, pump = end.session, end.pump
     return bool(
-        session.outbox.queued
+        session.outbox.unsent.queued
         or session._dropped.notes
         or session.inbox.waiting
         or session.inbox.has_unstarted_tasks

@@ -57,7 +57,7 @@ def _objects(
     broker: Broker, kept: frozenset[object], held: frozenset[object]
 ) -> Iterator[tuple[str, str, int]]:
     translator = broker.session.translator
-    for number, entry in list(translator.exports._by_id.items()):
+    for number, entry in list(translator.exports.by_id.items()):
         # An object with a name is offered to the peer, and not sent.
         if isinstance(number, int) and entry.identity is not None and number not in kept:
             yield "export", _class_of(entry.value), number

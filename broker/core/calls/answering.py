@@ -67,11 +67,11 @@ class Answers:
             The rest of the work if the answer is large.
         """
         outbox = self._outbox
-        if not call.wants_answer or outbox.is_closed:
+        if not call.wants_answer or outbox.unsent.is_closed:
             if self.tracing is not None:
                 self.tracing.end(call, Outcome.ANSWERED)
             return None
-        before = outbox.size
+        before = outbox.unsent.size
         try:
             # An avatar needs a jellier.
             is_done = (
@@ -86,7 +86,7 @@ class Answers:
             return None
         if not is_done:
             return begun(self._with_graph(call, value))
-        self.size += outbox.size - before
+        self.size += outbox.unsent.size - before
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
         return None
@@ -120,9 +120,9 @@ class Answers:
                 raise
             self.refuse_result(call, error, value)
             return
-        before = outbox.size
+        before = outbox.unsent.size
         outbox.commit(transaction, packed)
-        self.size += outbox.size - before
+        self.size += outbox.unsent.size - before
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
 
@@ -148,8 +148,8 @@ class Answers:
         if not was_raised(error):
             self._stats.count_limit(error)
         outbox = self._outbox
-        if call.wants_answer and not outbox.is_closed:
-            before = outbox.size
+        if call.wants_answer and not outbox.unsent.is_closed:
+            before = outbox.unsent.size
             try:
                 self._send_error(call, shown_error)
             except (KeyboardInterrupt, SystemExit):
@@ -160,7 +160,7 @@ class Answers:
                     # The peer was shown this id, so it must be in the log, with its cause.
                     told.__cause__ = error if isinstance(error, BaseException) else None
                     error, error_id = told, told_id
-            self.size += outbox.size - before
+            self.size += outbox.unsent.size - before
         one_way_to, refused = None, 0
         if not call.wants_answer:
             one_way_to = call.kind

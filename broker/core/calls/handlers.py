@@ -40,6 +40,7 @@ def _on_version(session: Session, message: messages.Version) -> None:
     if terms != session.outbox.terms:
         session.outbox.take_terms(terms)
     session.inbox.handlers = OPEN if session.gate is None else GATED
+    session.allow_lane()
 
 
 def _on_second_version(session: Session, message: messages.Version) -> None:

@@ -193,7 +193,7 @@ class IncomingCalls:
         self._stats.calls_received += 1
         self.runner.last_name = message.name
         outbox = self._outbox
-        before = outbox.size
+        before = outbox.unsent.size
         # Means that the method has not returned.
         result: object = self
         tracing, token = self.tracing, None
@@ -219,7 +219,7 @@ class IncomingCalls:
                 self.answers.refuse_result(call, error, result)
             return None
         if is_done:
-            self.answers.size += outbox.size - before
+            self.answers.size += outbox.unsent.size - before
             if tracing is not None:
                 tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
             return None

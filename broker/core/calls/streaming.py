@@ -330,9 +330,9 @@ class ItemWriter:
 
     def _send(self, message: Items | Piece, count: int) -> None:
         if not self._stream.is_ended:
-            before = self._outbox.size
+            before = self._outbox.unsent.size
             self._outbox.say(message)
-            self._stream.credit.take(count, self._outbox.size - before - _LENGTH)
+            self._stream.credit.take(count, self._outbox.unsent.size - before - _LENGTH)
 
     def _send_graph(self, item: object) -> None:
         stream, outbox = self._stream, self._outbox
@@ -347,6 +347,6 @@ class ItemWriter:
         except BaseException:
             outbox.roll_back(transaction)
             raise
-        before = outbox.size
+        before = outbox.unsent.size
         outbox.commit(transaction, packed)
-        stream.credit.take(1, outbox.size - before - _LENGTH)
+        stream.credit.take(1, outbox.unsent.size - before - _LENGTH)

@@ -113,17 +113,18 @@ class ExportTable:
     """Local objects that the peer can call.
 
     Attributes:
+        by_id: the entries; a named object has two, one by its name as bytes and one as text.
         max_refs: most objects that the peer may hold at once.
         get: returns the entry of an id, or None: ``get(object_id)``.
     """
 
-    __slots__ = ("_by_id", "_due", "_ids", "_numbers", "get", "max_refs")
+    __slots__ = ("_due", "_ids", "_numbers", "by_id", "get", "max_refs")
 
     def __init__(self, numbers: Numbers, max_refs: int):
         self._numbers = numbers
         self.max_refs = max_refs
-        self._by_id: dict[Target, Export] = {}
-        self.get: Callable[[Target], Export | None] = self._by_id.get
+        self.by_id: dict[Target, Export] = {}
+        self.get: Callable[[Target], Export | None] = self.by_id.get
         self._ids: dict[Hashable, ObjectId] = {}
         self._due: dict[Hashable, Callable[[], object]] = {}
 
@@ -132,20 +133,20 @@ class ExportTable:
 
     def name(self, name: bytes, value: object) -> None:
         """Let the peer call ``value`` by a name. Named objects are not counted."""
-        entry = self._by_id[name] = Export(value, None, 0)
+        entry = self.by_id[name] = Export(value, None, 0)
         # In msgpack/1, names are text.
-        self._by_id[name.decode("utf-8", "backslashreplace")] = entry
+        self.by_id[name.decode("utf-8", "backslashreplace")] = entry
 
     def own_names(self, principal: Principal | None) -> None:
         """Call named objects on behalf of ``principal`` from now on."""
-        for object_id, entry in self._by_id.items():
+        for object_id, entry in self.by_id.items():
             if isinstance(object_id, bytes):
                 entry.principal = principal
                 entry.methods = None
 
     def forget_methods(self) -> None:
         """Have the methods of all objects looked up again, at the next call of each."""
-        for entry in self._by_id.values():
+        for entry in self.by_id.values():
             entry.methods = None
 
     def add(
@@ -161,12 +162,12 @@ class ExportTable:
         identity = key_of(identity, principal)
         object_id = self._ids.get(identity)
         if object_id is not None:
-            self._by_id[object_id].count += 1
+            self.by_id[object_id].count += 1
             return object_id
         if len(self._ids) >= self.max_refs:
             raise limit_error(LimitExceeded, "max_refs", self.max_refs)
         object_id = self._ids[identity] = self._numbers.next()
-        entry = self._by_id[object_id] = Export(value, identity, 1, principal)
+        entry = self.by_id[object_id] = Export(value, identity, 1, principal)
         entry.on_release = self._due.pop(identity, None)
         return object_id
 
@@ -187,13 +188,13 @@ class ExportTable:
     def entry_of(self, identity: Hashable, principal: Principal | None = None) -> Export | None:
         """Return the entry of an object that was sent, or None."""
         object_id = self._ids.get(key_of(identity, principal))
-        return None if object_id is None else self._by_id[object_id]
+        return None if object_id is None else self.by_id[object_id]
 
     def names(self) -> dict[ObjectId, object]:
         """Return the objects that the peer can name, by id."""
         return {
             object_id: entry.value
-            for object_id, entry in self._by_id.items()
+            for object_id, entry in self.by_id.items()
             if isinstance(object_id, int | bytes)
         }
 
@@ -207,7 +208,7 @@ class ExportTable:
             identity_of(key): callback for key, callback in self._due.items()
         }
         for key, object_id in self._ids.items():
-            callback = self._by_id[object_id].on_release
+            callback = self.by_id[object_id].on_release
             if callback is not None:
                 due[identity_of(key)] = callback
         return due
@@ -218,7 +219,7 @@ class ExportTable:
             del self._due[key]
         for key, object_id in self._ids.items():
             if identity_of(key) == identity:
-                self._by_id[object_id].on_release = None
+                self.by_id[object_id].on_release = None
 
     def release(self, object_id: ObjectId, count: int = 1) -> None:
         """Subtract from the count of an object; at zero, remove the object.
@@ -226,20 +227,20 @@ class ExportTable:
         Raises:
             ProtocolError: the count is smaller than that.
         """
-        entry = self._by_id.get(object_id)
+        entry = self.by_id.get(object_id)
         held = 0 if entry is None else entry.count
         if entry is None or not 1 <= count <= held:
             raise ProtocolError(f"decref of object {shown(object_id)} by {count} (held {held})")
         entry.count -= count
         if entry.count == 0:
-            del self._by_id[object_id]
+            del self.by_id[object_id]
             del self._ids[entry.identity]
             if entry.on_release is not None:
                 entry.on_release()
 
     def clear(self) -> None:
         """Remove all objects, without calling their ``on_release``."""
-        self._by_id.clear()
+        self.by_id.clear()
         self._ids.clear()
         self._due.clear()
 

@@ -29,6 +29,12 @@ class FakeSession:
         self.incoming: Any = SimpleNamespace(answers=SimpleNamespace(size=500))
         self.stats = Stats()
 
+    def count(self) -> None:
+        """Do nothing: no lane counts."""
+
+    def close_lane(self) -> None:
+        """Do nothing: there is no lane."""
+
 
 class Share:
     """A part of a server's budget."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -38,6 +39,7 @@ class FakeSession:
         self.stats = Stats()
         self.outbox: Any = self
         self.outgoing: Any = self
+        self.inbox: Any = SimpleNamespace(lane=None)
         self.host: Any = Owner()
         self.takes_notices = True
 

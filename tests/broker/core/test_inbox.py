@@ -134,8 +134,8 @@ def test_a_full_outbox_ends_the_turn(waits: bool) -> None:
     room = Room("ping", "ping", "ping")
     if waits:
         room.inbox.holds_calls = True
-    room.on[0] = lambda: setattr(room.outbox, "size", POLICY.high_water)
-    room.on[1] = lambda: setattr(room.outbox, "size", POLICY.high_water + 1)
+    room.on[0] = lambda: setattr(room.outbox.unsent, "size", POLICY.high_water)
+    room.on[1] = lambda: setattr(room.outbox.unsent, "size", POLICY.high_water + 1)
     assert room.inbox.pump(-1) is True
     assert room.handled == [0, 1]
     assert room.inbox.pump(-1) is False

@@ -38,9 +38,9 @@ def test_take() -> None:
     assert box.take() == b""
     box.send(Version(1))
     box.send_expression([b"second"])
-    assert box.queued == 2
+    assert box.unsent.queued == 2
     assert read(box.take()) == [[b"version", 1], [b"second"]]
-    assert box.queued == 0
+    assert box.unsent.queued == 0
     assert box.take() == b""
 
 
@@ -97,9 +97,9 @@ def test_after_the_end() -> None:
     """A closed outbox says so, and has forgotten everything."""
     box = outbox()
     box.send(Version(1))
-    assert not box.is_closed
+    assert not box.unsent.is_closed
     box.clear()
-    assert box.is_closed
+    assert box.unsent.is_closed
     assert box.take() == b""
 
 

@@ -291,7 +291,7 @@ def test_calls_made_inside_hooks_wait_behind() -> None:
     pair = SessionPair(root)
     hook = Calling(pair.client)
     outer = pair.client.outgoing.call(ROOT, "keep", (hook,), {})
-    assert pair.client.outbox.queued == 2
+    assert pair.client.outbox.unsent.queued == 2
     pair.exchange()
     outcomes = pair.client_host.outcomes
     assert [request_id for request_id, _, _ in outcomes] == [outer, *hook.request_ids]

@@ -10,7 +10,7 @@ __all__ = ["agreement", "leftovers", "timers_of"]
 
 
 def _exports(end: Broker) -> dict[Any, int]:
-    entries = end.session.translator.exports._by_id
+    entries = end.session.translator.exports.by_id
     return {key: entry.count for key, entry in entries.items() if entry.identity is not None}
 
 
@@ -62,7 +62,7 @@ def agreement(one: Broker, other: Broker) -> dict[str, tuple[Any, Any]]:
         "bytes of streams": (session.translator.held, 0),
         "producers": (_producers(one), 0),
         "messages not handled": (session.inbox.waiting, 0),
-        "messages not sent": (session.outbox.queued, 0),
+        "messages not sent": (session.outbox.unsent.queued, 0),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from broker.core.inbox import Inbox
@@ -45,8 +46,10 @@ OF_A_STREAM = ("items", "end")
 class Outbox:
     """How much is due."""
 
-    size = 0
     is_cleared = False
+
+    def __init__(self) -> None:
+        self.unsent = SimpleNamespace(size=0)
 
     def clear(self) -> None:
         """Note it."""

@@ -50,27 +50,31 @@ class FrameReader:
     Args:
         limits: of the size and the elements of a frame.
         keeps_expressions: return each value as an expression, for hooks that need expressions.
+
+    Attributes:
+        buffer: bytes with a frame that is complete; empty unless complete frames wait.
+        position: where the first of them begins in the buffer.
+        most_unchecked: the length up to which a frame cannot exceed a limit.
     """
 
     __slots__ = (
-        "_buffer",
         "_check",
         "_convert",
         "_decode",
         "_ends",
         "_is_dead",
         "_limits",
-        "_most_unchecked",
         "_parts",
-        "_pos",
         "_wanted",
+        "buffer",
+        "most_unchecked",
+        "position",
     )
 
     def __init__(self, limits: Limits, keeps_expressions: bool = False):
         self.set_limits(limits)
-        # The next bytes to decode begin at _pos. The buffer is empty unless complete frames wait.
-        self._buffer = b""
-        self._pos = 0
+        self.buffer = b""
+        self.position = 0
         # The pieces of an incomplete frame of _wanted bytes, or the bytes after the buffer.
         self._parts = Parts()
         self._wanted = 0
@@ -84,7 +88,7 @@ class FrameReader:
     def set_limits(self, limits: Limits) -> None:
         """Set the limits for the following frames."""
         self._limits = limits
-        self._most_unchecked = most_unchecked(limits)
+        self.most_unchecked = most_unchecked(limits)
 
     def note_ends(self, ends: list[int] | None) -> None:
         """Append the end of each message to a list from now on; see `MessageReader`."""
@@ -102,17 +106,17 @@ class FrameReader:
             raise RuntimeError("decoder already failed")
         if not most:
             return self._store(data)
-        parts, pos, behind = self._parts, 0, self._buffer
+        parts, pos, behind = self._parts, 0, self.buffer
         if behind:
             if data:
                 parts.add(data)
-            data, pos = behind, self._pos
+            data, pos = behind, self.position
         elif parts.size:
             parts.add(data)
             if parts.size < self._wanted:
                 return False
             data = parts.take()
-        decode, convert, most_unchecked = self._decode, self._convert, self._most_unchecked
+        decode, convert, most_unchecked = self._decode, self._convert, self.most_unchecked
         view, end, ends = memoryview(data), len(data), self._ends
         # Whether decoding stops before all complete frames are decoded.
         is_behind = False
@@ -152,11 +156,65 @@ class FrameReader:
             return self._keep(data, pos, is_behind)
         return False
 
+    def hold(self, data: bytes) -> bool:
+        """Take in bytes without decoding them; return whether there is a complete frame.
+
+        Raises:
+            ProtocolError: the next frame is too large.
+            RuntimeError: this reader has raised ProtocolError before.
+        """
+        if self._is_dead:
+            raise RuntimeError("decoder already failed")
+        parts = self._parts
+        if self.buffer:
+            parts.add(data)
+            return True
+        if parts.size:
+            parts.add(data)
+            if parts.size < self._wanted:
+                return False
+            data = parts.take()
+        return self._begin(data, 0)
+
+    def skip_to(self, position: int) -> bool:
+        """Continue at a position of the buffer; return whether there is a complete frame.
+
+        Raises:
+            ProtocolError: the next frame is too large.
+        """
+        data, parts = self.buffer, self._parts
+        if position == len(data):
+            self.buffer, self.position = b"", 0
+            return bool(parts.size) and self._begin(parts.take(), 0)
+        if parts.size and not _is_complete(data, position):
+            data, position = data[position:] + parts.take(), 0
+        return self._begin(data, position)
+
+    def _begin(self, data: bytes, position: int) -> bool:
+        """Use ``data`` as the buffer if it has a complete frame at a position; else keep the rest."""
+        left = len(data) - position
+        self._wanted = 4
+        if left >= 4:
+            (length,) = _read_length(data, position)
+            if length <= left - 4:
+                self.buffer, self.position = data, position
+                return True
+            try:
+                self._check_length(length)
+            except ProtocolError:
+                self._die()
+                raise
+            self._wanted = 4 + length
+        self.buffer, self.position = b"", 0
+        if left:
+            self._parts.add(data[position:] if position else data)
+        return False
+
     def _store(self, data: bytes) -> bool:
         """Store bytes; return whether there may be complete frames in the stored bytes."""
         if data:
             self._parts.add(data)
-        return bool(self._buffer) or self._parts.size >= self._wanted
+        return bool(self.buffer) or self._parts.size >= self._wanted
 
     def _has_passed(self, body: memoryview) -> bool:
         """Do one slice of the check of a large frame; return whether the check is complete."""
@@ -188,9 +246,9 @@ class FrameReader:
             data = data[pos:] + parts.take() if pos or parts.size else data
             is_behind, pos = is_behind or len(data) >= self._wanted, 0
         if is_behind and data:
-            self._buffer, self._pos = data, pos
+            self.buffer, self.position = data, pos
             return True
-        self._buffer, self._pos = b"", 0
+        self.buffer, self.position = b"", 0
         if data:
             parts.add(data)
         return False
@@ -198,7 +256,7 @@ class FrameReader:
     def forget(self) -> None:
         """Drop the pending bytes."""
         self._check = None
-        self._buffer, self._pos = b"", 0
+        self.buffer, self.position = b"", 0
         self._parts = Parts()
 
     def _die(self) -> None:
@@ -218,13 +276,18 @@ class FrameReader:
     @property
     def pending(self) -> int:
         """Number of bytes received that are not part of a decoded message."""
-        behind = self._buffer
-        return len(behind) - self._pos + self._parts.size if behind else self._parts.size
+        behind = self.buffer
+        return len(behind) - self.position + self._parts.size if behind else self._parts.size
 
     @property
     def held(self) -> int:
         """Memory of the pending bytes, in bytes."""
-        return len(self._buffer) + self._parts.size
+        return len(self.buffer) + self._parts.size
+
+
+def _is_complete(data: bytes, position: int) -> bool:
+    left = len(data) - position - 4
+    return left >= 0 and _read_length(data, position)[0] <= left
 
 
 def _of_values(frame: Graph) -> Message:

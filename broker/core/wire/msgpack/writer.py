@@ -59,9 +59,12 @@ class FrameWriter:
     Args:
         limits: of this end.
         terms: of the peer; None if they do not matter.
+
+    Attributes:
+        most_unchecked: the length up to which a frame cannot exceed a limit.
     """
 
-    __slots__ = ("_encode", "_limits", "_most_frame", "_most_nodes", "_most_unchecked")
+    __slots__ = ("_encode", "_limits", "_most_frame", "_most_nodes", "most_unchecked")
 
     def __init__(self, limits: Limits, terms: Terms | None = None):
         # The terms of the peer, where they are less than the limits of this end; else None.
@@ -73,7 +76,7 @@ class FrameWriter:
             self._most_nodes = terms.nodes
             limits = replace(limits, max_nodes=terms.nodes)
         self._limits = limits
-        self._most_unchecked = most_unchecked(limits)
+        self.most_unchecked = most_unchecked(limits)
         self._encode = msgspec.msgpack.Encoder().encode
 
     def call(
@@ -156,7 +159,7 @@ class FrameWriter:
             TooLarge: the message exceeds a limit.
             CannotJelly: a str has no UTF-8 form.
         """
-        if type(message) is Piece and len(message.data) + LARGEST_HEAD <= self._most_unchecked:
+        if type(message) is Piece and len(message.data) + LARGEST_HEAD <= self.most_unchecked:
             return framed_piece(message.stream, message.data)
         return finish(self.walk(message, False))
 
@@ -182,7 +185,7 @@ class FrameWriter:
         except UnicodeEncodeError:
             raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
         del frame, message
-        if len(body) > self._most_unchecked:
+        if len(body) > self.most_unchecked:
             check = self._check(body)
             while next(check) is UNFINISHED:
                 yield UNFINISHED
@@ -220,7 +223,7 @@ class FrameWriter:
 
     def _framed(self, body: bytes) -> bytes:
         size = len(body)
-        if size > self._most_unchecked:
+        if size > self.most_unchecked:
             finish(self._check(body))
         return _pack_length(size) + body
 

@@ -104,9 +104,9 @@ def test_an_error_that_cannot_be_sent(has_fields: bool) -> None:
     answers._host = host
     call = IncomingCall(7, "name", True)
     error = ValueError("with fields")
-    size = answers._outbox.size
+    size = answers._outbox.unsent.size
     answers.refuse(call, error)
-    assert answers._outbox.size > size
+    assert answers._outbox.unsent.size > size
     (event,) = host.events
     assert isinstance(event, CallRaised)
     if has_fields:

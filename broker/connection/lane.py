@@ -1,0 +1,147 @@
+"""The lane in Python: the specification of the one in C, and used where that is missing.
+
+See `broker.core.lane`. A call that the lane does not make, and a frame that it does not take, go
+the general path: `PendingCalls.call` goes on, or the inbox decodes the frame.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+
+from broker.core.wire.commands import number_of
+from broker.core.wire.messages import ObjectId, PlainAnswer, PlainCall, PlainSend, PlainTuple
+from broker.core.wire.msgpack.frames import FRAMES, target_of
+from broker.core.wire.values import PLAIN_SCALARS, are_plain
+from broker.flavors.promise import Promise
+
+if TYPE_CHECKING:
+    from broker.connection.pending_calls import PendingCalls
+    from broker.core.session import Session
+    from broker.core.wire.msgpack.reader import FrameReader
+
+__all__ = ["LONGEST_NAME", "Lane"]
+
+LONGEST_NAME = 32
+"""Most characters of the name of a method that is called through a lane."""
+
+_read_length = Struct(">I").unpack_from
+_pack_length = Struct(">I").pack
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(FRAMES).decode
+_CALL = number_of(PlainCall)
+_TAKEN = frozenset({PlainAnswer, PlainCall, PlainSend, PlainTuple})
+_NOT_PLAIN = (OverflowError, UnicodeEncodeError)
+_NOT_A_FRAME = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Lane:
+    """The lane of one session; see `broker.core.lane.Lane`.
+
+    Args:
+        session: the session, in ``msgpack/1``.
+        calls: its outgoing calls.
+        high_water: unsent bytes above which no frame is handled.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_high_water",
+        "_inbox",
+        "_open",
+        "_open_calls",
+        "_receive",
+        "_stats",
+        "_take_answer",
+        "_translator",
+        "_unsent",
+        "handled",
+        "is_open",
+        "most_in",
+        "most_out",
+        "position",
+        "reader",
+    )
+
+    def __init__(self, session: Session, calls: PendingCalls, high_water: int):
+        self._calls = calls
+        self._high_water = high_water
+        self._inbox = session.inbox
+        self._receive = session.incoming.receive_plain
+        self._take_answer = session.outgoing.on_plain_answer
+        self._open_calls = session.outgoing.open_calls
+        self._open = session.outgoing.open_calls.open
+        self._stats = session.stats
+        self._translator = session.translator
+        self._unsent = session.outbox.unsent
+        self.reader = cast("FrameReader", session.inbox.reader)
+        self.is_open = False
+        self.position = self.handled = 0
+        self.most_in = self.reader.most_unchecked
+        writer: Any = session.outbox.writer
+        self.most_out = writer.most_unchecked
+
+    def call(
+        self, perspective: object, object_id: ObjectId, name: str, args: tuple[object, ...]
+    ) -> Promise[Any] | None:
+        """Call a method with an answer; return None if the general path must do it.
+
+        The caller has checked that the call can be made now, and that it has no deadline and no
+        credit.
+        """
+        if self._translator.transaction is not None or len(name) > LONGEST_NAME:
+            return None
+        for value in args:
+            if type(value) not in PLAIN_SCALARS:
+                if type(value) is bytes or not are_plain(args):
+                    return None
+                break
+        open_calls, calls, unsent = self._open_calls, self._calls, self._unsent
+        request_id = open_calls.last + 1
+        try:
+            body = _encode((_CALL, request_id, target_of(object_id), name, args, {}))
+        except _NOT_PLAIN:
+            return None
+        if len(body) > self.most_out:
+            return None
+        unsent.append(_pack_length(len(body)) + body)
+        open_calls.last = request_id
+        self._open[request_id] = perspective
+        self._stats.calls_made += 1
+        promise: Promise[Any] = Promise(calls.canceller_of(request_id))
+        promise.label = name
+        calls.waiting[request_id] = promise
+        return promise
+
+    def run(self, data: bytes, start: int, most: int, /) -> None:
+        """Handle at most ``most`` frames of ``data`` from ``start``; see the protocol."""
+        view, end, limit = memoryview(data), len(data), self.most_in
+        unsent, high_water = self._unsent, self._high_water
+        receive, take_answer, inbox = self._receive, self._take_answer, self._inbox
+        self.position, self.handled = start, 0
+        while self.handled != most and self.is_open and end - start >= 4:
+            stop = start + 4 + _read_length(data, start)[0]
+            if stop > end or stop - start - 4 > limit:
+                return
+            try:
+                message = _decode(view[start + 4 : stop])
+            except _NOT_A_FRAME:
+                return
+            kind = type(message)
+            if kind not in _TAKEN:
+                return
+            self.position = start = stop
+            self.handled += 1
+            if kind is PlainAnswer or kind is PlainTuple:
+                take_answer(message)
+            else:
+                work = receive(message, kind is PlainCall)
+                if work is not None:
+                    inbox.take_work(work, message)
+            if unsent.size > high_water:
+                return
+
+    def count(self) -> None:
+        """Do nothing: all is counted at once."""

@@ -1,0 +1,541 @@
+/* Lane: calls and answers with plain values, from bytes to bytes; see broker/core/lane.py.
+
+   The specification is broker/connection/lane.py. This one takes fewer frames: the general path handles
+   the others, and all that is not plain. What it takes has the same effects in the same order. */
+#include "lane.h"
+
+#define MOST_LEADING 4       /* arguments before those of the peer */
+#define MOST_ARGUMENTS 15
+
+enum { CALL = 1, SEND = 2, ANSWER = 5, TUPLE = 6 };
+
+typedef struct {
+    PyObject_HEAD
+    State *state;
+    PyObject *reader;
+    PyObject *incoming, *running, *exports;      /* of the peer's calls; the last two are dicts */
+    PyObject *open_calls, *open, *waiting;       /* of our calls; the last two are dicts */
+    PyObject *calls, *stats, *answers, *runner, *translator;
+    Unsent *unsent;
+    Py_ssize_t position, handled, most_in, most_out, high_water, max_calls;
+    Py_ssize_t received, answered;               /* calls, and bytes of answers, that are not counted yet */
+    long long highest;
+    char is_open;
+} Lane;
+
+static PyObject **objects_of(Lane *self, int *count) {
+    *count = 12;
+    return &self->reader;
+}
+
+static int lane_traverse(Lane *self, visitproc visit, void *arg) {
+    int count;
+    PyObject **objects = objects_of(self, &count);
+    Py_VISIT(Py_TYPE(self));
+    for (int i = 0; i < count; i++) Py_VISIT(objects[i]);
+    Py_VISIT(self->unsent);
+    return 0;
+}
+
+static int lane_clear(Lane *self) {
+    int count;
+    PyObject **objects = objects_of(self, &count);
+    self->is_open = 0;
+    for (int i = 0; i < count; i++) Py_CLEAR(objects[i]);
+    Py_CLEAR(self->unsent);
+    return 0;
+}
+
+static void lane_dealloc(Lane *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    lane_clear(self);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+/* Store the attribute of an object, given as a path with dots; of a type, unless that is NULL. */
+static int fetch(PyObject **place, PyObject *from, const char *path, PyTypeObject *type) {
+    PyObject *found = Py_NewRef(from);
+    while (path != NULL && *path) {
+        const char *dot = strchr(path, '.');
+        PyObject *name = PyUnicode_FromStringAndSize(path, dot ? dot - path : (Py_ssize_t)strlen(path));
+        if (name == NULL) { Py_DECREF(found); return -1; }
+        PyObject *next = PyObject_GetAttr(found, name);
+        Py_DECREF(name);
+        Py_DECREF(found);
+        if (next == NULL) return -1;
+        found = next;
+        path = dot ? dot + 1 : NULL;
+    }
+    if (type != NULL && Py_TYPE(found) != type) {
+        PyErr_Format(PyExc_TypeError, "%.100s expected, not %.100s", type->tp_name, Py_TYPE(found)->tp_name);
+        Py_DECREF(found);
+        return -1;
+    }
+    Py_XSETREF(*place, found);
+    return 0;
+}
+
+static int fetch_size(Py_ssize_t *place, PyObject *from, const char *name) {
+    PyObject *found = PyObject_GetAttrString(from, name);
+    if (found == NULL) return -1;
+    *place = PyLong_AsSsize_t(found);
+    Py_DECREF(found);
+    return *place == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+static int lane_init(Lane *self, PyObject *args, PyObject *kw) {
+    static char *names[] = {"session", "calls", "high_water", NULL};
+    PyObject *session, *calls;
+    Py_ssize_t high_water;
+    if (!PyArg_ParseTupleAndKeywords(args, kw, "OOn:Lane", names, &session, &calls, &high_water)) return -1;
+    State *state = self->state = state_of(Py_TYPE(self));
+    if (state == NULL) return -1;
+    if (self->reader != NULL || state->promise == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a Lane is made once, when broker._lane is in use");
+        return -1;
+    }
+    PyObject *writer = NULL;
+    int failed =
+        fetch(&self->reader, session, "inbox.reader", NULL) < 0 ||
+        fetch(&self->incoming, session, "incoming", NULL) < 0 ||
+        fetch(&self->running, session, "incoming.running", &PyDict_Type) < 0 ||
+        fetch(&self->exports, session, "translator.exports.by_id", &PyDict_Type) < 0 ||
+        fetch(&self->open_calls, session, "outgoing.open_calls", NULL) < 0 ||
+        fetch(&self->open, session, "outgoing.open_calls.open", &PyDict_Type) < 0 ||
+        fetch(&self->waiting, calls, "waiting", &PyDict_Type) < 0 || fetch(&self->calls, calls, NULL, NULL) < 0 ||
+        fetch(&self->stats, session, "stats", NULL) < 0 ||
+        fetch(&self->answers, session, "incoming.answers", NULL) < 0 ||
+        fetch(&self->runner, session, "incoming.runner", NULL) < 0 ||
+        fetch(&self->translator, session, "translator", NULL) < 0 ||
+        fetch((PyObject **)&self->unsent, session, "outbox.unsent", state->unsent) < 0 ||
+        fetch(&writer, session, "outbox.writer", NULL) < 0 ||
+        fetch_size(&self->most_out, writer, "most_unchecked") < 0 ||
+        fetch_size(&self->most_in, self->reader, "most_unchecked") < 0 ||
+        fetch_size(&self->max_calls, self->incoming, "max_calls") < 0;
+    Py_XDECREF(writer);
+    self->high_water = high_water;
+    return failed ? -1 : 0;
+}
+
+/* Whether the lane can be used: not after the garbage collector has cleared it. */
+static int is_usable(Lane *self) {
+    if (self->unsent != NULL && self->translator != NULL) return 1;
+    PyErr_SetString(PyExc_RuntimeError, "this Lane has no session");
+    return 0;
+}
+
+/* Whether a message is being built, so that others wait behind it; -1 with an exception. */
+static int has_transaction(Lane *self) {
+    PyObject *transaction = PyObject_GetAttr(self->translator, self->state->s_transaction);
+    if (transaction == NULL) return -1;
+    Py_DECREF(transaction);
+    return transaction != Py_None;
+}
+
+static int add(PyObject *object, PyObject *name, Py_ssize_t count) {
+    PyObject *before = PyObject_GetAttr(object, name), *more = PyLong_FromSsize_t(count), *sum = NULL;
+    if (before != NULL && more != NULL) sum = PyNumber_Add(before, more);
+    Py_XDECREF(before);
+    Py_XDECREF(more);
+    if (sum == NULL) return -1;
+    int failed = PyObject_SetAttr(object, name, sum);
+    Py_DECREF(sum);
+    return failed;
+}
+
+/* ---- Calls of this side. */
+
+static int write_target(Writer *writer, PyObject *target) {
+    if (PyLong_CheckExact(target)) {
+        int overflow;
+        long long number = PyLong_AsLongLongAndOverflow(target, &overflow);
+        return overflow || number < 0 ? 0 : write_number(writer, number);
+    }
+    if (PyUnicode_CheckExact(target)) return write_text(writer, target);
+    if (!PyBytes_CheckExact(target)) return 0;
+    PyObject *text = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target), "strict");
+    if (text == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    int done = write_text(writer, text);
+    Py_DECREF(text);
+    return done;
+}
+
+/* Write the frame of a call. 1: it is queued; 0: it is not plain; -1: an exception. */
+static int write_call(Lane *self, long long number, PyObject *target, PyObject *name, PyObject *args) {
+    Writer writer;
+    if (begin_frame(&writer, self->unsent, PY_SSIZE_T_MAX) < 0) return -1;
+    int done = write_byte(&writer, 0x96);
+    if (done > 0) done = write_byte(&writer, CALL);
+    if (done > 0) done = write_number(&writer, number);
+    if (done > 0) done = write_target(&writer, target);
+    if (done > 0) done = write_text(&writer, name);
+    if (done > 0) done = write_head(&writer, 0x90, 15, 0xdc, PyTuple_GET_SIZE(args));
+    for (Py_ssize_t i = 0; done > 0 && i < PyTuple_GET_SIZE(args); i++)
+        done = write_value(&writer, PyTuple_GET_ITEM(args, i), DEPTH);
+    if (done > 0) done = write_byte(&writer, 0x80);
+    if (done > 0) return end_frame(&writer, self->most_out);
+    drop_frame(&writer);
+    return done;
+}
+
+static PyObject *lane_call(Lane *self, PyObject *const *args, Py_ssize_t count) {
+    State *state = self->state;
+    if (count != 4 || !PyTuple_CheckExact(args[3])) {
+        PyErr_SetString(PyExc_TypeError, "call(perspective, object_id, name, args)");
+        return NULL;
+    }
+    if (!is_usable(self)) return NULL;
+    PyObject *name = args[2];
+    if (!PyUnicode_CheckExact(name) || PyUnicode_GET_LENGTH(name) > LONGEST_NAME || self->unsent->is_closed) Py_RETURN_NONE;
+    int is_busy = has_transaction(self);
+    if (is_busy) return is_busy < 0 ? NULL : Py_NewRef(Py_None);
+    PyTypeObject *type = (PyTypeObject *)state->promise;
+    PyObject *debug = PyObject_GetAttr((PyObject *)type, state->s_debug);
+    if (debug == NULL) return NULL;
+    Py_DECREF(debug);
+    if (debug != Py_False) Py_RETURN_NONE;
+    PyObject *last = PyObject_GetAttr(self->open_calls, state->s_last);
+    if (last == NULL) return NULL;
+    long long number = PyLong_AsLongLong(last);
+    Py_DECREF(last);
+    if (number < 0 || number == LARGEST) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_OverflowError, "no request id is left");
+        return NULL;
+    }
+    PyObject *request_id = PyLong_FromLongLong(++number);
+    Chain *promise = request_id == NULL ? NULL : (Chain *)type->tp_alloc(type, 0);
+    if (promise == NULL) { Py_XDECREF(request_id); return NULL; }
+    promise->owner = Py_NewRef(self->calls);
+    promise->number = number;
+    promise->label = Py_NewRef(name);
+    /* All memory is taken before the frame is queued, or the tables are set back. */
+    int done = PyDict_SetItem(self->open, request_id, args[0]) < 0 ? -1 : 1;
+    if (done > 0 && PyDict_SetItem(self->waiting, request_id, (PyObject *)promise) < 0) done = -1;
+    if (done > 0) done = write_call(self, number, args[1], name, args[3]);
+    if (done > 0) {
+        if (PyObject_SetAttr(self->open_calls, state->s_last, request_id) < 0 ||
+            add(self->stats, state->s_calls_made, 1) < 0) done = -1;
+    } else {
+        PyObject *type_, *value, *traceback;
+        PyErr_Fetch(&type_, &value, &traceback);
+        for (int i = 0; i < 2; i++)
+            if (PyDict_DelItem(i ? self->open : self->waiting, request_id) < 0) PyErr_Clear();
+        PyErr_Restore(type_, value, traceback);
+    }
+    Py_DECREF(request_id);
+    if (done > 0) return (PyObject *)promise;
+    Py_DECREF(promise);
+    return done < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+/* ---- Frames of the peer. Each function returns 1: handled; 0: left to the general path; -1: an exception. */
+
+static int take_answer(Lane *self, Reader *reader, int kind, Py_ssize_t after, PyObject *loop) {
+    long long number;
+    if (!read_number(reader, &number)) return 0;
+    PyObject *request_id = PyLong_FromLongLong(number);
+    if (request_id == NULL) return -1;
+    int done = PyDict_Contains(self->open, request_id);
+    PyObject *value = NULL, *promise = NULL;
+    if (done > 0) {
+        value = read_whole_value(reader, kind == TUPLE ? DEPTH + 1 : DEPTH);
+        if (value != NULL && kind == TUPLE) {
+            PyObject *tuple = PyList_CheckExact(value) ? PyList_AsTuple(value) : NULL;
+            Py_SETREF(value, tuple);
+        }
+        if (value == NULL) done = PyErr_Occurred() ? -1 : 0;
+        else if (reader->next != reader->end) done = 0;
+    }
+    if (done > 0) {
+        self->position = after;
+        self->handled++;
+        promise = Py_XNewRef(PyDict_GetItemWithError(self->waiting, request_id));
+        if ((promise == NULL && PyErr_Occurred()) || PyDict_DelItem(self->open, request_id) < 0) done = -1;
+    }
+    if (done > 0 && promise != NULL) {
+        if (Py_TYPE(promise) == (PyTypeObject *)self->state->promise &&
+            chain_is_plain(self->state, (Chain *)promise)) {
+            if (PyDict_DelItem(self->waiting, request_id) < 0) done = -1;
+            else done = chain_fire(self->state, (Chain *)promise, value, loop);
+        } else {
+            PyObject *stack[] = {self->calls, request_id, value};
+            PyObject *result = PyObject_VectorcallMethod(self->state->s_answered, stack, 3, NULL);
+            Py_XDECREF(result);
+            done = result == NULL ? -1 : 1;
+        }
+    }
+    Py_XDECREF(promise);
+    Py_XDECREF(value);
+    Py_DECREF(request_id);
+    return done;
+}
+
+/* A call that is being handled. All objects are owned. */
+typedef struct {
+    long long number;
+    int wants_answer;
+    PyObject *target, *name, *entry, *enter, *leading;
+    /* enter, function, leading arguments, arguments; enter is called with the others. */
+    PyObject *stack[2 + MOST_LEADING + MOST_ARGUMENTS];
+    Py_ssize_t used, first;
+} Incoming;
+
+/* Tell the Python code what a call has raised or returned; it does the rest. */
+static int hand_over(Lane *self, Incoming *call, PyObject *method, PyObject *outcome) {
+    PyObject *number = PyLong_FromLongLong(call->number), *args = PyTuple_New(call->used - call->first), *result = NULL;
+    if (number != NULL && args != NULL) {
+        for (Py_ssize_t i = call->first; i < call->used; i++)
+            PyTuple_SET_ITEM(args, i - call->first, Py_NewRef(call->stack[i]));
+        PyObject *stack[] = {self->incoming, number, call->target, call->name, args,
+                             call->wants_answer ? Py_True : Py_False, outcome};
+        result = PyObject_VectorcallMethod(method, stack, 7, NULL);
+    }
+    Py_XDECREF(number);
+    Py_XDECREF(args);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 1;
+}
+
+static int raised(Lane *self, Incoming *call) {
+    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit)) return -1;
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL && PyException_SetTraceback(error, traceback) < 0) PyErr_Clear();
+    int done = hand_over(self, call, self->state->s_raised, error);
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+    return done;
+}
+
+/* Write the answer to a call. 1: it is queued; 0: the value is not plain; -1: an exception. */
+static int write_answer(Lane *self, long long number, PyObject *value) {
+    Writer writer;
+    int is_tuple = PyTuple_CheckExact(value);
+    if (begin_frame(&writer, self->unsent, is_tuple ? PY_SSIZE_T_MAX : MOST_VALUES) < 0) return -1;
+    int done = write_byte(&writer, 0x93);
+    if (done > 0) done = write_byte(&writer, is_tuple ? TUPLE : ANSWER);
+    if (done > 0) done = write_number(&writer, number);
+    if (is_tuple) {
+        writer.left = MOST_VALUES;
+        if (done > 0) done = write_head(&writer, 0x90, 15, 0xdc, PyTuple_GET_SIZE(value));
+        for (Py_ssize_t i = 0; done > 0 && i < PyTuple_GET_SIZE(value); i++)
+            done = write_value(&writer, PyTuple_GET_ITEM(value, i), DEPTH);
+    } else if (done > 0) {
+        done = write_value(&writer, value, DEPTH);
+    }
+    if (done > 0) {
+        Py_ssize_t before = self->unsent->size;
+        done = end_frame(&writer, self->most_out);
+        self->answered += self->unsent->size - before;
+        return done;
+    }
+    drop_frame(&writer);
+    return done;
+}
+
+/* Read a call, and find its method. */
+static int read_call(Lane *self, Reader *reader, Incoming *call) {
+    State *state = self->state;
+    if (!read_number(reader, &call->number) || reader->next >= reader->end) return 0;
+    unsigned char head = *reader->next;
+    if (head < 0x80 || (head >= 0xcc && head <= 0xcf)) {
+        long long number;
+        if (!read_number(reader, &number)) return 0;
+        call->target = PyLong_FromLongLong(number);
+    } else {
+        call->target = read_text(reader, 1);
+    }
+    if (call->target == NULL) return 0;
+    call->entry = Py_XNewRef(PyDict_GetItemWithError(self->exports, call->target));
+    if (call->entry == NULL || PyDict_GET_SIZE(self->running) >= self->max_calls) return 0;
+    if (PyDict_GET_SIZE(self->running)) {
+        PyObject *number = PyLong_FromLongLong(call->number);
+        int is_running = number == NULL ? -1 : PyDict_Contains(self->running, number);
+        Py_XDECREF(number);
+        if (is_running) return 0;
+    }
+    if ((call->name = read_text(reader, 1)) == NULL) return 0;
+    PyObject *methods = PyObject_GetAttr(call->entry, state->s_methods), *method = NULL;
+    if (methods != NULL && PyDict_CheckExact(methods)) method = Py_XNewRef(PyDict_GetItemWithError(methods, call->name));
+    Py_XDECREF(methods);
+    if (method == NULL) return 0;
+    PyObject *function = PyObject_GetAttr(method, state->s_function);
+    Py_DECREF(method);
+    if (function == NULL) return 0;
+    call->stack[call->used++] = function;
+    if ((call->enter = PyObject_GetAttr(call->entry, state->s_enter)) == NULL) return 0;
+    if ((call->leading = PyObject_GetAttr(call->entry, state->s_leading)) == NULL) return 0;
+    if (!PyTuple_CheckExact(call->leading) || PyTuple_GET_SIZE(call->leading) > MOST_LEADING) return 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(call->leading); i++)
+        call->stack[call->used++] = Py_NewRef(PyTuple_GET_ITEM(call->leading, i));
+    call->first = call->used;
+    if (reader->next >= reader->end || (*reader->next & 0xf0) != 0x90) return 0;
+    for (int left = *reader->next++ & 0x0f; left; left--) {
+        PyObject *value = read_whole_value(reader, DEPTH);
+        if (value == NULL) return 0;
+        call->stack[call->used++] = value;
+    }
+    return reader->end - reader->next == 1 && *reader->next == 0x80;
+}
+
+static int run_call(Lane *self, Incoming *call) {
+    PyObject *result = PyObject_Vectorcall(call->enter, call->stack, call->used, NULL);
+    if (result == NULL) return raised(self, call);
+    int done;
+    if (!call->wants_answer) done = result == Py_None;
+    else if (self->unsent->is_closed) done = 0;
+    else done = write_answer(self, call->number, result);
+    if (done == 0) done = hand_over(self, call, self->state->s_returned, result);
+    Py_DECREF(result);
+    return done;
+}
+
+static int take_call(Lane *self, Reader *reader, int kind, Py_ssize_t after) {
+    Incoming call = {.wants_answer = kind == CALL};
+    int done = read_call(self, reader, &call);
+    if (done) {
+        self->position = after;
+        self->handled++;
+        self->received++;
+        if (call.wants_answer && call.number > self->highest) self->highest = call.number;
+        if (PyObject_SetAttr(self->runner, self->state->s_last_name, call.name) < 0) done = -1;
+        else done = run_call(self, &call);
+    } else if (PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_MemoryError)) done = -1;
+        else PyErr_Clear();
+    }
+    for (Py_ssize_t i = 0; i < call.used; i++) Py_DECREF(call.stack[i]);
+    Py_XDECREF(call.target);
+    Py_XDECREF(call.name);
+    Py_XDECREF(call.entry);
+    Py_XDECREF(call.enter);
+    Py_XDECREF(call.leading);
+    return done;
+}
+
+static PyObject *lane_count(Lane *self, PyObject *Py_UNUSED(ignored)) {
+    State *state = self->state;
+    if (!is_usable(self)) return NULL;
+    if (self->received) {
+        PyObject *highest = PyObject_GetAttr(self->incoming, state->s_highest);
+        if (highest == NULL) return NULL;
+        long long before = PyLong_AsLongLong(highest);
+        Py_DECREF(highest);
+        if (before == -1 && PyErr_Occurred()) return NULL;
+        if (self->highest > before) {
+            PyObject *number = PyLong_FromLongLong(self->highest);
+            if (number == NULL) return NULL;
+            int failed = PyObject_SetAttr(self->incoming, state->s_highest, number);
+            Py_DECREF(number);
+            if (failed) return NULL;
+        }
+        if (add(self->stats, state->s_calls_received, self->received) < 0) return NULL;
+        self->received = 0;
+    }
+    if (self->answered) {
+        if (add(self->answers, state->s_size, self->answered) < 0) return NULL;
+        self->answered = 0;
+    }
+    Py_RETURN_NONE;
+}
+
+static int run(Lane *self, const unsigned char *data, Py_ssize_t size, Py_ssize_t most) {
+    PyObject *loop = PyObject_GetAttr(self->calls, self->state->s_stepped_loop);
+    if (loop == NULL) return -1;
+    int done = 1, has_answers = 0;
+    while (self->handled != most && self->is_open && size - self->position >= 4) {
+        const unsigned char *frame = data + self->position;
+        Py_ssize_t length = (Py_ssize_t)frame[0] << 24 | frame[1] << 16 | frame[2] << 8 | frame[3];
+        if (length > size - self->position - 4 || length > self->most_in || length < 4) break;
+        Py_ssize_t after = self->position + 4 + length;
+        Reader reader = {.state = self->state, .next = frame + 6, .end = frame + 4 + length};
+        int kind = frame[5];
+        if (frame[4] == 0x96 && (kind == CALL || kind == SEND)) {
+            done = take_call(self, &reader, kind, after);
+        } else if (frame[4] == 0x93 && (kind == ANSWER || kind == TUPLE)) {
+            if (!has_answers) {
+                has_answers = 1;
+                if (PyObject_SetAttr(self->calls, self->state->s_has_stepped, Py_True) < 0) { done = -1; break; }
+            }
+            done = take_answer(self, &reader, kind, after, loop);
+        } else {
+            done = 0;
+        }
+        if (done <= 0 || self->unsent->size > self->high_water) break;
+    }
+    Py_DECREF(loop);
+    return done < 0 ? -1 : 0;
+}
+
+static PyObject *lane_run(Lane *self, PyObject *const *args, Py_ssize_t count) {
+    if (count != 3 || !PyBytes_CheckExact(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "run(data, start, most)");
+        return NULL;
+    }
+    Py_ssize_t start = PyLong_AsSsize_t(args[1]);
+    if (start == -1 && PyErr_Occurred()) return NULL;
+    Py_ssize_t most = PyLong_AsSsize_t(args[2]);
+    if (most == -1 && PyErr_Occurred()) return NULL;
+    if (!is_usable(self)) return NULL;
+    if (start < 0 || start > PyBytes_GET_SIZE(args[0])) {
+        PyErr_SetString(PyExc_ValueError, "start is not in the data");
+        return NULL;
+    }
+    self->position = start;
+    self->handled = 0;
+    int is_busy = has_transaction(self);
+    if (is_busy < 0) return NULL;
+    if (is_busy) Py_RETURN_NONE;
+    /* A method may end the connection, which drops the data and this lane. */
+    PyObject *data = Py_NewRef(args[0]);
+    Py_INCREF(self);
+    int failed = run(self, (const unsigned char *)PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), most);
+    Py_DECREF(data);
+    PyObject *result = NULL;
+    if (failed) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        PyObject *counted = self->unsent == NULL ? NULL : lane_count(self, NULL);
+        Py_XDECREF(counted);
+        PyErr_Restore(type, value, traceback);
+    } else {
+        result = lane_count(self, NULL);
+    }
+    Py_DECREF(self);
+    return result;
+}
+
+static PyMethodDef lane_methods[] = {
+    {"call", (PyCFunction)(void (*)(void))lane_call, METH_FASTCALL, "See broker.core.lane."},
+    {"run", (PyCFunction)(void (*)(void))lane_run, METH_FASTCALL, "See broker.core.lane."},
+    {"count", (PyCFunction)lane_count, METH_NOARGS, "See broker.core.lane."},
+    {NULL}};
+
+static PyMemberDef lane_members[] = {
+    {"reader", T_OBJECT_EX, offsetof(Lane, reader), READONLY, NULL},
+    {"is_open", T_BOOL, offsetof(Lane, is_open), 0, NULL},
+    {"position", T_PYSSIZET, offsetof(Lane, position), READONLY, NULL},
+    {"handled", T_PYSSIZET, offsetof(Lane, handled), READONLY, NULL},
+    {NULL}};
+
+static PyType_Slot lane_slots[] = {
+    {Py_tp_doc, "The lane of one session; see broker.core.lane."},
+    {Py_tp_init, lane_init},
+    {Py_tp_traverse, lane_traverse},
+    {Py_tp_clear, lane_clear},
+    {Py_tp_dealloc, lane_dealloc},
+    {Py_tp_methods, lane_methods},
+    {Py_tp_members, lane_members},
+    {0, NULL}};
+
+PyType_Spec lane_spec = {
+    .name = "broker._lane.Lane", .basicsize = sizeof(Lane), .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = lane_slots};

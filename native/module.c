@@ -1,0 +1,128 @@
+/* The definition of the extension module broker._lane. */
+#include "lane.h"
+
+static struct PyModuleDef definition;
+
+State *state_of(PyTypeObject *type) {
+    PyObject *module = PyType_GetModuleByDef(type, &definition);
+    return module == NULL ? NULL : PyModule_GetState(module);
+}
+
+/* Every place of the state that is set by name: an attribute or method of Python code. */
+#define NAMES_OF_STATE(X) \
+    X(answered) X(call_soon) X(calls_made) X(calls_received) X(canceller_of) X(context) X(debug) X(enter) X(function) \
+    X(has_stepped) X(highest) X(last) X(last_name) X(leading) X(methods) X(raised) X(returned) X(size) X(stepped_loop) \
+    X(transaction)
+
+static int make_names(State *state) {
+#define MAKE(name) if ((state->s_##name = PyUnicode_InternFromString(#name)) == NULL) return -1;
+    NAMES_OF_STATE(MAKE)
+#undef MAKE
+    state->s_settled = PyUnicode_InternFromString("_settled");
+    state->s_outcome_of = PyUnicode_InternFromString("_outcome_of");
+    return state->s_settled == NULL || state->s_outcome_of == NULL ? -1 : 0;
+}
+
+static int make_type(PyObject *module, PyTypeObject **place, PyType_Spec *spec) {
+    *place = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    return *place == NULL ? -1 : PyModule_AddType(module, *place);
+}
+
+static int execute(PyObject *module) {
+    State *state = PyModule_GetState(module);
+    if (make_names(state) < 0 || make_type(module, &state->chain, &chain_spec) < 0 ||
+        make_type(module, &state->bridge, &bridge_spec) < 0 || make_type(module, &state->unsent, &unsent_spec) < 0 ||
+        make_type(module, &state->lane, &lane_spec) < 0) return -1;
+    return PyModule_AddIntConstant(module, "VERSION", LANE_VERSION);
+}
+
+static int set_once(PyObject **place, PyObject *value) {
+    Py_XSETREF(*place, Py_NewRef(value));
+    return 0;
+}
+
+static PyObject *use_bridge(PyObject *module, PyObject *args) {
+    State *state = PyModule_GetState(module);
+    PyObject *bridge, *pending, *running_loop;
+    if (!PyArg_ParseTuple(args, "O!OO:use_bridge", &PyType_Type, &bridge, &pending, &running_loop)) return NULL;
+    if (!PyType_IsSubtype((PyTypeObject *)bridge, state->bridge)) {
+        PyErr_SetString(PyExc_TypeError, "a subclass of BridgeBase is needed");
+        return NULL;
+    }
+    set_once(&state->bridge_class, bridge);
+    set_once(&state->pending, pending);
+    set_once(&state->running_loop, running_loop);
+    Py_RETURN_NONE;
+}
+
+static PyObject *use_promise(PyObject *module, PyObject *promise) {
+    State *state = PyModule_GetState(module);
+    if (!PyType_Check(promise) || !PyType_IsSubtype((PyTypeObject *)promise, state->chain)) {
+        PyErr_SetString(PyExc_TypeError, "a subclass of ChainBase is needed");
+        return NULL;
+    }
+    set_once(&state->promise, promise);
+    Py_RETURN_NONE;
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg) {
+    State *state = PyModule_GetState(module);
+    Py_VISIT(state->chain);
+    Py_VISIT(state->bridge);
+    Py_VISIT(state->unsent);
+    Py_VISIT(state->lane);
+    Py_VISIT(state->pending);
+    Py_VISIT(state->promise);
+    Py_VISIT(state->bridge_class);
+    Py_VISIT(state->running_loop);
+    return 0;
+}
+
+static int clear(PyObject *module) {
+    State *state = PyModule_GetState(module);
+    Py_CLEAR(state->chain);
+    Py_CLEAR(state->bridge);
+    Py_CLEAR(state->unsent);
+    Py_CLEAR(state->lane);
+    Py_CLEAR(state->pending);
+    Py_CLEAR(state->promise);
+    Py_CLEAR(state->bridge_class);
+    Py_CLEAR(state->running_loop);
+    return 0;
+}
+
+static void release(void *module) {
+    State *state = PyModule_GetState((PyObject *)module);
+    clear((PyObject *)module);
+#define CLEAR(name) Py_CLEAR(state->s_##name);
+    NAMES_OF_STATE(CLEAR)
+#undef CLEAR
+    Py_CLEAR(state->s_settled);
+    Py_CLEAR(state->s_outcome_of);
+    for (int i = 0; i < NAMES; i++) Py_CLEAR(state->names[i].str);
+}
+
+static PyMethodDef methods[] = {
+    {"use_bridge", use_bridge, METH_VARARGS, "Take the class of awaiters, what stands for no outcome, and a function."},
+    {"use_promise", use_promise, METH_O, "Take the class of what a remote call returns."},
+    {NULL}};
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+#ifdef Py_MOD_PER_INTERPRETER_GIL_SUPPORTED
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+    {0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "broker._lane",
+    .m_doc = "The parts of broker that are written in C.",
+    .m_size = sizeof(State),
+    .m_methods = methods,
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+    .m_free = release};
+
+PyMODINIT_FUNC PyInit__lane(void) { return PyModuleDef_Init(&definition); }

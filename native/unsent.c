@@ -1,0 +1,134 @@
+/* Unsent: the messages of one connection that wait to be written; see broker/core/unsent.py.
+
+   Small messages are put one behind the other into a bytes object, which `take` cuts to its size and
+   gives away. So nothing is copied twice, and nothing is kept when nothing is due. */
+#include "lane.h"
+
+#define FIRST 480            /* bytes of a new buffer; with its header, the largest block of Python's own allocator */
+#define LOOSE 1024           /* a longer message is kept as it is */
+
+static int seal(Unsent *self) {
+    PyObject *buffer = self->buffer;
+    if (self->used == 0) return 0;
+    if (self->pieces == NULL && (self->pieces = PyList_New(0)) == NULL) return -1;
+    self->buffer = NULL;
+    if (_PyBytes_Resize(&buffer, self->used) < 0) { self->used = 0; return -1; }
+    self->used = 0;
+    int failed = PyList_Append(self->pieces, buffer);
+    Py_DECREF(buffer);
+    return failed;
+}
+
+char *unsent_room(Unsent *self, Py_ssize_t size) {
+    if (size > PY_SSIZE_T_MAX / 4 - self->used) { PyErr_NoMemory(); return NULL; }
+    if (self->buffer == NULL) {
+        self->buffer = PyBytes_FromStringAndSize(NULL, size > FIRST ? size : FIRST);
+        self->used = 0;
+        if (self->buffer == NULL) return NULL;
+    } else if (PyBytes_GET_SIZE(self->buffer) - self->used < size) {
+        /* Not resized: that drops the bytes if memory is missing. */
+        PyObject *larger = PyBytes_FromStringAndSize(NULL, 2 * (self->used + size));
+        if (larger == NULL) return NULL;
+        memcpy(PyBytes_AS_STRING(larger), PyBytes_AS_STRING(self->buffer), self->used);
+        Py_SETREF(self->buffer, larger);
+    }
+    return PyBytes_AS_STRING(self->buffer) + self->used;
+}
+
+static PyObject *unsent_append(Unsent *self, PyObject *piece) {
+    if (!PyBytes_Check(piece)) {
+        PyErr_Format(PyExc_TypeError, "a message is bytes, not %.100s", Py_TYPE(piece)->tp_name);
+        return NULL;
+    }
+    if (self->is_closed) Py_RETURN_NONE;
+    Py_ssize_t size = PyBytes_GET_SIZE(piece);
+    if (size > LOOSE) {
+        if (seal(self) < 0) return NULL;
+        if (self->pieces == NULL && (self->pieces = PyList_New(0)) == NULL) return NULL;
+        if (PyList_Append(self->pieces, piece) < 0) return NULL;
+    } else {
+        char *room = unsent_room(self, size);
+        if (room == NULL) return NULL;
+        memcpy(room, PyBytes_AS_STRING(piece), size);
+        self->used += size;
+    }
+    self->queued++;
+    self->size += size;
+    Py_RETURN_NONE;
+}
+
+static PyObject *unsent_take(Unsent *self, PyObject *Py_UNUSED(ignored)) {
+    PyObject *data;
+    if (self->pieces == NULL) {
+        data = self->buffer;
+        if (data == NULL || self->used == 0) {
+            data = PyBytes_FromStringAndSize(NULL, 0);
+            if (data == NULL) return NULL;
+        } else {
+            self->buffer = NULL;
+            if (_PyBytes_Resize(&data, self->used) < 0) { self->used = self->queued = self->size = 0; return NULL; }
+            self->used = 0;
+        }
+    } else {
+        if (seal(self) < 0) return NULL;
+        if (PyList_GET_SIZE(self->pieces) == 1) {
+            data = Py_NewRef(PyList_GET_ITEM(self->pieces, 0));
+        } else {
+            PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
+            if (empty == NULL) return NULL;
+            data = PyObject_CallMethod(empty, "join", "O", self->pieces);
+            Py_DECREF(empty);
+            if (data == NULL) return NULL;
+        }
+        Py_CLEAR(self->pieces);
+    }
+    self->queued = self->size = 0;
+    return data;
+}
+
+static PyObject *unsent_close(Unsent *self, PyObject *Py_UNUSED(ignored)) {
+    self->is_closed = 1;
+    self->used = self->queued = self->size = 0;
+    Py_CLEAR(self->buffer);
+    Py_CLEAR(self->pieces);
+    Py_RETURN_NONE;
+}
+
+static int unsent_init(Unsent *Py_UNUSED(self), PyObject *args, PyObject *kw) {
+    if (PyTuple_GET_SIZE(args) || (kw && PyDict_GET_SIZE(kw))) {
+        PyErr_SetString(PyExc_TypeError, "Unsent takes no arguments");
+        return -1;
+    }
+    return 0;
+}
+
+static void unsent_dealloc(Unsent *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    Py_CLEAR(self->buffer);
+    Py_CLEAR(self->pieces);
+    type->tp_free((PyObject *)self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef unsent_methods[] = {
+    {"append", (PyCFunction)unsent_append, METH_O, "Add a message, unless it is dropped."},
+    {"take", (PyCFunction)unsent_take, METH_NOARGS, "Remove all messages, and return their bytes."},
+    {"close", (PyCFunction)unsent_close, METH_NOARGS, "Drop all messages, and those that are added later."},
+    {NULL}};
+
+static PyMemberDef unsent_members[] = {
+    {"queued", T_PYSSIZET, offsetof(Unsent, queued), 0, NULL},
+    {"size", T_PYSSIZET, offsetof(Unsent, size), READONLY, NULL},
+    {"is_closed", T_BOOL, offsetof(Unsent, is_closed), READONLY, NULL},
+    {NULL}};
+
+static PyType_Slot unsent_slots[] = {
+    {Py_tp_doc, "The messages of one connection that wait to be written."},
+    {Py_tp_init, unsent_init},
+    {Py_tp_dealloc, unsent_dealloc},
+    {Py_tp_methods, unsent_methods},
+    {Py_tp_members, unsent_members},
+    {0, NULL}};
+
+PyType_Spec unsent_spec = {
+    .name = "broker._lane.Unsent", .basicsize = sizeof(Unsent), .flags = Py_TPFLAGS_DEFAULT, .slots = unsent_slots};
