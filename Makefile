@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-SOURCES := pyproject.toml README.md setup.py build_backend/backend.py $(shell find broker cred jelly -name '*.py')
+SOURCES := pyproject.toml README.md setup.py build_backend/backend.py $(wildcard native/*) \
+	$(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
@@ -121,7 +122,7 @@ $(VENV)/.pip:
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.pip $(SOURCES)
-	@rm -rf build/lib build/bdist.*
+	@rm -rf build/lib* build/bdist.* build/temp.*
 	$(PIP) install '.[cli]'
 	$(PIP) install --force-reinstall --no-deps .
 	@touch $@
