@@ -16,8 +16,14 @@ demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
 
 # Two files of tests at a time: whoever works here has two cores at least.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# The tests of the code that has a compiled form beside the Python code, without those of jelly.
+TWO_FORMS := $(addprefix tests/,broker/core broker/connection broker/defer broker/test_native.py behaviour)
+
+# All tests run with the compiled modules, if they could be built. Then those of TWO_FORMS run in pure Python.
 test: $(VENV)/.installed $(VENV)/.test $(VENV)/.check
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(PYTEST)
+	$(BIN)/python -c 'import sys, broker; sys.exit(broker.accelerated)' || BROKER_PURE=1 $(PYTEST) $(TWO_FORMS)
 
 # What needs root, and programs of the system (ip).
 system: $(VENV)/.installed $(VENV)/.test
