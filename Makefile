@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test system check vectors vocabulary hops bench compare instructions calls profile logins attacks sim sim-bugs fuzz soak idle drains field floors compiled clean
+.PHONY: demo test system check vectors vocabulary hops bench compare instructions calls profile logins attacks sim sim-bugs fuzz soak idle drains field floors native compiled clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -114,6 +114,11 @@ floors:
 	$(FLOORS)/bin/pytest -n 2 --dist loadfile -W 'ignore:CSR support:DeprecationWarning' \
 		$(addprefix --ignore=tests/,bench fuzz simulation soak test_vocabulary.py) \
 		--deselect=tests/broker/test_init.py::test_a_client_loads_no_reader_of_keys_and_no_metadata
+
+# The module in C beside the Python code of this checkout, where `make compare` and others find it. As long as it is
+# there, it must be built again after each change of the C code.
+native: $(VENV)/.test
+	$(BIN)/python setup.py --quiet build_ext --inplace --force
 
 # The compiled form in an environment of its own, below build/compiled: its tests, and its speed. It needs gcc.
 compiled: $(VENV)/.test $(VENV)/.check
