@@ -56,6 +56,14 @@ def test_pure(text: str) -> None:
     assert run(program, text) == "None False"
 
 
+def test_pure_with_one_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BROKER_PURE turns off also a module that fits."""
+    name = install(tmp_path, monkeypatch, f"VERSION = {native.VERSION}")
+    monkeypatch.setenv("BROKER_PURE", "0")
+    assert native.find(name) is None
+    assert name not in sys.modules
+
+
 def test_what_it_loads() -> None:
     """To decide loads nothing else of this library, and neither loop, TLS nor logging."""
     loaded = set(run("import broker.native; print(*sys.modules)").split())
