@@ -3,20 +3,27 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-SOURCES := pyproject.toml README.md setup.py build_backend/backend.py $(shell find broker cred jelly -name '*.py')
+SOURCES := pyproject.toml README.md setup.py build_backend/backend.py $(wildcard native/*) \
+	$(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test system check vectors vocabulary hops bench compare instructions calls profile logins attacks sim sim-bugs fuzz soak idle drains field floors compiled clean
+.PHONY: demo test system check vectors vocabulary hops bench compare instructions calls profile logins attacks sim sim-bugs fuzz soak idle drains field floors native compiled clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
 
 # Two files of tests at a time: whoever works here has two cores at least.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# The tests of the code that has a compiled form beside the Python code, without those of jelly.
+TWO_FORMS := $(addprefix tests/,broker/core broker/connection broker/defer broker/test_native.py behaviour)
+
+# All tests run with the compiled modules, if they could be built. Then those of TWO_FORMS run in pure Python.
 test: $(VENV)/.installed $(VENV)/.test $(VENV)/.check
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(PYTEST)
+	$(BIN)/python -c 'import sys, broker; sys.exit(broker.accelerated)' || BROKER_PURE=1 $(PYTEST) $(TWO_FORMS)
 
 # What needs root, and programs of the system (ip).
 system: $(VENV)/.installed $(VENV)/.test
@@ -108,6 +115,11 @@ floors:
 		$(addprefix --ignore=tests/,bench fuzz simulation soak test_vocabulary.py) \
 		--deselect=tests/broker/test_init.py::test_a_client_loads_no_reader_of_keys_and_no_metadata
 
+# The module in C beside the Python code of this checkout, where `make compare` and others find it. As long as it is
+# there, it must be built again after each change of the C code.
+native: $(VENV)/.test
+	$(BIN)/python setup.py --quiet build_ext --inplace --force
+
 # The compiled form in an environment of its own, below build/compiled: its tests, and its speed. It needs gcc.
 compiled: $(VENV)/.test $(VENV)/.check
 	$(HELPER) project.compiled $(ARGS)
@@ -121,7 +133,7 @@ $(VENV)/.pip:
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.pip $(SOURCES)
-	@rm -rf build/lib build/bdist.*
+	@rm -rf build/lib* build/bdist.* build/temp.*
 	$(PIP) install '.[cli]'
 	$(PIP) install --force-reinstall --no-deps .
 	@touch $@

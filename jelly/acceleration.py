@@ -11,8 +11,8 @@ package, where Python does not look. The rules, which hold for the whole process
 - All compiled modules are used, or none: they call each other without Python's name lookups.
 
 The decision is made when the package ``jelly`` is imported. This module imports only what Python
-has loaded anyway. ``broker.acceleration`` has the names for users. An extension module that is
-written in C asks for :data:`IS_PURE`, and checks its own version.
+has loaded anyway. ``broker.acceleration`` has the names for users. ``broker.native`` decides about
+the extension module in C, which is not one of these, by rules of the same kind.
 """
 
 from __future__ import annotations

@@ -15,9 +15,6 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Raised together with VERSION in broker/native.py whenever Python code and C code change together. */
-#define LANE_VERSION 1
-
 #define DEPTH 6              /* most levels of containers in a plain value: core/wire/values.py */
 #define LONGEST_NAME 32      /* most bytes of a name that the lane takes: connection/lane.py */
 #define MOST_VALUES 20000    /* most values in the containers of an answer: msgpack/writer.py */

@@ -1,6 +1,9 @@
 /* The definition of the extension module broker._lane. */
 #include "lane.h"
 
+/* What this module and the Python code expect of each other. broker/native.py has the same number. */
+#define LANE_VERSION 1
+
 static struct PyModuleDef definition;
 
 State *state_of(PyTypeObject *type) {

@@ -20,6 +20,10 @@ WRITTEN_ONCE: dict[str, dict[str, str]] = {
     r"\bnormalvariate\b|\bfactor \*\*|\* (self\.)?factor\b": {
         "broker/backoff.py": "delays between attempts",
     },
+    r"environ.*BROKER_PURE": {
+        "broker/native.py": "the module in C; `import cred` needs it, and loads no jelly",
+        "jelly/acceleration.py": "jelly's compiled modules; jelly imports no broker",
+    },
     r"\bnever awaited, so there is\b": {"broker/opening.py": "what is awaited or used in a block"},
     r"\bregister_errors\(": {
         "broker/flavors/failures.py": "defines it; errors of calls",

@@ -15,8 +15,10 @@ from fuzz import page
 from fuzz.bending import bent, pieces
 from fuzz.dice import Dice
 from fuzz.differences import DIFFERENCES, Outcome, difference
+from fuzz.run import fuzz
 from fuzz.targets import TARGETS
 from fuzz.watch import Watch
+from fuzz.worker import LAST_BYTES, Last
 from support import programs
 
 HERE = Path(__file__).parent
@@ -53,11 +55,71 @@ def test_a_run(target: str, tmp_path: Path) -> None:
     """A worker runs inputs for its time, and says how many and what they found."""
     command = programs.command("fuzz.worker", target, "--seconds", "0.5")
     command += ["--found", str(tmp_path / "found"), "--corpus", str(tmp_path / "corpus")]
+    command += ["--last", str(tmp_path / "last")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=_environment())
     result = json.loads(done.stdout)
     assert result["executions"] >= 64
     assert result["findings"] == {}
     assert list((tmp_path / "found").iterdir()) == []
+    assert not (tmp_path / "last").exists()
+
+
+class Dying:
+    """Runs, in place of a worker, a process that dies in the middle of an input."""
+
+    folder = Path("nowhere")
+    compiler = "none"
+    libraries = ()
+
+    def __init__(self, said: str):
+        self._said = said
+
+    def command(self, module: str, *arguments: str) -> list[str]:
+        """The command line of a process that keeps an input, prints a text and dies."""
+        last = arguments[arguments.index("--last") + 1]
+        program = f"""
+import os, sys
+from pathlib import Path
+from fuzz.worker import Last
+last = Last(Path({last!r}))
+last.write(b"the one before, which was longer")
+last.write(b"the last one")
+print({self._said!r}, file=sys.stderr, flush=True)
+os._exit(9)"""
+        return [sys.executable, "-c", program]
+
+    environment = staticmethod(programs.environment)
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ("ERROR: AddressSanitizer: use-after-free on", "sanitizer: use-after-free"),
+        ("ERROR: something else", "the process ended with status 9"),
+    ],
+)
+def test_a_worker_that_dies(said: str, fault: str, tmp_path: Path) -> None:
+    """The end of a worker in C code is a finding, and its last input is kept."""
+    found = tmp_path / "found"
+    found.mkdir()
+    result = fuzz("banana", "random", 1.0, 1, tmp_path / "corpus", found, Dying(said))
+    assert result["findings"] == {fault: 1}
+    (kept,) = found.iterdir()
+    assert kept.read_bytes() == b"the last one"
+
+
+def test_no_input_has_begun(tmp_path: Path) -> None:
+    """Before the first input, and where there is no file, there is no last input."""
+    place = tmp_path / "last"
+    assert Last.read(place) is None
+    last = Last(place)
+    assert Last.read(place) is None
+    last.write(b"")
+    assert Last.read(place) == b""
+    last.write(bytes(LAST_BYTES))
+    assert Last.read(place) == bytes(LAST_BYTES - 4)
+    last.forget()
+    assert Last.read(place) is None
 
 
 def test_what_is_found() -> None:
@@ -127,7 +189,7 @@ def test_the_page(tmp_path: Path) -> None:
     text = (tmp_path / "fuzzing.md").read_text("utf-8")
     assert "## All runs together: 6,000 executions" in text
     assert "| `jelly` | 1,000 | 5,000 | 4 | 0 |" in text
-    assert "| 2026-11-25 | `0123456789` | `make fuzz` | 7 | 6,000 | none |" in text
+    assert "| 2026-11-25 | `0123456789` | `make fuzz` | pure Python | 7 | 6,000 | none |" in text
     assert any(line.startswith("| depth |") and line.endswith("| 6 |") for line in text.split("\n"))
 
 

@@ -20,7 +20,8 @@ def build_wheel(root: Path, folder: Path) -> Path:
     for old in folder.glob("*.whl"):
         old.unlink()
     # What setuptools has left there would go into the wheel, even if its source has gone.
-    shutil.rmtree(root / "build" / "lib", ignore_errors=True)
+    for left in root.glob("build/lib*"):
+        shutil.rmtree(left, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, root]
     run("pip wheel", command, root, seconds=SECONDS_TO_INSTALL)
     (wheel,) = folder.glob("*.whl")

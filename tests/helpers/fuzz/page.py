@@ -75,14 +75,16 @@ def _all_runs(runs: list[dict[str, Any]]) -> str:
     commands: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for run in runs:
         commands[(run["date"], run["commit"], run["command"], str(run["seed"]))].append(run)
-    head = "| date | commit | command | seed | executions | findings |\n"
-    head += "| --- | --- | --- | ---: | ---: | --- |\n"
+    head = "| date | commit | command | form | seed | executions | findings |\n"
+    head += "| --- | --- | --- | --- | ---: | ---: | --- |\n"
     rows = []
     for (date, commit, command, seed), of_one in reversed(commands.items()):
         count = sum(run["executions"] for run in of_one)
         found = sorted({f"`{run['target']}`: {name}" for run in of_one for name in run["findings"]})
+        # The first runs did not write it down: there was only one.
+        forms = ", ".join(sorted({run.get("form", "pure Python") for run in of_one}))
         rows.append(
-            f"| {date[:10]} | `{commit}` | `{command}` | {seed} | {count:,} |"
+            f"| {date[:10]} | `{commit}` | `{command}` | {forms} | {seed} | {count:,} |"
             f" {'; '.join(found) or 'none'} |\n"
         )
     return "## Runs\n\n" + head + "".join(rows)

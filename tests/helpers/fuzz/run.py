@@ -5,6 +5,10 @@ share of the time: a fifth of it led by coverage, where atheris is installed, an
 random, from the inputs that reached something new; that is many times as fast, because nothing is
 recorded. Every run is appended to fuzzing-runs.jsonl, and the page is made from that. An input that
 finds something is kept in regressions/, where ``make test`` replays it.
+
+The targets of the module in C run with one that the sanitizers watch (``project.sanitized``), and
+``ARGS=--sanitized`` runs all that are chosen so. If no compiler has sanitizers, they run with what
+is installed. The record of a run names what it ran with.
 """
 
 from __future__ import annotations
@@ -23,11 +27,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from project import sanitized
 from support import programs
 from support.folders import DOCS, ROOT, TESTS
 
-from fuzz import page
-from fuzz.targets import TARGETS
+from broker import acceleration
+from fuzz import page, worker
+from fuzz.targets import SANITIZED, TARGETS
 
 FOLDER = DOCS / "testing"
 # What part of the time is for which: coverage finds the way, and random tries a lot along it.
@@ -36,19 +42,47 @@ METHODS = {"coverage": 0.2, "random": 0.8}
 LEAST_SECONDS = 5.0
 
 
-def fuzz(target: str, method: str, seconds: float, seed: int, corpus: Path, found: Path) -> Any:
-    """Run a worker, and return what it printed; a worker that died is a finding."""
-    command = programs.command("fuzz.worker", target, "--method", method)
-    command += ["--seconds", str(seconds), "--seed", str(seed)]
-    command += ["--corpus", str(corpus), "--found", str(found)]
-    # Sets are met in the order of their hashes: the same in each process, or a finding is lost.
-    environment = programs.environment(PYTHONHASHSEED="0")
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+def fuzz(
+    target: str,
+    method: str,
+    seconds: float,
+    seed: int,
+    corpus: Path,
+    found: Path,
+    watched: sanitized.Build | None = None,
+) -> Any:
+    """Run a worker, and return what it printed; a worker that died is a finding.
+
+    Args:
+        target: by its name.
+        method: a key of `METHODS`.
+        seconds: how long.
+        seed: of the choices.
+        corpus: the folder of inputs that reached something new.
+        found: the folder for inputs that find something.
+        watched: the module in C that is used in place of what is installed.
+    """
+    last = corpus.with_suffix(".last")
+    arguments = [target, "--method", method, "--seconds", str(seconds), "--seed", str(seed)]
+    arguments += ["--corpus", str(corpus), "--found", str(found), "--last", str(last)]
+    arguments += ["--slowed", str(1.0 if watched is None else sanitized.SLOWED)]
+    kind = programs if watched is None else watched
+    ended = subprocess.run(
+        kind.command("fuzz.worker", *arguments),
+        # Sets are met in the order of their hashes: the same in each process, or a finding is lost.
+        env=kind.environment(PYTHONHASHSEED="0"),
+        capture_output=True, text=True, errors="replace", check=False,
+    )  # fmt: skip
     lines = ended.stdout.splitlines()
     if lines:
         return json.loads(lines[-1])
     print(ended.stderr[-4000:], file=sys.stderr)
-    fault = f"the process ended with status {ended.returncode}"
+    fault = sanitized.fault_in(ended.stderr)
+    if fault is None:
+        fault = f"the process ended with status {ended.returncode}"
+    data = worker.Last.read(last)
+    if data is not None:
+        print(f"{target}: {fault} ({worker.keep(data, found)})", file=sys.stderr)
     return {"executions": 0, "seconds": 0.0, "findings": {fault: 1}, "differences": {}}
 
 
@@ -62,6 +96,7 @@ def main() -> int:
     parser.add_argument("--found", type=Path, default=TESTS / "fuzz" / "regressions")
     parser.add_argument("--corpus", type=Path, help="a folder that keeps inputs from run to run")
     parser.add_argument("--unrecorded", action="store_true", help="write down findings only")
+    parser.add_argument("--sanitized", action="store_true", help="all, with the module in C")
     parser.add_argument("--processes", type=int, default=1, help="targets at a time")
     options = parser.parse_args()
     chosen = options.target or list(TARGETS)
@@ -84,13 +119,18 @@ def _all_runs(
     from concurrent.futures import ThreadPoolExecutor
 
     about = _about()
+    watched = chosen if options.sanitized else [name for name in chosen if name in SANITIZED]
+    build = sanitized.build() if watched else None
 
     def both(target: str) -> list[Any]:
         done = []
+        used = build if target in watched else None
+        form = acceleration.describe() if used is None else f"sanitizers of {used.compiler}"
         for method, share in methods.items():
             corpus, found = corpora / target, options.found / target
-            result = fuzz(target, method, share * seconds, seed, corpus, found)
-            run = {**about, "target": target, "method": method, "seed": seed, **result}
+            result = fuzz(target, method, share * seconds, seed, corpus, found, used)
+            run = {**about, "form": form, "target": target, "method": method, "seed": seed}
+            run |= result
             if not options.unrecorded:
                 page.append(options.docs, run)
             rate = run["executions"] / max(run["seconds"], 0.1)
@@ -107,7 +147,7 @@ def _all_runs(
 def _about() -> dict[str, Any]:
     # The last commit that changed what is fuzzed; later ones may be rewritten before they land.
     command = ["git", "-C", str(ROOT), "log", "-1", "--format=%h"]
-    command += ["--abbrev=10", "--", "broker", "cred", "jelly"]
+    command += ["--abbrev=10", "--", "broker", "cred", "jelly", "native"]
     commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     versions = {name: _version(name) for name in ("atheris", "Twisted", "msgspec")}

@@ -12,6 +12,7 @@ import argparse
 import gc
 import hashlib
 import json
+import mmap
 import os
 import random
 import sys
@@ -30,6 +31,37 @@ SIZES = (8, 16, 40, 120)
 # A conversation takes more choices than an expression.
 LONG_SIZES = (40, 120, 300, 800)
 SEEDS = 64
+LAST_BYTES = 1 << 16
+
+
+class Last:
+    """The last input, in a file, where it is also after the end of the process in C code.
+
+    Args:
+        place: the file, which is made.
+    """
+
+    def __init__(self, place: Path):
+        self._place = place
+        place.write_bytes(bytes(LAST_BYTES))
+        with place.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), LAST_BYTES)
+
+    def write(self, data: bytes) -> None:
+        """Keep an input in place of the one before; of a longer one than 64 KiB the beginning."""
+        kept = data[: LAST_BYTES - 4]
+        self._memory[: 4 + len(kept)] = (1 + len(kept)).to_bytes(4, "big") + kept
+
+    def forget(self) -> None:
+        """Delete the file."""
+        self._place.unlink()
+
+    @staticmethod
+    def read(place: Path) -> bytes | None:
+        """Return the input in a file; None if there is no file, or no input has begun."""
+        content = place.read_bytes() if place.exists() else b""
+        size = int.from_bytes(content[:4], "big")
+        return content[4 : 3 + size] if size else None
 
 
 class Run:
@@ -39,22 +71,29 @@ class Run:
         name: of the target.
         seconds: how long.
         found: the folder for inputs that find something.
+        output: where the result is written.
+        last: the file of the last input.
+        slowed: how many times as long code takes at most, because something else watches it.
     """
 
-    def __init__(self, name: str, seconds: float, found: Path, output: Any):
+    def __init__(
+        self, name: str, seconds: float, found: Path, output: Any, last: Path, slowed: float
+    ):
         self.executions = 0
         self.findings: Counter[str] = Counter()
         self._name = name
         self.sizes = LONG_SIZES if name.startswith("session") else SIZES
         self.found = found
         self._output = output
+        self._last = Last(last)
+        self._slowed = slowed
         self._begin = time.monotonic()
         self._seconds = seconds
         self._watch: watch.Watch
 
     def load(self, allowance: float) -> None:
         """Import the target; ``allowance`` is of ``watch.Watch``."""
-        self._watch = watch.Watch(targets.load(self._name), allowance)
+        self._watch = watch.Watch(targets.load(self._name), allowance * self._slowed)
         # What is there now is no garbage of an input's.
         gc.freeze()
         self._begin = time.monotonic()
@@ -62,6 +101,7 @@ class Run:
     def one(self, data: bytes) -> None:
         """Run one input."""
         self.executions += 1
+        self._last.write(data)
         fault = self._watch.find(data)
         if fault is not None:
             self.findings[fault] += 1
@@ -78,12 +118,19 @@ class Run:
         result["differences"] = targets.noted()  # type: ignore[assignment]
         self._output.write(json.dumps(result) + "\n")
         self._output.flush()
+        self._last.forget()
         os._exit(0)
 
     def _keep(self, data: bytes, fault: str) -> None:
-        name = hashlib.sha256(data).hexdigest()[:12]
-        (self.found / f"{name}.bin").write_bytes(data)
-        print(f"{self._name}: {fault} ({name}.bin)", file=sys.stderr)
+        name = keep(data, self.found)
+        print(f"{self._name}: {fault} ({name})", file=sys.stderr)
+
+
+def keep(data: bytes, folder: Path) -> str:
+    """Write an input that found something into a folder; return the name of its file."""
+    name = f"{hashlib.sha256(data).hexdigest()[:12]}.bin"
+    (folder / name).write_bytes(data)
+    return name
 
 
 def main() -> None:
@@ -95,13 +142,15 @@ def main() -> None:
     parser.add_argument("--found", type=Path, required=True, help="where findings are kept")
     parser.add_argument("--method", choices=METHODS, default="random")
     parser.add_argument("--corpus", type=Path, required=True, help="inputs that reached something")
+    parser.add_argument("--last", type=Path, required=True, help="a file for the last input")
+    parser.add_argument("--slowed", type=float, default=1.0, help="how many times, by sanitizers")
     options = parser.parse_args()
-    for folder in (options.found, options.corpus):
+    for folder in (options.found, options.corpus, options.last.parent):
         folder.mkdir(parents=True, exist_ok=True)
     # What a fuzzer prints is not ours to read: the result has a file of its own.
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    run = Run(options.target, options.seconds, options.found, output)
+    run = Run(options.target, options.seconds, options.found, output, options.last, options.slowed)
     METHODS[options.method](run, options.seed, options.corpus)
 
 

@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable
 
-__all__ = ["TARGETS", "load", "noted"]
+__all__ = ["SANITIZED", "TARGETS", "load", "noted"]
 
 # By name: the module, the attribute, and for some a key of it.
 TARGETS: dict[str, tuple[str, ...]] = {
@@ -21,6 +21,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "twisted-banana": ("differential", "fuzz_banana"),
     "twisted-jelly": ("differential", "fuzz_jelly"),
 }
+
+# Targets of the module in C: they run with one that the sanitizers watch, see project.sanitized.
+SANITIZED = frozenset({"lane"})
 
 
 def load(name: str) -> Callable[[bytes], None]:

@@ -1,0 +1,3 @@
+"""The extension module in C; its source is in the folder native of the repository."""
+
+VERSION: int
