@@ -292,7 +292,7 @@ static int hand_over(Lane *self, Incoming *call, PyObject *method, PyObject *out
     if (number != NULL && args != NULL) {
         for (Py_ssize_t i = call->first; i < call->used; i++)
             PyTuple_SET_ITEM(args, i - call->first, Py_NewRef(call->stack[i]));
-        PyObject *stack[] = {self->incoming, number, call->target, call->name, args,
+        PyObject *stack[] = {self->incoming, number, call->entry, call->name, args,
                              call->wants_answer ? Py_True : Py_False, outcome};
         result = PyObject_VectorcallMethod(method, stack, 7, NULL);
     }

@@ -16,13 +16,14 @@ from broker.core.wire.messages import ObjectId, PlainAnswer, PlainCall, PlainSen
 from broker.core.wire.msgpack.frames import FRAMES, target_of
 from broker.core.wire.values import PLAIN_SCALARS, are_plain
 from broker.flavors.promise import Promise
+from broker.native import native
 
 if TYPE_CHECKING:
     from broker.connection.pending_calls import PendingCalls
     from broker.core.session import Session
     from broker.core.wire.msgpack.reader import FrameReader
 
-__all__ = ["LONGEST_NAME", "Lane"]
+__all__ = ["LONGEST_NAME", "Lane", "PythonLane"]
 
 LONGEST_NAME = 32
 """Most characters of the name of a method that is called through a lane."""
@@ -37,7 +38,7 @@ _NOT_PLAIN = (OverflowError, UnicodeEncodeError)
 _NOT_A_FRAME = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Lane:
+class PythonLane:
     """The lane of one session; see `broker.core.lane.Lane`.
 
     Args:
@@ -145,3 +146,10 @@ class Lane:
 
     def count(self) -> None:
         """Do nothing: all is counted at once."""
+
+
+if TYPE_CHECKING or native is None:
+    Lane = PythonLane
+else:
+    Lane = native.Lane
+    native.use_promise(Promise)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["Unsent"]
+from typing import TYPE_CHECKING
+
+from broker.native import native
+
+__all__ = ["PythonUnsent", "Unsent"]
 
 
-class Unsent:
+class PythonUnsent:
     """Messages that wait to be written.
 
     Attributes:
@@ -42,3 +46,9 @@ class Unsent:
         self.is_closed = True
         self._pieces.clear()
         self.queued = self.size = 0
+
+
+if TYPE_CHECKING:
+    Unsent = PythonUnsent
+else:
+    Unsent = PythonUnsent if native is None else native.Unsent

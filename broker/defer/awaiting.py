@@ -22,12 +22,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, NoReturn, Protocol, Self
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 from broker.defer.errors import CancelledError
 from broker.defer.foreign import PLAIN
 from broker.defer.registered import deferred_of_twisted, register_subclass
 from broker.failure import Failure
+from broker.native import native
 
 if TYPE_CHECKING:
     import asyncio
@@ -82,11 +84,8 @@ def is_asyncio_cancellation(exc: BaseException) -> bool:
     return exceptions is not None and isinstance(exc, exceptions.CancelledError)
 
 
-@deferred_of_twisted
-class Bridge:
-    """One awaiter of one Deferred, which its driver sees as a future.
-
-    The constructor appends it to the Deferred's chain.
+class PythonBridgeBase:
+    """What each `await` of a Deferred uses of a Bridge.
 
     Attributes:
         outcome: the result or the Failure, or PENDING.
@@ -99,7 +98,7 @@ class Bridge:
         self._deferred = deferred
         self.outcome: object = PENDING
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wakeups: list[tuple[Callable[[Bridge], object], Context | None]] | None = None
+        self._wakeups: list[tuple[Callable[[Any], object], Context | None]] | None = None
         if deferred._items is None:
             deferred._items = [self]
         else:
@@ -113,6 +112,68 @@ class Bridge:
             self.outcome = result
             if self._wakeups is not None:
                 self._wake(loop)
+
+    # Called by an asyncio Task.
+
+    def get_loop(self) -> asyncio.AbstractEventLoop | None:
+        """Return the running loop."""
+        if self._loop is None:
+            self._loop = running_loop()
+        return self._loop
+
+    def add_done_callback(
+        self, callback: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
+        """Let the loop call `callback` with this Bridge when there is an outcome."""
+        wakeups = self._wakeups
+        if wakeups is None:
+            self._wakeups = [(callback, context)]
+        else:
+            wakeups.append((callback, context))
+        if self._loop is None:
+            self.get_loop()
+        if self.outcome is not PENDING:
+            self._wake()
+
+    def result(self) -> object:
+        """Return the result or raise the exception, as ``result`` of a future does."""
+        outcome = self.outcome
+        return outcome if outcome.__class__ in PLAIN else self._outcome_of()
+
+    def _outcome_of(self) -> object:
+        raise NotImplementedError
+
+    def _wake(self, stepped: asyncio.AbstractEventLoop | None = None) -> None:
+        """Wake the awaiter: a task of the loop ``stepped`` now, other tasks by their loop."""
+        wakeups, self._wakeups = self._wakeups or (), None
+        loop = self._loop
+        for callback, context in wakeups:
+            if loop is None:
+                callback(self)
+            elif stepped is loop and context is not None:
+                try:
+                    context.run(callback, self)
+                except RuntimeError:
+                    # The context is in use: this callback of the loop runs in the task's context.
+                    loop.call_soon(callback, self, context=context)
+            else:
+                loop.call_soon(callback, self, context=context)
+
+
+if TYPE_CHECKING:
+    BridgeBase = PythonBridgeBase
+else:
+    BridgeBase = PythonBridgeBase if native is None else native.BridgeBase
+
+
+@deferred_of_twisted
+class Bridge(BridgeBase):
+    """One awaiter of one Deferred, which its driver sees as a future.
+
+    The constructor appends it to the Deferred's chain.
+    """
+
+    __slots__ = ()
 
     # Called by the driver of this library.
 
@@ -148,27 +209,7 @@ class Bridge:
         self.when_done(lambda _: callback(self.outcome, *args, **kwargs))
         return self
 
-    # Called by an asyncio Task.
-
-    def get_loop(self) -> asyncio.AbstractEventLoop | None:
-        """Return the running loop."""
-        if self._loop is None:
-            self._loop = running_loop()
-        return self._loop
-
-    def add_done_callback(
-        self, callback: Callable[[Bridge], object], *, context: Context | None = None
-    ) -> None:
-        """Let the loop call `callback` with this Bridge when there is an outcome."""
-        wakeups = self._wakeups
-        if wakeups is None:
-            self._wakeups = [(callback, context)]
-        else:
-            wakeups.append((callback, context))
-        if self._loop is None:
-            self.get_loop()
-        if self.outcome is not PENDING:
-            self._wake()
+    # Called by an asyncio Task, besides the methods of `PythonBridgeBase`.
 
     def cancel(self, msg: object = None) -> bool:
         """Stop waiting: a Task gets asyncio's CancelledError. False if there is an outcome.
@@ -198,20 +239,6 @@ class Bridge:
         """Return whether the awaiter has stopped waiting."""
         return isinstance(self.outcome, _NoOutcome) and self.outcome is not PENDING
 
-    def result(self) -> object:
-        """Return the result or raise the exception, as ``result`` of a future does."""
-        outcome = self.outcome
-        if outcome.__class__ in PLAIN:
-            return outcome
-        if isinstance(outcome, Failure):
-            try:
-                outcome.raiseException()
-            finally:
-                del outcome, self
-        if isinstance(outcome, _NoOutcome):
-            self._raise_no_outcome(outcome)
-        return outcome
-
     def exception(self) -> BaseException | None:
         """Return the exception, or None if there is a result."""
         outcome = self.outcome
@@ -231,21 +258,43 @@ class Bridge:
                 return False
         return True
 
-    def _wake(self, stepped: asyncio.AbstractEventLoop | None = None) -> None:
-        """Wake the awaiter: a task of the loop ``stepped`` now, other tasks by their loop."""
-        wakeups, self._wakeups = self._wakeups or (), None
-        loop = self._loop
-        for callback, context in wakeups:
-            if loop is None:
-                callback(self)
-            elif stepped is loop and context is not None:
-                try:
-                    context.run(callback, self)
-                except RuntimeError:
-                    # The context is in use: this callback of the loop runs in the task's context.
-                    loop.call_soon(callback, self, context=context)
-            else:
-                loop.call_soon(callback, self, context=context)
+    def _outcome_of(self) -> object:
+        """Return the result or raise the exception, of an outcome of any type."""
+        outcome = self.outcome
+        if isinstance(outcome, Failure):
+            try:
+                outcome.raiseException()
+            finally:
+                del outcome, self
+        if isinstance(outcome, _NoOutcome):
+            self._raise_no_outcome(outcome)
+        return outcome
+
+    # Called by a coroutine, to which a Bridge in C is also the iterator of its `await`.
+
+    def throw(
+        self,
+        typ: type[BaseException] | BaseException,
+        val: BaseException | None = None,
+        tb: TracebackType | None = None,
+        /,
+    ) -> NoReturn:
+        """Raise the exception in the coroutine, which waits no longer."""
+        self.close()
+        exc = val or (typ if isinstance(typ, BaseException) else typ())
+        try:
+            raise exc if tb is None else exc.with_traceback(tb)
+        finally:
+            del exc, typ, val, tb, self
+
+    def close(self) -> None:
+        """Wait no longer: the coroutine has ended."""
+        if self.outcome is PENDING:
+            self.withdraw()
+
+
+if native is not None:
+    native.use_bridge(Bridge, PENDING, running_loop)
 
 
 @register_subclass

@@ -17,11 +17,11 @@ line of Deferreds does not overflow the stack. A chain that ends in a failure cr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from sys import modules
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar
 
-from broker.defer.awaiting import Bridge
+from broker.defer.awaiting import PENDING, Bridge
 from broker.defer.driver import Driver
 from broker.defer.errors import AlreadyCalledError, CancelledError
 from broker.defer.foreign import (
@@ -35,6 +35,7 @@ from broker.defer.foreign import (
 from broker.defer.twisted_view import TwistedView
 from broker.defer.unhandled import Unhandled
 from broker.failure import Failure
+from broker.native import native
 
 if TYPE_CHECKING:
     import asyncio
@@ -48,8 +49,8 @@ _Keywords: TypeAlias = Mapping[str, object]
 Pair: TypeAlias = tuple[_Function, _Arguments, _Keywords, _Function, _Arguments, _Keywords]
 
 
-class Chain(TwistedView):
-    """The part of a Deferred that is fired, paused, cancelled and run; see `defer.deferred`."""
+class PythonChainBase:
+    """The fields of a Deferred, and its awaiting."""
 
     __slots__ = (
         "__weakref__",
@@ -63,19 +64,68 @@ class Chain(TwistedView):
         "paused",
         "result",
     )
-    debug: ClassVar[bool] = False
+    called: bool
+    paused: int
     # Set only if it is known. Otherwise there is no attribute: most Deferreds are made without it.
     label: str
     result: Any
+    _items: list[Any] | None
+    _canceller: Callable[[Any], object] | Driver | None
+    _is_running: bool
+    _swallows_one: bool
+    _unhandled: Unhandled | None
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait for the result; raise the exception of a failure."""
+        if self.called and not self.paused and not self._is_running:
+            try:
+                return self._settled()
+            finally:
+                del self
+        bridge = Bridge(self)
+        try:
+            yield bridge
+            # Most results are of a few builtin types. These need no method call to rule out a
+            # failure.
+            if bridge.outcome.__class__ in PLAIN:
+                return bridge.outcome
+            return bridge.result()
+        except BaseException:
+            if bridge.outcome is PENDING:
+                bridge.withdraw()
+            # Both refer to the exception of a failure; see `broker.failure`.
+            del bridge, self
+            raise
+
+    __iter__ = __await__
+
+    def _settled(self) -> object:
+        raise NotImplementedError
+
+    def cancel(self) -> None:
+        raise NotImplementedError
+
+
+if TYPE_CHECKING:
+    ChainBase = PythonChainBase
+else:
+    ChainBase = PythonChainBase if native is None else native.ChainBase
+
+
+class Chain(ChainBase, TwistedView):
+    """The part of a Deferred that is fired, paused, cancelled and run; see `defer.deferred`."""
+
+    __slots__ = ()
+    debug: ClassVar[bool] = False
 
     def __init__(self, canceller: Callable[[Any], object] | None = None):
         self.called = False
         self.paused = 0
-        self._items: list[Any] | None = None
-        self._canceller: Callable[[Any], object] | Driver | None = canceller
+        self._items = None
+        self._canceller = canceller
         self._is_running = False
         self._swallows_one = False
-        self._unhandled: Unhandled | None = None
+        self._unhandled = None
         if self.debug:
             self._unhandled = Unhandled()
             self._unhandled.keep_creator()

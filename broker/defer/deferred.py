@@ -21,8 +21,6 @@ from typing import (
 )
 
 from broker.defer.awaiting import (
-    PENDING,
-    Bridge,
     TaskBridge,
     is_asyncio_cancellation,
     refuse_ignored,
@@ -213,29 +211,10 @@ class Deferred(Chain, _Base[T]):
 
     # Awaiting.
 
-    def __await__(self) -> Generator[Any, None, T]:
-        """Wait for the result; raise the exception of a failure."""
-        if self.called and not self.paused and not self._is_running:
-            try:
-                return self._settled()  # type: ignore[return-value]
-            finally:
-                del self
-        bridge = Bridge(self)
-        try:
-            yield bridge
-            # Most results are of a few builtin types. These need no method call to rule out a
-            # failure.
-            if bridge.outcome.__class__ in PLAIN:
-                return bridge.outcome  # type: ignore[return-value]
-            return bridge.result()  # type: ignore[return-value]
-        except BaseException:
-            if bridge.outcome is PENDING:
-                bridge.withdraw()
-            # Both refer to the exception of a failure; see `broker.failure`.
-            del bridge, self
-            raise
+    if TYPE_CHECKING:
 
-    __iter__ = __await__
+        def __await__(self) -> Generator[Any, None, T]:
+            """Wait for the result; raise the exception of a failure."""
 
     def send(self, value: object, /) -> Any:
         """Take a step as the coroutine of a Task: return what to wait for, or raise the result."""

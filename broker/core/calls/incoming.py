@@ -226,7 +226,44 @@ class IncomingCalls:
         call = self._incoming(message, wants_answer, entry.principal)
         if tracing is not None:
             tracing.adopt(call, token)
-        return self._conclude_plain(call, self.runner.target_of(message), message, result)
+        target = self.runner.target_of(message)
+        return self._conclude_plain(call, target, message.args, message.kw, result)
+
+    def raised(
+        self,
+        request_id: RequestId,
+        entry: Export,
+        name: str,
+        args: tuple[object, ...],
+        wants_answer: bool,
+        error: BaseException,
+    ) -> None:
+        """Answer a call that the lane in C has made, and whose method has raised an error.
+
+        The lane has counted the call.
+        """
+        call = IncomingCall(request_id, name, wants_answer)
+        call.principal = entry.principal
+        try:
+            # Its traceback then begins with a frame of ours, as if the method were called here.
+            raise error
+        except BaseException as again:  # noqa: BLE001 - whatever a method raises is its answer
+            self._refuse_raised(call, again)
+
+    def returned(
+        self,
+        request_id: RequestId,
+        entry: Export,
+        name: str,
+        args: tuple[object, ...],
+        wants_answer: bool,
+        result: object,
+    ) -> None:
+        """Answer a call that the lane in C has made, and whose result it does not encode."""
+        call = IncomingCall(request_id, name, wants_answer)
+        call.principal = entry.principal
+        work = self._conclude_plain(call, entry.value, args, {}, result)
+        self.inbox.add_work(work)
 
     def _find_methods(self, entry: CallEntry) -> Mapping[str, Method]:
         """Find the methods that the quick path may call, and store them in an entry of a table."""
@@ -252,12 +289,17 @@ class IncomingCalls:
         self.answers.refuse(call, fault)
 
     def _conclude_plain(
-        self, call: IncomingCall, target: Any, message: PlainCall | PlainCallToCache, result: object
+        self,
+        call: IncomingCall,
+        target: Any,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+        result: object,
     ) -> Work | None:
         """Like :meth:`_conclude`, for a call whose method was found without a route."""
         call.route = target.route()
         call.was_run = True
-        call.args, call.kw = message.args, message.kw
+        call.args, call.kw = args, kw
         return self._conclude(call, result)
 
     def receive(self, message: CallMessage, wants_answer: bool) -> WorkLeft:

@@ -191,7 +191,7 @@ class FrameReader:
         return self._begin(data, position)
 
     def _begin(self, data: bytes, position: int) -> bool:
-        """Use ``data`` as the buffer if it has a complete frame at a position; else keep the rest."""
+        """Use ``data`` as the buffer if a complete frame is at a position; else keep the rest."""
         left = len(data) - position
         self._wanted = 4
         if left >= 4:
