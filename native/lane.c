@@ -15,16 +15,17 @@ typedef struct {
     PyObject *reader;
     PyObject *incoming, *running, *exports;      /* of the peer's calls; the last two are dicts */
     PyObject *open_calls, *open, *waiting;       /* of our calls; the last two are dicts */
-    PyObject *calls, *stats, *answers, *runner, *translator;
+    PyObject *stats, *answers, *runner, *translator;
+    Calls *calls;
     Unsent *unsent;
     Py_ssize_t position, handled, most_in, most_out, high_water, max_calls;
     Py_ssize_t received, answered;               /* calls, and bytes of answers, that are not counted yet */
     long long highest;
-    char is_open;
+    char is_open, has_more;
 } Lane;
 
 static PyObject **objects_of(Lane *self, int *count) {
-    *count = 12;
+    *count = 11;
     return &self->reader;
 }
 
@@ -33,6 +34,7 @@ static int lane_traverse(Lane *self, visitproc visit, void *arg) {
     PyObject **objects = objects_of(self, &count);
     Py_VISIT(Py_TYPE(self));
     for (int i = 0; i < count; i++) Py_VISIT(objects[i]);
+    Py_VISIT(self->calls);
     Py_VISIT(self->unsent);
     return 0;
 }
@@ -42,6 +44,7 @@ static int lane_clear(Lane *self) {
     PyObject **objects = objects_of(self, &count);
     self->is_open = 0;
     for (int i = 0; i < count; i++) Py_CLEAR(objects[i]);
+    Py_CLEAR(self->calls);
     Py_CLEAR(self->unsent);
     return 0;
 }
@@ -89,9 +92,9 @@ static int lane_init(Lane *self, PyObject *args, PyObject *kw) {
     static char *names[] = {"session", "calls", "high_water", NULL};
     PyObject *session, *calls;
     Py_ssize_t high_water;
-    if (!PyArg_ParseTupleAndKeywords(args, kw, "OOn:Lane", names, &session, &calls, &high_water)) return -1;
     State *state = self->state = state_of(Py_TYPE(self));
     if (state == NULL) return -1;
+    if (!PyArg_ParseTupleAndKeywords(args, kw, "OO!n:Lane", names, &session, state->calls, &calls, &high_water)) return -1;
     if (self->reader != NULL || state->promise == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a Lane is made once, when broker._lane is in use");
         return -1;
@@ -104,7 +107,8 @@ static int lane_init(Lane *self, PyObject *args, PyObject *kw) {
         fetch(&self->exports, session, "translator.exports.by_id", &PyDict_Type) < 0 ||
         fetch(&self->open_calls, session, "outgoing.open_calls", NULL) < 0 ||
         fetch(&self->open, session, "outgoing.open_calls.open", &PyDict_Type) < 0 ||
-        fetch(&self->waiting, calls, "waiting", &PyDict_Type) < 0 || fetch(&self->calls, calls, NULL, NULL) < 0 ||
+        fetch(&self->waiting, calls, "waiting", &PyDict_Type) < 0 ||
+        fetch((PyObject **)&self->calls, calls, NULL, NULL) < 0 ||
         fetch(&self->stats, session, "stats", NULL) < 0 ||
         fetch(&self->answers, session, "incoming.answers", NULL) < 0 ||
         fetch(&self->runner, session, "incoming.runner", NULL) < 0 ||
@@ -116,7 +120,9 @@ static int lane_init(Lane *self, PyObject *args, PyObject *kw) {
         fetch_size(&self->max_calls, self->incoming, "max_calls") < 0;
     Py_XDECREF(writer);
     self->high_water = high_water;
-    return failed ? -1 : 0;
+    if (failed) return -1;
+    Py_XSETREF(self->calls->lane, Py_NewRef((PyObject *)self));
+    return 0;
 }
 
 /* Whether the lane can be used: not after the garbage collector has cleared it. */
@@ -184,15 +190,11 @@ static int write_call(Lane *self, long long number, PyObject *target, PyObject *
     return done;
 }
 
-static PyObject *lane_call(Lane *self, PyObject *const *args, Py_ssize_t count) {
+PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyObject *name, PyObject *args) {
+    Lane *self = (Lane *)lane;
     State *state = self->state;
-    if (count != 4 || !PyTuple_CheckExact(args[3])) {
-        PyErr_SetString(PyExc_TypeError, "call(perspective, object_id, name, args)");
-        return NULL;
-    }
     if (!is_usable(self)) return NULL;
-    PyObject *name = args[2];
-    if (!PyUnicode_CheckExact(name) || PyUnicode_GET_LENGTH(name) > LONGEST_NAME || self->unsent->is_closed) Py_RETURN_NONE;
+    if (PyUnicode_GET_LENGTH(name) > LONGEST_NAME || self->unsent->is_closed) Py_RETURN_NONE;
     int is_busy = has_transaction(self);
     if (is_busy) return is_busy < 0 ? NULL : Py_NewRef(Py_None);
     PyTypeObject *type = (PyTypeObject *)state->promise;
@@ -211,13 +213,13 @@ static PyObject *lane_call(Lane *self, PyObject *const *args, Py_ssize_t count) 
     PyObject *request_id = PyLong_FromLongLong(++number);
     Chain *promise = request_id == NULL ? NULL : (Chain *)type->tp_alloc(type, 0);
     if (promise == NULL) { Py_XDECREF(request_id); return NULL; }
-    promise->owner = Py_NewRef(self->calls);
+    promise->owner = Py_NewRef((PyObject *)self->calls);
     promise->number = number;
     promise->label = Py_NewRef(name);
     /* All memory is taken before the frame is queued, or the tables are set back. */
-    int done = PyDict_SetItem(self->open, request_id, args[0]) < 0 ? -1 : 1;
+    int done = PyDict_SetItem(self->open, request_id, perspective) < 0 ? -1 : 1;
     if (done > 0 && PyDict_SetItem(self->waiting, request_id, (PyObject *)promise) < 0) done = -1;
-    if (done > 0) done = write_call(self, number, args[1], name, args[3]);
+    if (done > 0) done = write_call(self, number, target, name, args);
     if (done > 0) {
         if (PyObject_SetAttr(self->open_calls, state->s_last, request_id) < 0 ||
             add(self->stats, state->s_calls_made, 1) < 0) done = -1;
@@ -264,7 +266,7 @@ static int take_answer(Lane *self, Reader *reader, int kind, Py_ssize_t after, P
             if (PyDict_DelItem(self->waiting, request_id) < 0) done = -1;
             else done = chain_fire(self->state, (Chain *)promise, value, loop);
         } else {
-            PyObject *stack[] = {self->calls, request_id, value};
+            PyObject *stack[] = {(PyObject *)self->calls, request_id, value};
             PyObject *result = PyObject_VectorcallMethod(self->state->s_answered, stack, 3, NULL);
             Py_XDECREF(result);
             done = result == NULL ? -1 : 1;
@@ -447,29 +449,36 @@ static PyObject *lane_count(Lane *self, PyObject *Py_UNUSED(ignored)) {
     Py_RETURN_NONE;
 }
 
+static PyObject *lane_retire(Lane *self, PyObject *Py_UNUSED(ignored)) {
+    PyObject *counted = lane_count(self, NULL);
+    if (counted != NULL && self->calls->lane == (PyObject *)self) Py_CLEAR(self->calls->lane);
+    return counted;
+}
+
 static int run(Lane *self, const unsigned char *data, Py_ssize_t size, Py_ssize_t most) {
-    PyObject *loop = PyObject_GetAttr(self->calls, self->state->s_stepped_loop);
-    if (loop == NULL) return -1;
-    int done = 1, has_answers = 0;
-    while (self->handled != most && self->is_open && size - self->position >= 4) {
+    PyObject *loop = Py_NewRef(self->calls->stepped_loop ? self->calls->stepped_loop : Py_None);
+    int done = 1;
+    while (self->is_open && size - self->position >= 4) {
         const unsigned char *frame = data + self->position;
         Py_ssize_t length = (Py_ssize_t)frame[0] << 24 | frame[1] << 16 | frame[2] << 8 | frame[3];
-        if (length > size - self->position - 4 || length > self->most_in || length < 4) break;
+        if (length > size - self->position - 4 || length < 0) break;
+        if (self->handled == most || (self->handled && self->unsent->size > self->high_water)) {
+            self->has_more = 1;
+            break;
+        }
+        if (length > self->most_in || length < 4) break;
         Py_ssize_t after = self->position + 4 + length;
         Reader reader = {.state = self->state, .next = frame + 6, .end = frame + 4 + length};
         int kind = frame[5];
         if (frame[4] == 0x96 && (kind == CALL || kind == SEND)) {
             done = take_call(self, &reader, kind, after);
         } else if (frame[4] == 0x93 && (kind == ANSWER || kind == TUPLE)) {
-            if (!has_answers) {
-                has_answers = 1;
-                if (PyObject_SetAttr(self->calls, self->state->s_has_stepped, Py_True) < 0) { done = -1; break; }
-            }
+            self->calls->has_stepped = 1;
             done = take_answer(self, &reader, kind, after, loop);
         } else {
             done = 0;
         }
-        if (done <= 0 || self->unsent->size > self->high_water) break;
+        if (done <= 0) break;
     }
     Py_DECREF(loop);
     return done < 0 ? -1 : 0;
@@ -491,6 +500,7 @@ static PyObject *lane_run(Lane *self, PyObject *const *args, Py_ssize_t count) {
     }
     self->position = start;
     self->handled = 0;
+    self->has_more = 0;
     int is_busy = has_transaction(self);
     if (is_busy < 0) return NULL;
     if (is_busy) Py_RETURN_NONE;
@@ -514,14 +524,15 @@ static PyObject *lane_run(Lane *self, PyObject *const *args, Py_ssize_t count) {
 }
 
 static PyMethodDef lane_methods[] = {
-    {"call", (PyCFunction)(void (*)(void))lane_call, METH_FASTCALL, "See broker.core.lane."},
     {"run", (PyCFunction)(void (*)(void))lane_run, METH_FASTCALL, "See broker.core.lane."},
+    {"retire", (PyCFunction)lane_retire, METH_NOARGS, "See broker.core.lane."},
     {"count", (PyCFunction)lane_count, METH_NOARGS, "See broker.core.lane."},
     {NULL}};
 
 static PyMemberDef lane_members[] = {
     {"reader", T_OBJECT_EX, offsetof(Lane, reader), READONLY, NULL},
     {"is_open", T_BOOL, offsetof(Lane, is_open), 0, NULL},
+    {"has_more", T_BOOL, offsetof(Lane, has_more), READONLY, NULL},
     {"position", T_PYSSIZET, offsetof(Lane, position), READONLY, NULL},
     {"handled", T_PYSSIZET, offsetof(Lane, handled), READONLY, NULL},
     {NULL}};

@@ -29,14 +29,14 @@ typedef struct {
 } Name;
 
 typedef struct {
-    PyTypeObject *chain, *bridge, *unsent, *lane;
+    PyTypeObject *chain, *bridge, *unsent, *lane, *calls;
     /* Set by `use`: the classes and objects of the Python code. */
-    PyObject *pending, *promise, *bridge_class;
+    PyObject *pending, *promise, *bridge_class, *deadline, *first_credit;
     /* Names of attributes and methods. */
     PyObject *s_answered, *s_call_soon, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
-        *s_enter, *s_function, *s_has_stepped, *s_highest, *s_last, *s_last_name, *s_leading, *s_methods,
-        *s_outcome_of, *s_raised, *s_returned, *s_settled, *s_size, *s_stepped_loop, *s_transaction;
-    PyObject *running_loop;  /* broker.defer.awaiting.running_loop */
+        *s_enter, *s_function, *s_highest, *s_last, *s_last_name, *s_make_call, *s_leading, *s_methods,
+        *s_outcome_of, *s_raised, *s_returned, *s_settled, *s_size, *s_transaction;
+    PyObject *running_loop;  /* asyncio's function; before `use_calls`, broker.defer.awaiting.running_loop */
     Name names[NAMES];
 } State;
 
@@ -75,8 +75,16 @@ typedef struct {
     char is_closed;
 } Unsent;
 
-extern PyType_Spec chain_spec, bridge_spec, unsent_spec, lane_spec;
-extern const char broker_lane_name[];
+/* Calls: the calls of one connection that have no answer yet. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *lane, *loop, *waiting, *stepped_loop, *flush;
+    char is_open;            /* whether calls can be made */
+    char is_batched;         /* whether what is sent now is written soon, without `flush` */
+    char has_stepped;
+} Calls;
+
+extern PyType_Spec chain_spec, bridge_spec, unsent_spec, lane_spec, calls_spec;
 
 /* chain.c */
 int is_simple(PyObject *value);
@@ -84,6 +92,9 @@ int is_simple(PyObject *value);
 int chain_is_plain(State *state, Chain *chain);
 /* Fire such a Deferred with a simple value, and wake the task; 1, or -1 with an exception. */
 int chain_fire(State *state, Chain *chain, PyObject *value, PyObject *loop);
+
+/* lane.c: make a call. NULL: an exception; None: the Python code must do it; else the promise. `lane` is a Lane. */
+PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyObject *name, PyObject *args);
 
 /* unsent.c: room for so many bytes at the end of the buffer; NULL with an exception. */
 char *unsent_room(Unsent *unsent, Py_ssize_t size);

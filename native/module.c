@@ -14,7 +14,7 @@ State *state_of(PyTypeObject *type) {
 /* Every place of the state that is set by name: an attribute or method of Python code. */
 #define NAMES_OF_STATE(X) \
     X(answered) X(call_soon) X(calls_made) X(calls_received) X(canceller_of) X(context) X(debug) X(enter) X(function) \
-    X(has_stepped) X(highest) X(last) X(last_name) X(leading) X(methods) X(raised) X(returned) X(size) X(stepped_loop) \
+    X(highest) X(last) X(last_name) X(make_call) X(leading) X(methods) X(raised) X(returned) X(size) \
     X(transaction)
 
 static int make_names(State *state) {
@@ -35,14 +35,11 @@ static int execute(PyObject *module) {
     State *state = PyModule_GetState(module);
     if (make_names(state) < 0 || make_type(module, &state->chain, &chain_spec) < 0 ||
         make_type(module, &state->bridge, &bridge_spec) < 0 || make_type(module, &state->unsent, &unsent_spec) < 0 ||
-        make_type(module, &state->lane, &lane_spec) < 0) return -1;
+        make_type(module, &state->lane, &lane_spec) < 0 || make_type(module, &state->calls, &calls_spec) < 0) return -1;
     return PyModule_AddIntConstant(module, "VERSION", LANE_VERSION);
 }
 
-static int set_once(PyObject **place, PyObject *value) {
-    Py_XSETREF(*place, Py_NewRef(value));
-    return 0;
-}
+static void set(PyObject **place, PyObject *value) { Py_XSETREF(*place, Py_NewRef(value)); }
 
 static PyObject *use_bridge(PyObject *module, PyObject *args) {
     State *state = PyModule_GetState(module);
@@ -52,19 +49,25 @@ static PyObject *use_bridge(PyObject *module, PyObject *args) {
         PyErr_SetString(PyExc_TypeError, "a subclass of BridgeBase is needed");
         return NULL;
     }
-    set_once(&state->bridge_class, bridge);
-    set_once(&state->pending, pending);
-    set_once(&state->running_loop, running_loop);
+    set(&state->bridge_class, bridge);
+    set(&state->pending, pending);
+    set(&state->running_loop, running_loop);
     Py_RETURN_NONE;
 }
 
-static PyObject *use_promise(PyObject *module, PyObject *promise) {
+static PyObject *use_calls(PyObject *module, PyObject *args) {
     State *state = PyModule_GetState(module);
-    if (!PyType_Check(promise) || !PyType_IsSubtype((PyTypeObject *)promise, state->chain)) {
+    PyObject *promise, *deadline, *first_credit, *running_loop;
+    if (!PyArg_ParseTuple(args, "O!O!O!O:use_calls", &PyType_Type, &promise, &PyContextVar_Type, &deadline,
+                          &PyContextVar_Type, &first_credit, &running_loop)) return NULL;
+    if (!PyType_IsSubtype((PyTypeObject *)promise, state->chain)) {
         PyErr_SetString(PyExc_TypeError, "a subclass of ChainBase is needed");
         return NULL;
     }
-    set_once(&state->promise, promise);
+    set(&state->promise, promise);
+    set(&state->deadline, deadline);
+    set(&state->first_credit, first_credit);
+    set(&state->running_loop, running_loop);
     Py_RETURN_NONE;
 }
 
@@ -74,6 +77,9 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->bridge);
     Py_VISIT(state->unsent);
     Py_VISIT(state->lane);
+    Py_VISIT(state->calls);
+    Py_VISIT(state->deadline);
+    Py_VISIT(state->first_credit);
     Py_VISIT(state->pending);
     Py_VISIT(state->promise);
     Py_VISIT(state->bridge_class);
@@ -87,6 +93,9 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->bridge);
     Py_CLEAR(state->unsent);
     Py_CLEAR(state->lane);
+    Py_CLEAR(state->calls);
+    Py_CLEAR(state->deadline);
+    Py_CLEAR(state->first_credit);
     Py_CLEAR(state->pending);
     Py_CLEAR(state->promise);
     Py_CLEAR(state->bridge_class);
@@ -107,7 +116,8 @@ static void release(void *module) {
 
 static PyMethodDef methods[] = {
     {"use_bridge", use_bridge, METH_VARARGS, "Take the class of awaiters, what stands for no outcome, and a function."},
-    {"use_promise", use_promise, METH_O, "Take the class of what a remote call returns."},
+    {"use_calls", use_calls, METH_VARARGS,
+     "Take the class of what a remote call returns, two context variables, and the function that returns the loop."},
     {NULL}};
 
 static PyModuleDef_Slot slots[] = {

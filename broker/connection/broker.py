@@ -219,10 +219,12 @@ class Broker(PublishedBroker):
         if pump.has_turn:
             # Messages wait for their turn already, so no decoding now.
             inbox.store(data)
+        elif inbox.is_idle:
+            pump.run(began, data)
+            if inbox.is_idle:
+                return
         else:
             inbox.receive(data)
-        # If messages wait for their turn already, these wait behind them.
-        if not pump.has_turn:
             pump.run(began)
         if inbox.pending and self.transport is not None:
             self._watch_message()

@@ -1,16 +1,22 @@
-"""The lane in Python: the specification of the one in C, and used where that is missing.
+"""The lane of one connection, and the calls that are made through it.
 
-See `broker.core.lane`. A call that the lane does not make, and a frame that it does not take, go
-the general path: `PendingCalls.call` goes on, or the inbox decodes the frame.
+See `broker.core.lane`. Each class whose name begins with ``Python`` has a form in C, in
+``broker._lane``; it is the specification of that form, and used where that is missing. A call that
+the lane does not make, and a frame that it does not take, go the general path: `PendingCalls` makes
+the call, or the inbox decodes the frame.
 """
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop
+from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from broker.core.calls.deadline import DEADLINE
+from broker.core.objects.credit import FIRST_CREDIT
 from broker.core.wire.commands import number_of
 from broker.core.wire.messages import ObjectId, PlainAnswer, PlainCall, PlainSend, PlainTuple
 from broker.core.wire.msgpack.frames import FRAMES, target_of
@@ -19,11 +25,14 @@ from broker.flavors.promise import Promise
 from broker.native import native
 
 if TYPE_CHECKING:
-    from broker.connection.pending_calls import PendingCalls
-    from broker.core.session import Session
-    from broker.core.wire.msgpack.reader import FrameReader
+    import asyncio
 
-__all__ = ["LONGEST_NAME", "Lane", "PythonLane"]
+    from broker.core.session import Session
+    from broker.core.wire.messages import RequestId
+    from broker.core.wire.msgpack.reader import FrameReader
+    from broker.defer import Deferred
+
+__all__ = ["LONGEST_NAME", "CallsBase", "Lane", "PythonCallsBase", "PythonLane"]
 
 LONGEST_NAME = 32
 """Most characters of the name of a method that is called through a lane."""
@@ -36,6 +45,87 @@ _CALL = number_of(PlainCall)
 _TAKEN = frozenset({PlainAnswer, PlainCall, PlainSend, PlainTuple})
 _NOT_PLAIN = (OverflowError, UnicodeEncodeError)
 _NOT_A_FRAME = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class PythonCallsBase:
+    """The calls of one connection that have no answer yet, and how most of them are made.
+
+    Attributes:
+        is_open: whether calls can be made.
+        is_batched: whether the bytes of a call are written soon, without a request.
+        has_stepped: whether an answer has come since the pump has cleared this, so that a task that
+            awaits it may have run.
+        lane: makes calls with plain values, or None.
+        stepped_loop: the loop, while a turn may run a task that awaits an answer at once, instead
+            of in the next iteration; else None. Set by the pump.
+        waiting: the Deferreds of the calls without an answer, by request id.
+    """
+
+    __slots__ = (
+        "_flush",
+        "_loop",
+        "has_stepped",
+        "is_batched",
+        "is_open",
+        "lane",
+        "stepped_loop",
+        "waiting",
+    )
+    _flush: Callable[[], object]
+    _loop: asyncio.AbstractEventLoop | None
+    has_stepped: bool
+    is_batched: bool
+    is_open: bool
+    lane: PythonLane | None
+    stepped_loop: asyncio.AbstractEventLoop | None
+    waiting: dict[RequestId, Deferred[Any]]
+
+    def call(
+        self,
+        perspective: object,
+        object_id: ObjectId,
+        name: str | bytes,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+        to_cache: bool = False,
+        kind: type[Deferred[Any]] = Promise,
+    ) -> Deferred[Any] | None:
+        """Call a method of the peer; see `PendingCalls.make_call`."""
+        lane = self.lane
+        if (
+            lane is not None
+            and self.is_open
+            and not kw
+            and not to_cache
+            and kind is Promise
+            and type(name) is str
+            and _get_running_loop() is self._loop
+            and DEADLINE.get() is None
+            and FIRST_CREDIT.get() is None
+        ):
+            promise = lane.call(perspective, object_id, name, args)
+            if promise is not None:
+                if not self.is_batched:
+                    self._flush()
+                return promise
+        return self.make_call(perspective, object_id, name, args, kw, to_cache, kind)
+
+    def make_call(
+        self,
+        perspective: object,
+        object_id: ObjectId,
+        name: str | bytes,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+        to_cache: bool = False,
+        kind: type[Deferred[Any]] = Promise,
+    ) -> Deferred[Any] | None:
+        """Call a method of the peer in the general way; see `PendingCalls.make_call`."""
+        raise NotImplementedError
+
+    def canceller_of(self, request_id: RequestId) -> Callable[[object], None]:
+        """Return the canceller of the Deferred of a call."""
+        raise NotImplementedError
 
 
 class PythonLane:
@@ -59,6 +149,7 @@ class PythonLane:
         "_translator",
         "_unsent",
         "handled",
+        "has_more",
         "is_open",
         "most_in",
         "most_out",
@@ -66,7 +157,7 @@ class PythonLane:
         "reader",
     )
 
-    def __init__(self, session: Session, calls: PendingCalls, high_water: int):
+    def __init__(self, session: Session, calls: PythonCallsBase, high_water: int):
         self._calls = calls
         self._high_water = high_water
         self._inbox = session.inbox
@@ -79,18 +170,20 @@ class PythonLane:
         self._unsent = session.outbox.unsent
         self.reader = cast("FrameReader", session.inbox.reader)
         self.is_open = False
+        self.has_more = False
         self.position = self.handled = 0
         self.most_in = self.reader.most_unchecked
         writer: Any = session.outbox.writer
         self.most_out = writer.most_unchecked
+        calls.lane = self
 
     def call(
         self, perspective: object, object_id: ObjectId, name: str, args: tuple[object, ...]
     ) -> Promise[Any] | None:
-        """Call a method with an answer; return None if the general path must do it.
+        """Call a method with an answer, and return a Promise; None if the lane cannot.
 
         The caller has checked that the call can be made now, and that it has no deadline and no
-        credit.
+        credit. If the result is None, nothing has happened.
         """
         if self._translator.transaction is not None or len(name) > LONGEST_NAME:
             return None
@@ -121,10 +214,15 @@ class PythonLane:
         view, end, limit = memoryview(data), len(data), self.most_in
         unsent, high_water = self._unsent, self._high_water
         receive, take_answer, inbox = self._receive, self._take_answer, self._inbox
-        self.position, self.handled = start, 0
-        while self.handled != most and self.is_open and end - start >= 4:
+        self.position, self.handled, self.has_more = start, 0, False
+        while self.is_open and end - start >= 4:
             stop = start + 4 + _read_length(data, start)[0]
-            if stop > end or stop - start - 4 > limit:
+            if stop > end:
+                return
+            if self.handled == most or (self.handled and unsent.size > high_water):
+                self.has_more = True
+                return
+            if stop - start - 4 > limit:
                 return
             try:
                 message = _decode(view[start + 4 : stop])
@@ -141,15 +239,20 @@ class PythonLane:
                 work = receive(message, kind is PlainCall)
                 if work is not None:
                     inbox.take_work(work, message)
-            if unsent.size > high_water:
-                return
 
     def count(self) -> None:
         """Do nothing: all is counted at once."""
 
+    def retire(self) -> None:
+        """Make no more calls."""
+        if self._calls.lane is self:
+            self._calls.lane = None
+
 
 if TYPE_CHECKING or native is None:
+    CallsBase = PythonCallsBase
     Lane = PythonLane
 else:
+    CallsBase = native.CallsBase
     Lane = native.Lane
-    native.use_promise(Promise)
+    native.use_calls(Promise, DEADLINE, FIRST_CREDIT, _get_running_loop)

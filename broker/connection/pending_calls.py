@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import _get_running_loop
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
 from broker.connection import log
+from broker.connection.lane import CallsBase
 from broker.connection.log import Logged
 from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.incoming import DRAINING
@@ -39,7 +39,7 @@ from broker.net.scheduler import Scheduler
 __all__ = ["PendingCalls"]
 
 
-class PendingCalls:
+class PendingCalls(CallsBase):
     """The calls of one connection that have no answer yet.
 
     Args:
@@ -50,31 +50,21 @@ class PendingCalls:
         policy: chooses between Twisted's texts of errors and our own.
 
     Attributes:
-        is_open: whether calls can be made.
         is_refused: whether the peer has said that it drains: it would refuse any call.
         is_inherited: whether this is a copy in a forked child process, which cannot make calls.
         now: the clock of deadlines.
-        stepped_loop: the loop, while a turn may run a task that awaits an answer at once, instead
-            of in the next iteration; else None. Set by the pump.
-        waiting: the Deferreds of the calls without an answer, by request id.
-        has_stepped: whether an answer has come since the pump has cleared this, so that such a
-            task may have run.
+
+    `CallsBase` has further attributes, and the method ``call``.
     """
 
     __slots__ = (
-        "_flush",
         "_flush_later",
-        "_loop",
         "_owner",
         "_policy",
         "_session",
-        "has_stepped",
         "is_inherited",
-        "is_open",
         "is_refused",
         "now",
-        "stepped_loop",
-        "waiting",
     )
 
     def __init__(
@@ -85,19 +75,20 @@ class PendingCalls:
         flush_later: Callable[[], object],
         policy: Policy = STRICT,
     ):
-        self.is_open = False
+        self.is_open = self.is_batched = False
+        self.lane = None
         self.is_inherited = False
         self.is_refused = False
         self.now: Callable[[], float] = _unset
         self.has_stepped = False
-        self.stepped_loop: asyncio.AbstractEventLoop | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.stepped_loop = None
+        self._loop = None
         self._owner = owner
         self._session = session
         self._policy = policy
         self._flush = flush
         self._flush_later = flush_later
-        self.waiting: dict[RequestId, Deferred[Any]] = {}
+        self.waiting = {}
 
     def begin(self, scheduler: Scheduler) -> None:
         """Take clock and loop from the scheduler of the connection."""
@@ -130,7 +121,7 @@ class PendingCalls:
                 " connect again in the loop that runs now"
             )
 
-    def call(
+    def make_call(
         self,
         perspective: object,
         object_id: ObjectId,
@@ -177,20 +168,6 @@ class PendingCalls:
         ends = DEADLINE.get() if wants_answer else None
         deadline = None if ends is None else self._milliseconds_until(ends)
         credit = FIRST_CREDIT.get() if wants_answer else None
-        lane = self._session.inbox.lane
-        if (
-            lane is not None
-            and wants_answer
-            and deadline is None
-            and credit is None
-            and kind is Promise
-            and not kw
-            and not to_cache
-        ):
-            promise: Promise[Any] | None = lane.call(perspective, object_id, text, args)
-            if promise is not None:
-                self._flush()
-                return promise
         try:
             request_id = self._session.outgoing.call(
                 object_id, text, args, kw, perspective, wants_answer, deadline, to_cache, credit

@@ -65,6 +65,7 @@ class Pump:
         "_port",
         "_scheduler",
         "_session",
+        "_stats",
         "_when_drained",
         "_write_budget",
         "budget",
@@ -86,6 +87,7 @@ class Pump:
         self._allow = allow
         self._owner = owner
         self._session = session
+        self._stats = session.stats
         self._policy = policy
         self._abort = abort
         self._port: TransportPort | None = None
@@ -127,24 +129,25 @@ class Pump:
 
     # Messages in.
 
-    def run(self, began: float | None = None) -> None:
+    def run(self, began: float | None = None, data: bytes | None = None) -> None:
         """Handle received messages for one turn, and the rest in later turns of the loop.
 
         Args:
             began: the time now, if the caller has just read the clock.
+            data: the next bytes for the inbox, which is idle; None if it has got them.
         """
         if self._is_running:
             return
         session, scheduler, calls = self._session, self._scheduler, self._calls
-        runner = session.incoming.runner
+        inbox, runner = session.inbox, session.incoming.runner
         runner.last_name, calls.has_stepped = "", False
         if began is None:
             began = self._now()
-        self._is_running = True
+        self._is_running = calls.is_batched = True
         if calls.waiting and scheduler is not None:
             calls.stepped_loop = scheduler.stepped_loop()
         try:
-            more = session.inbox.pump(1)
+            more = inbox.pump(1) if data is None else inbox.take(data)
             if more or runner.last_name:
                 now = self._now()
                 if now - began > _TOO_LONG:
@@ -158,16 +161,16 @@ class Pump:
             self.ask_for_turn()
             raise
         finally:
-            self._is_running = False
+            self._is_running = calls.is_batched = False
             calls.stepped_loop = None
         if session.outbox.unsent.queued:
             self.flush()
-        if self._write_budget < 0 or not session.inbox.wants_data:
-            self._regulate()
         if more:
-            session.inbox.note_arrival()
-            if not session.inbox.has_unstarted_tasks:
-                self.ask_for_turn()
+            inbox.note_arrival()
+        if self._write_budget < 0 or not inbox.wants_data:
+            self._regulate()
+        if more and not inbox.has_unstarted_tasks:
+            self.ask_for_turn()
 
     def resume(self) -> None:
         """Call :meth:`run`, unless the connection has ended.
@@ -189,7 +192,7 @@ class Pump:
         session, policy, scheduler = self._session, self._policy, self._scheduler
         if scheduler is None:
             return True
-        inbox, unsent = session.inbox, session.outbox.unsent
+        inbox, unsent, stats = session.inbox, session.outbox.unsent, self._stats
         ends = self.turns.deadline(scheduler)
         handled = 1
         while now < ends and handled < policy.turn_messages:
@@ -199,11 +202,11 @@ class Pump:
             # slow messages still ends near its deadline.
             size = min(handled, policy.turn_messages - handled)
             session.incoming.runner.last_name, self._calls.has_stepped = "", False
-            calls, began = session.stats.calls_received, now
+            calls, began = stats.calls_received, now
             more = inbox.pump(size)
             now = self._now()
             if now - began > _TOO_LONG:
-                self._tell_blocked(session.stats.calls_received - calls, now - began)
+                self._tell_blocked(stats.calls_received - calls, now - began)
             if not more:
                 return False
             if not inbox.works:

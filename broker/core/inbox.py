@@ -70,6 +70,8 @@ class Inbox:
         arrived: time at which the next bytes were received; set by the caller of :meth:`receive`.
         handlers, read: as given; replaced during the start of the connection.
         is_closed: whether further bytes are ignored.
+        is_idle: whether there is a lane, and nothing waits, not even a part of a message. Then the
+            next bytes may be given to :meth:`take`.
         lane: handles most frames; None if there is none. See `broker.core.lane`.
         tracing: reports received bytes to a tracer, or None.
         wants_data: whether the unhandled bytes are few enough to read more.
@@ -110,6 +112,7 @@ class Inbox:
         "holds_calls",
         "is_closed",
         "is_full",
+        "is_idle",
         "lane",
         "max_backlog",
         "read",
@@ -139,6 +142,7 @@ class Inbox:
         self.has_unstarted_tasks = False
         self.holds_calls = False
         self.is_full = False
+        self.is_idle = False
         self.has_barrier = False
         self.wants_data = True
         self.is_closed = False
@@ -170,7 +174,7 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """Number of messages received and not handled."""
-        self.close_lane()
+        self._settle()
         waiting = len(self._messages or ()) + len(self._held or ()) + self.has_more
         return waiting + len(self.works)
 
@@ -186,13 +190,13 @@ class Inbox:
     @property
     def pending(self) -> int:
         """Number of bytes received that are not part of a decoded message."""
-        self.close_lane()
+        self._settle()
         return 0 if self.reader is None else self.reader.pending
 
     @property
     def held(self) -> int:
         """Approximate memory of the unhandled messages, in bytes."""
-        self.close_lane()
+        self._settle()
         waiting = len(self._messages or ()) + len(self._held or ())
         reader = self.reader
         if reader is None:
@@ -212,6 +216,7 @@ class Inbox:
         """
         if self.is_closed or self._fault is not None:
             return
+        self.is_idle = False
         if most is None:
             most = self._policy.turn_messages
         size = len(data)
@@ -261,11 +266,16 @@ class Inbox:
         self.close_lane()
         self._make_lane = make
         if self.lane is not None:
-            self.lane.count()
+            self.lane.retire()
             self.lane = None
 
     def close_lane(self) -> None:
-        """Have the lane take no further frame in this turn, if it runs."""
+        """Have the lane take no further frame, since something begins to wait."""
+        self.is_idle = False
+        self._settle()
+
+    def _settle(self) -> None:
+        """If the lane runs, stop it behind its frame, and continue behind that frame."""
         lane, self._running_lane = self._running_lane, None
         if lane is not None:
             lane.is_open = False
@@ -287,13 +297,53 @@ class Inbox:
         self._running_lane = lane
         try:
             lane.run(reader.buffer, reader.position, most)
-        finally:
-            self.close_lane()
-        if self.has_more:
-            self._weigh()
-        if self._outbox.unsent.size > self._policy.high_water:
+        except BaseException:
+            self._settle()
+            raise
+        if lane.has_more and self._running_lane is not None:
+            self._running_lane = None
+            reader.position = lane.position
             return 0
+        self._settle()
         return most - lane.handled if most >= 0 else most
+
+    def take(self, data: bytes) -> bool:
+        """Take in bytes and handle one message: :meth:`receive` and ``pump(1)``, if `is_idle`.
+
+        Raises:
+            ProtocolError: a message violates the protocol. Further bytes are ignored.
+        """
+        lane = self.lane
+        if lane is None:
+            self.receive(data)
+            return self.pump(1)
+        reader, size = lane.reader, len(data)
+        self._stats.bytes_received += size
+        self.is_idle = False
+        reader.buffer = data
+        self._running_lane = lane
+        lane.is_open = True
+        try:
+            lane.run(data, 0, 1)
+        except ProtocolError as error:
+            self._fail(error)
+            raise
+        except BaseException:
+            self._settle()
+            raise
+        if self._running_lane is not None and not self.has_more:
+            if lane.position == size:
+                self._running_lane = None
+                reader.buffer = b""
+                self.is_idle = True
+                return False
+            if lane.has_more:
+                self._running_lane = None
+                reader.position = lane.position
+                self.has_more = True
+                return True
+        self._settle()
+        return self.pump(1 - lane.handled)
 
     def _read_behind(self, data: bytes, messages: deque[Queued], most: int) -> None:
         """Decode messages that may be older than ``data``, and set the deadlines of their calls."""
@@ -324,9 +374,12 @@ class Inbox:
         """Set the deadlines of the waiting calls, counted from now, their time of arrival."""
         for message in self._messages or ():
             note_due(message, self.arrived)
-        if self.has_more and self._arrivals is None:
-            self._arrivals = Arrivals()
-            self._arrivals.add(self._stats.bytes_received, self.arrived)
+        if self.has_more:
+            if not self._messages:
+                self._weigh()
+            if self._arrivals is None:
+                self._arrivals = Arrivals()
+                self._arrivals.add(self._stats.bytes_received, self.arrived)
 
     def pump(self, most: int = -1) -> bool:
         """Handle at most ``most`` messages; all if it is negative.
@@ -357,9 +410,7 @@ class Inbox:
             else:
                 self._pump(most)
         except ProtocolError as error:
-            # The answers so far are still sent, and a goodbye with the reason.
-            self.clear()
-            self._stats.count_limit(error)
+            self._fail(error)
             raise
         if self.is_closed:
             return False
@@ -369,12 +420,22 @@ class Inbox:
             self._backlog = 0
             self._messages = None
             self.wants_data = True
+            self.is_idle = lane is not None and not (
+                self.has_unstarted_tasks or self.holds_calls or self.is_full
+                or self._fault or lane.reader.pending
+            )  # fmt: skip
             return self._fault is not None
         has_any = bool(self._messages) or self.has_more
         if not has_any:
             self._weigh()
         is_held = self.holds_calls or self.is_full
         return has_any or not is_held or self._fault is not None
+
+    def _fail(self, error: ProtocolError) -> None:
+        """Close the inbox, since a message has violated the protocol."""
+        # The answers so far are still sent, and a goodbye with the reason.
+        self.clear()
+        self._stats.count_limit(error)
 
     def handle(self, message: Queued) -> None:
         """Handle one message now, or queue it if it must wait.
@@ -559,3 +620,5 @@ class Inbox:
         self._backlog = pending + self._held_bytes
         if self._backlog <= self.max_backlog // 2:
             self.wants_data = True
+        elif self._backlog > self.max_backlog:
+            self.wants_data = False

@@ -15,10 +15,9 @@ messages are traced, it drains, or a login is missing, and never in the dialects
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from broker.core.wire.messages import ObjectId
     from broker.core.wire.msgpack.reader import FrameReader
 
 __all__ = ["Lane"]
@@ -32,21 +31,15 @@ class Lane(Protocol):
         is_open: whether it may take a further frame. The inbox opens and closes it.
         position: where the first frame begins that it has not taken.
         handled: number of frames that the last :meth:`run` has taken.
+        has_more: whether it has stopped in front of a complete frame because it had taken enough,
+            or because too many bytes are unsent.
     """
 
     reader: FrameReader
     is_open: bool
     position: int
     handled: int
-
-    def call(
-        self, perspective: object, object_id: ObjectId, name: str, args: tuple[object, ...], /
-    ) -> Any:
-        """Call a method with an answer, and return a Promise; None if the lane cannot.
-
-        The caller has checked that the call can be made now, and that it has no deadline and no
-        credit. If the result is None, nothing has happened.
-        """
+    has_more: bool
 
     def run(self, data: bytes, start: int, most: int, /) -> None:
         """Handle at most ``most`` frames of ``data`` from ``start``; all if it is negative.
@@ -58,3 +51,6 @@ class Lane(Protocol):
 
     def count(self) -> None:
         """Add to the counters of the session what the lane has counted since the last time."""
+
+    def retire(self) -> None:
+        """Make no more calls: the session uses this lane no longer."""
