@@ -31,7 +31,7 @@ static void calls_dealloc(Calls *self) {
 
 /* Whether this code runs in the loop of the connection; -1 with an exception. */
 static int is_in_loop(State *state, Calls *self) {
-    PyObject *loop = PyObject_CallNoArgs(state->running_loop);
+    PyObject *loop = running_loop(state);
     if (loop == NULL) return -1;
     Py_DECREF(loop);
     return loop == self->loop;

@@ -128,6 +128,12 @@ static int chain_append(Chain *self, PyObject *item) {
     return failed;
 }
 
+PyObject *running_loop(State *state) {
+    if (state->stepping_loop != NULL && state->stepping_thread == PyThread_get_thread_ident())
+        return Py_NewRef(state->stepping_loop);
+    return PyObject_CallNoArgs(state->running_loop);
+}
+
 static int bridge_deliver(State *state, Bridge *self, PyObject *result, PyObject *loop);
 
 int chain_is_plain(State *state, Chain *self) {
@@ -162,6 +168,7 @@ static PyObject *chain_await(Chain *self) {
     if (bridge == NULL) return NULL;
     bridge->deferred = Py_NewRef(self);
     bridge->outcome = Py_NewRef(state->pending);
+    bridge->state = state;
     bridge->blocking = 1;
     return (PyObject *)bridge;
 }
@@ -250,8 +257,16 @@ static int bridge_init(Bridge *self, PyObject *args, PyObject *kw) {
     }
     Py_XSETREF(self->deferred, Py_NewRef(deferred));
     Py_XSETREF(self->outcome, Py_NewRef(state->pending));
+    self->state = state;
     self->blocking = self->began = 1;
     return chain_append((Chain *)deferred, (PyObject *)self);
+}
+
+/* Whether it has been made as it should: one that was made by ``object.__new__`` has no Deferred. */
+static int is_made(Bridge *self) {
+    if (self->state != NULL && self->deferred != NULL && self->outcome != NULL) return 1;
+    PyErr_SetString(PyExc_RuntimeError, "this Bridge has no Deferred");
+    return 0;
 }
 
 static int call_soon(State *state, PyObject *loop, PyObject *callback, PyObject *self, PyObject *context) {
@@ -277,7 +292,13 @@ static int wake(State *state, Bridge *self, PyObject *callback, PyObject *contex
     }
     if (stepped == loop && PyContext_CheckExact(context)) {
         if (PyContext_Enter(context) == 0) {
+            PyObject *before = state->stepping_loop;
+            unsigned long thread = state->stepping_thread;
+            state->stepping_loop = loop;
+            state->stepping_thread = PyThread_get_thread_ident();
             PyObject *result = PyObject_CallOneArg(callback, (PyObject *)self);
+            state->stepping_loop = before;
+            state->stepping_thread = thread;
             PyObject *type, *value, *traceback;
             PyErr_Fetch(&type, &value, &traceback);
             int failed = PyContext_Exit(context) < 0;
@@ -325,27 +346,24 @@ static int bridge_deliver(State *state, Bridge *self, PyObject *result, PyObject
 }
 
 static PyObject *bridge_deliver_method(Bridge *self, PyObject *const *args, Py_ssize_t count) {
-    State *state = state_of(Py_TYPE(self));
-    if (state == NULL) return NULL;
+    if (!is_made(self)) return NULL;
     if (count < 1 || count > 2) {
         PyErr_SetString(PyExc_TypeError, "deliver(result, loop=None)");
         return NULL;
     }
-    if (bridge_deliver(state, self, args[0], count == 2 ? args[1] : Py_None) < 0) return NULL;
+    if (bridge_deliver(self->state, self, args[0], count == 2 ? args[1] : Py_None) < 0) return NULL;
     Py_RETURN_NONE;
 }
 
 static PyObject *bridge_wake_method(Bridge *self, PyObject *Py_UNUSED(ignored)) {
-    State *state = state_of(Py_TYPE(self));
-    if (state == NULL || wake_all(state, self, Py_None) < 0) return NULL;
+    if (!is_made(self) || wake_all(self->state, self, Py_None) < 0) return NULL;
     Py_RETURN_NONE;
 }
 
 static PyObject *bridge_get_loop(Bridge *self, PyObject *Py_UNUSED(ignored)) {
+    if (!is_made(self)) return NULL;
     if (self->loop == NULL || self->loop == Py_None) {
-        State *state = state_of(Py_TYPE(self));
-        if (state == NULL) return NULL;
-        PyObject *loop = PyObject_CallNoArgs(state->running_loop);
+        PyObject *loop = running_loop(self->state);
         if (loop == NULL) return NULL;
         if (loop == Py_None) return loop;
         Py_XSETREF(self->loop, loop);
@@ -354,8 +372,8 @@ static PyObject *bridge_get_loop(Bridge *self, PyObject *Py_UNUSED(ignored)) {
 }
 
 static PyObject *bridge_add_done_callback(Bridge *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    State *state = state_of(Py_TYPE(self));
-    if (state == NULL) return NULL;
+    if (!is_made(self)) return NULL;
+    State *state = self->state;
     Py_ssize_t keywords = names == NULL ? 0 : PyTuple_GET_SIZE(names);
     if (count != 1 || keywords > 1 ||
         (keywords == 1 && PyUnicode_Compare(PyTuple_GET_ITEM(names, 0), state->s_context) != 0)) {
@@ -382,25 +400,21 @@ static PyObject *bridge_add_done_callback(Bridge *self, PyObject *const *args, P
 }
 
 static PyObject *bridge_result(Bridge *self, PyObject *Py_UNUSED(ignored)) {
+    if (!is_made(self)) return NULL;
     if (self->outcome != NULL && is_simple(self->outcome)) return Py_NewRef(self->outcome);
-    State *state = state_of(Py_TYPE(self));
-    return state == NULL ? NULL : PyObject_CallMethodNoArgs((PyObject *)self, state->s_outcome_of);
+    return PyObject_CallMethodNoArgs((PyObject *)self, self->state->s_outcome_of);
 }
 
 static PySendResult bridge_send(Bridge *self, PyObject *Py_UNUSED(value), PyObject **result) {
     *result = NULL;
-    if (self->deferred == NULL || self->outcome == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "this Bridge has no Deferred");
-        return PYGEN_ERROR;
-    }
+    if (!is_made(self)) return PYGEN_ERROR;
     if (!self->began) {
         Chain *chain = (Chain *)self->deferred;
         if (is_settled(chain)) {
             if (chain->result != NULL && is_simple(chain->result)) {
                 *result = Py_NewRef(chain->result);
             } else {
-                State *state = state_of(Py_TYPE(self));
-                *result = state == NULL ? NULL : PyObject_CallMethodNoArgs((PyObject *)chain, state->s_settled);
+                *result = PyObject_CallMethodNoArgs((PyObject *)chain, self->state->s_settled);
             }
             return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
         }

@@ -36,6 +36,9 @@ typedef struct {
     PyObject *s_answered, *s_call_soon, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
         *s_enter, *s_function, *s_highest, *s_last, *s_last_name, *s_make_call, *s_leading, *s_methods,
         *s_outcome_of, *s_raised, *s_returned, *s_settled, *s_size, *s_transaction;
+    /* While the lane steps a task: the loop that runs, in that thread; else NULL. Borrowed: `wake` keeps it. */
+    PyObject *stepping_loop;
+    unsigned long stepping_thread;
     PyObject *running_loop;  /* asyncio's function; before `use_calls`, broker.defer.awaiting.running_loop */
     Name names[NAMES];
 } State;
@@ -62,6 +65,7 @@ typedef struct {
     PyObject *deferred, *outcome, *loop;
     PyObject *callback, *context;  /* the only wakeup, or NULL */
     PyObject *wakeups;       /* a list of pairs, or NULL */
+    State *state;
     char blocking;           /* what asyncio reads to see that it is a future */
     char began;              /* whether it is in the chain */
 } Bridge;
@@ -87,6 +91,8 @@ typedef struct {
 extern PyType_Spec chain_spec, bridge_spec, unsent_spec, lane_spec, calls_spec;
 
 /* chain.c */
+/* Return a new reference to the asyncio loop that runs in this thread, or to None. */
+PyObject *running_loop(State *state);
 int is_simple(PyObject *value);
 /* Whether a Deferred has not fired, and nothing but a task that awaits it waits for it. */
 int chain_is_plain(State *state, Chain *chain);
