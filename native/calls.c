@@ -45,28 +45,32 @@ static int is_unset(PyObject *variable) {
     return value == Py_None;
 }
 
+PyObject *calls_quickly(State *state, PyObject *calls, PyObject *view, PyObject *target, PyObject *name,
+                        PyObject *const *args, Py_ssize_t count) {
+    if (!PyObject_TypeCheck(calls, state->calls)) Py_RETURN_NONE;
+    Calls *self = (Calls *)calls;
+    if (!self->is_open || self->lane == NULL || !PyUnicode_CheckExact(name)) Py_RETURN_NONE;
+    int is_quick = is_in_loop(state, self);
+    if (is_quick > 0) is_quick = is_unset(state->deadline);
+    if (is_quick > 0) is_quick = is_unset(state->first_credit);
+    if (is_quick <= 0) return is_quick < 0 ? NULL : Py_NewRef(Py_None);
+    PyObject *promise = lane_call(self->lane, view, target, name, args, count);
+    if (promise == NULL || promise == Py_None || self->is_batched) return promise;
+    PyObject *flushed = PyObject_CallNoArgs(self->flush);
+    Py_XDECREF(flushed);
+    if (flushed == NULL) Py_CLEAR(promise);
+    return promise;
+}
+
 static PyObject *calls_call(Calls *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     State *state = state_of(Py_TYPE(self));
     if (state == NULL) return NULL;
-    if (count == 5 && names == NULL && self->is_open && self->lane != NULL && PyUnicode_CheckExact(args[2]) &&
-        PyTuple_CheckExact(args[3]) && PyDict_CheckExact(args[4]) && PyDict_GET_SIZE(args[4]) == 0) {
-        int is_quick = is_in_loop(state, self);
-        if (is_quick > 0) is_quick = is_unset(state->deadline);
-        if (is_quick > 0) is_quick = is_unset(state->first_credit);
-        if (is_quick < 0) return NULL;
-        if (is_quick) {
-            PyObject *promise = lane_call(self->lane, args[0], args[1], args[2], args[3]);
-            if (promise == NULL) return NULL;
-            if (promise != Py_None) {
-                if (self->is_batched) return promise;
-                PyObject *flushed = PyObject_CallNoArgs(self->flush);
-                Py_XDECREF(flushed);
-                if (flushed != NULL) return promise;
-                Py_DECREF(promise);
-                return NULL;
-            }
-            Py_DECREF(promise);
-        }
+    if (count == 5 && names == NULL && PyTuple_CheckExact(args[3]) && PyDict_CheckExact(args[4]) &&
+        PyDict_GET_SIZE(args[4]) == 0) {
+        PyObject *promise = calls_quickly(state, (PyObject *)self, args[0], args[1], args[2],
+                                          &PyTuple_GET_ITEM(args[3], 0), PyTuple_GET_SIZE(args[3]));
+        if (promise != Py_None) return promise;
+        Py_DECREF(promise);
     }
     PyObject *method = PyObject_GetAttr((PyObject *)self, state->s_make_call);
     if (method == NULL) return NULL;

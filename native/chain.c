@@ -405,6 +405,24 @@ static PyObject *bridge_result(Bridge *self, PyObject *Py_UNUSED(ignored)) {
     return PyObject_CallMethodNoArgs((PyObject *)self, self->state->s_outcome_of);
 }
 
+/* Replace a StopIteration, which a coroutine would take for the result, as the end of an iterator. */
+static void refuse_stop(void) {
+    PyObject *type, *stop, *traceback, *other_type, *error, *other_traceback;
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) return;
+    PyErr_Fetch(&type, &stop, &traceback);
+    PyErr_NormalizeException(&type, &stop, &traceback);
+    if (traceback != NULL && PyException_SetTraceback(stop, traceback) < 0) PyErr_Clear();
+    PyErr_SetString(PyExc_RuntimeError, "a Deferred raised StopIteration");
+    PyErr_Fetch(&other_type, &error, &other_traceback);
+    PyErr_NormalizeException(&other_type, &error, &other_traceback);
+    /* Both take the reference that they are given. */
+    PyException_SetCause(error, Py_NewRef(stop));
+    PyException_SetContext(error, stop);
+    PyErr_Restore(other_type, error, other_traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+}
+
 static PySendResult bridge_send(Bridge *self, PyObject *Py_UNUSED(value), PyObject **result) {
     *result = NULL;
     if (!is_made(self)) return PYGEN_ERROR;
@@ -416,6 +434,7 @@ static PySendResult bridge_send(Bridge *self, PyObject *Py_UNUSED(value), PyObje
             } else {
                 *result = PyObject_CallMethodNoArgs((PyObject *)chain, self->state->s_settled);
             }
+            if (*result == NULL) refuse_stop();
             return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
         }
         if (chain_append(chain, (PyObject *)self) < 0) return PYGEN_ERROR;
@@ -424,6 +443,7 @@ static PySendResult bridge_send(Bridge *self, PyObject *Py_UNUSED(value), PyObje
         return PYGEN_NEXT;
     }
     *result = bridge_result(self, NULL);
+    if (*result == NULL) refuse_stop();
     return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
 }
 

@@ -173,7 +173,8 @@ static int write_target(Writer *writer, PyObject *target) {
 }
 
 /* Write the frame of a call. 1: it is queued; 0: it is not plain; -1: an exception. */
-static int write_call(Lane *self, long long number, PyObject *target, PyObject *name, PyObject *args) {
+static int write_call(Lane *self, long long number, PyObject *target, PyObject *name, PyObject *const *args,
+                      Py_ssize_t count) {
     Writer writer;
     if (begin_frame(&writer, self->unsent, PY_SSIZE_T_MAX) < 0) return -1;
     int done = write_byte(&writer, 0x96);
@@ -181,16 +182,16 @@ static int write_call(Lane *self, long long number, PyObject *target, PyObject *
     if (done > 0) done = write_number(&writer, number);
     if (done > 0) done = write_target(&writer, target);
     if (done > 0) done = write_text(&writer, name);
-    if (done > 0) done = write_head(&writer, 0x90, 15, 0xdc, PyTuple_GET_SIZE(args));
-    for (Py_ssize_t i = 0; done > 0 && i < PyTuple_GET_SIZE(args); i++)
-        done = write_value(&writer, PyTuple_GET_ITEM(args, i), DEPTH);
+    if (done > 0) done = write_head(&writer, 0x90, 15, 0xdc, count);
+    for (Py_ssize_t i = 0; done > 0 && i < count; i++) done = write_value(&writer, args[i], DEPTH);
     if (done > 0) done = write_byte(&writer, 0x80);
     if (done > 0) return end_frame(&writer, self->most_out);
     drop_frame(&writer);
     return done;
 }
 
-PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyObject *name, PyObject *args) {
+PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyObject *name, PyObject *const *args,
+                    Py_ssize_t count) {
     Lane *self = (Lane *)lane;
     State *state = self->state;
     if (!is_usable(self)) return NULL;
@@ -219,7 +220,7 @@ PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyO
     /* All memory is taken before the frame is queued, or the tables are set back. */
     int done = PyDict_SetItem(self->open, request_id, perspective) < 0 ? -1 : 1;
     if (done > 0 && PyDict_SetItem(self->waiting, request_id, (PyObject *)promise) < 0) done = -1;
-    if (done > 0) done = write_call(self, number, target, name, args);
+    if (done > 0) done = write_call(self, number, target, name, args, count);
     if (done > 0) {
         if (PyObject_SetAttr(self->open_calls, state->s_last, request_id) < 0 ||
             add(self->stats, state->s_calls_made, 1) < 0) done = -1;

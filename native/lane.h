@@ -29,13 +29,13 @@ typedef struct {
 } Name;
 
 typedef struct {
-    PyTypeObject *chain, *bridge, *unsent, *lane, *calls;
+    PyTypeObject *chain, *bridge, *unsent, *lane, *calls, *reference;
     /* Set by `use`: the classes and objects of the Python code. */
     PyObject *pending, *promise, *bridge_class, *deadline, *first_credit;
     /* Names of attributes and methods. */
-    PyObject *s_answered, *s_call_soon, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
-        *s_enter, *s_function, *s_highest, *s_last, *s_last_name, *s_make_call, *s_leading, *s_methods,
-        *s_outcome_of, *s_raised, *s_returned, *s_settled, *s_size, *s_transaction;
+    PyObject *s_answered, *s_broker, *s_call_soon, *s_calls, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
+        *s_enter, *s_function, *s_highest, *s_last, *s_last_name, *s_luid, *s_make_call, *s_leading, *s_methods,
+        *s_outcome_of, *s_raised, *s_returned, *s_settled, *s_size, *s_transaction, *s_view;
     /* While the lane steps a task: the loop that runs, in that thread; else NULL. Borrowed: `wake` keeps it. */
     PyObject *stepping_loop;
     unsigned long stepping_thread;
@@ -88,7 +88,7 @@ typedef struct {
     char has_stepped;
 } Calls;
 
-extern PyType_Spec chain_spec, bridge_spec, unsent_spec, lane_spec, calls_spec;
+extern PyType_Spec chain_spec, bridge_spec, unsent_spec, lane_spec, calls_spec, reference_spec;
 
 /* chain.c */
 /* Return a new reference to the asyncio loop that runs in this thread, or to None. */
@@ -100,7 +100,12 @@ int chain_is_plain(State *state, Chain *chain);
 int chain_fire(State *state, Chain *chain, PyObject *value, PyObject *loop);
 
 /* lane.c: make a call. NULL: an exception; None: the Python code must do it; else the promise. `lane` is a Lane. */
-PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyObject *name, PyObject *args);
+PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyObject *name, PyObject *const *args,
+                    Py_ssize_t count);
+
+/* calls.c: the same, if the call can be made now and nothing is asked for besides; and have it written. */
+PyObject *calls_quickly(State *state, PyObject *calls, PyObject *view, PyObject *target, PyObject *name,
+                        PyObject *const *args, Py_ssize_t count);
 
 /* unsent.c: room for so many bytes at the end of the buffer; NULL with an exception. */
 char *unsent_room(Unsent *unsent, Py_ssize_t size);

@@ -13,9 +13,9 @@ State *state_of(PyTypeObject *type) {
 
 /* Every place of the state that is set by name: an attribute or method of Python code. */
 #define NAMES_OF_STATE(X) \
-    X(answered) X(call_soon) X(calls_made) X(calls_received) X(canceller_of) X(context) X(debug) X(enter) X(function) \
-    X(highest) X(last) X(last_name) X(make_call) X(leading) X(methods) X(raised) X(returned) X(size) \
-    X(transaction)
+    X(answered) X(broker) X(call_soon) X(calls) X(calls_made) X(calls_received) X(canceller_of) X(context) X(debug) X(enter) X(function) \
+    X(highest) X(last) X(last_name) X(luid) X(make_call) X(leading) X(methods) X(raised) X(returned) X(size) \
+    X(transaction) X(view)
 
 static int make_names(State *state) {
 #define MAKE(name) if ((state->s_##name = PyUnicode_InternFromString(#name)) == NULL) return -1;
@@ -35,7 +35,8 @@ static int execute(PyObject *module) {
     State *state = PyModule_GetState(module);
     if (make_names(state) < 0 || make_type(module, &state->chain, &chain_spec) < 0 ||
         make_type(module, &state->bridge, &bridge_spec) < 0 || make_type(module, &state->unsent, &unsent_spec) < 0 ||
-        make_type(module, &state->lane, &lane_spec) < 0 || make_type(module, &state->calls, &calls_spec) < 0) return -1;
+        make_type(module, &state->lane, &lane_spec) < 0 || make_type(module, &state->calls, &calls_spec) < 0 ||
+        make_type(module, &state->reference, &reference_spec) < 0) return -1;
     return PyModule_AddIntConstant(module, "VERSION", LANE_VERSION);
 }
 
@@ -78,6 +79,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->unsent);
     Py_VISIT(state->lane);
     Py_VISIT(state->calls);
+    Py_VISIT(state->reference);
     Py_VISIT(state->deadline);
     Py_VISIT(state->first_credit);
     Py_VISIT(state->pending);
@@ -94,6 +96,7 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->unsent);
     Py_CLEAR(state->lane);
     Py_CLEAR(state->calls);
+    Py_CLEAR(state->reference);
     Py_CLEAR(state->deadline);
     Py_CLEAR(state->first_credit);
     Py_CLEAR(state->pending);

@@ -231,7 +231,12 @@ class Inbox:
             self.lane = self._make_lane()
         if self.lane is not None and not messages:
             self._keep(self.lane.reader, data)
-            return
+        else:
+            self._decode(data, most)
+
+    def _decode(self, data: bytes, most: int) -> None:
+        """Decode at most so many messages, of the bytes received before and of these."""
+        messages = self._messages
         if messages is None:
             messages = self._messages = deque()
         if self.has_more or not most:
@@ -342,6 +347,11 @@ class Inbox:
                 reader.position = lane.position
                 self.has_more = True
                 return True
+            if not lane.handled:
+                self._running_lane = None
+                reader.buffer = b""
+                self._decode(data, self._policy.turn_messages)
+                return self.pump(1)
         self._settle()
         return self.pump(1 - lane.handled)
 
@@ -495,9 +505,9 @@ class Inbox:
         works = [work for work, is_kept in self.works if is_kept]
         self.works = [entry for entry in self.works if not entry[1]]
         self.clear()
-        return last_words(works, messages, has_more, self._decode, self._handle_at_once)
+        return last_words(works, messages, has_more, self._read_on, self._handle_at_once)
 
-    def _decode(self, messages: deque[Queued]) -> bool:
+    def _read_on(self, messages: deque[Queued]) -> bool:
         return self.read(b"", messages, self._policy.turn_messages)
 
     def _handle_at_once(self, message: Queued) -> WorkLeft:
@@ -528,9 +538,7 @@ class Inbox:
         while True:
             if not self._messages:
                 self._weigh()
-                if self._messages is None:
-                    self._messages = deque()
-                self._read_behind(b"", self._messages, self._policy.turn_messages)
+                self._decode(b"", self._policy.turn_messages)
             self._pump(most)
             if most >= 0 or not self.has_more or self._messages or self.works:
                 return

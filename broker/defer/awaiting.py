@@ -282,6 +282,9 @@ class Bridge(BridgeBase):
         """Raise the exception in the coroutine, which waits no longer."""
         self.close()
         exc = val or (typ if isinstance(typ, BaseException) else typ())
+        if isinstance(exc, StopIteration):
+            # Else the coroutine would take it for the result, as of any iterator.
+            raise RuntimeError("a Deferred raised StopIteration") from exc
         try:
             raise exc if tb is None else exc.with_traceback(tb)
         finally:

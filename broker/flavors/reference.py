@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from broker.core.principal import split_view, view_of
 from broker.core.wire.messages import ObjectId
 from broker.flavors.referenceable import Serializable
+from broker.native import native
 from broker.printable import printable
 from broker.traces import log_error
 from jelly.atoms import Expression
@@ -37,7 +38,44 @@ def _reads_reference(hook: Hook) -> Hook:
     return hook
 
 
-class RemoteReference(Serializable):
+class PythonReferenceBase:
+    """The method that calls a remote object. It has a form in C, in ``broker._lane``."""
+
+    __slots__ = ()
+    broker: Invoker
+    view: object
+    luid: ObjectId
+
+    def callRemote(self, _name: str, /, *args: object, **kw: object) -> Promise[Any]:
+        """Call a method of the object.
+
+        Args:
+            _name: the method's name, without its prefix.
+            args, kw: the arguments. Every keyword is passed to the remote method, except
+                ``pbanswer=False``: the peer then sends no answer, and None is returned.
+
+        Returns:
+            A Deferred, which can be awaited, or read with ``async for`` if the result is a stream.
+            It fails with the remote exception, with an EncodeError if an argument cannot be sent,
+            or with PBConnectionLost.
+
+        Raises:
+            DeadReferenceError: the connection has ended; not raised with ``pbanswer=False``.
+            RuntimeError: called outside the connection's event loop.
+        """
+        # A Promise; None with ``pbanswer=False``, which no caller uses as a Deferred.
+        return self.broker.calls.call(  # type: ignore[return-value]
+            self.view, self.luid, _name, args, kw
+        )
+
+
+if TYPE_CHECKING or native is None:
+    ReferenceBase = PythonReferenceBase
+else:
+    ReferenceBase = native.ReferenceBase
+
+
+class RemoteReference(ReferenceBase, Serializable):
     """A peer's object: its methods can be called, and it can be sent back to the peer (published).
 
     There is one reference for each object and perspective. The peer keeps the object alive until
@@ -78,28 +116,6 @@ class RemoteReference(Serializable):
     @perspective.setter
     def perspective(self, perspective: object) -> None:
         self.view = view_of(perspective, split_view(self.view)[1])
-
-    def callRemote(self, _name: str, /, *args: object, **kw: object) -> Promise[Any]:
-        """Call a method of the object.
-
-        Args:
-            _name: the method's name, without its prefix.
-            args, kw: the arguments. Every keyword is passed to the remote method, except
-                ``pbanswer=False``: the peer then sends no answer, and None is returned.
-
-        Returns:
-            A Deferred, which can be awaited, or read with ``async for`` if the result is a stream.
-            It fails with the remote exception, with an EncodeError if an argument cannot be sent,
-            or with PBConnectionLost.
-
-        Raises:
-            DeadReferenceError: the connection has ended; not raised with ``pbanswer=False``.
-            RuntimeError: called outside the connection's event loop.
-        """
-        # A Promise; None with ``pbanswer=False``, which no caller uses as a Deferred.
-        return self.broker.calls.call(  # type: ignore[return-value]
-            self.view, self.luid, _name, args, kw
-        )
 
     def call_as(
         self, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]

@@ -65,9 +65,9 @@ def _objects(
         reference = weak()
         if isinstance(key[0], int) and key[0] not in held and reference is not None:
             yield "import", _class_of(reference), key[0]
-    for number, published in list(translator.cacheables._by_id.items()):
+    for number, published in list(translator.cacheables.by_id.items()):
         yield "cacheable", _class_of(published.value), number
-    for number, received in list(translator.remote_caches._by_id.items()):
+    for number, received in list(translator.remote_caches.by_id.items()):
         value = received.value()
         yield "cache", "a cache that was collected" if value is None else _class_of(value), number
 

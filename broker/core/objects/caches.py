@@ -78,16 +78,16 @@ class CacheableEntry:
 class CacheableTable:
     """Local objects whose state the peer has a copy of."""
 
-    __slots__ = ("_by_id", "_ids", "_max_refs", "_numbers")
+    __slots__ = ("by_id", "_ids", "_max_refs", "_numbers")
 
     def __init__(self, numbers: Numbers, max_refs: int):
         self._numbers = numbers
         self._max_refs = max_refs
-        self._by_id: dict[int, CacheableEntry] = {}
+        self.by_id: dict[int, CacheableEntry] = {}
         self._ids: dict[Hashable, int] = {}
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self.by_id)
 
     def id_of(self, identity: Hashable, principal: Principal | None = None) -> int | None:
         """Return the id of an object that the peer holds, or None."""
@@ -107,16 +107,16 @@ class CacheableTable:
         Raises:
             LimitExceeded: the peer holds max_refs caches already.
         """
-        if len(self._by_id) >= self._max_refs:
+        if len(self.by_id) >= self._max_refs:
             raise limit_error(LimitExceeded, "max_refs", self._max_refs, what=CACHES)
         identity = key_of(identity, principal)
         cache_id = self._ids[identity] = self._numbers.next()
-        self._by_id[cache_id] = CacheableEntry(value, identity, perspective)
+        self.by_id[cache_id] = CacheableEntry(value, identity, perspective)
         return cache_id
 
     def get(self, cache_id: object) -> CacheableEntry | None:
         """Return the entry of an id, or None."""
-        return self._by_id.get(cache_id) if is_number(cache_id) else None
+        return self.by_id.get(cache_id) if is_number(cache_id) else None
 
     def release(self, cache_id: int, count: int = 1) -> CacheableEntry | None:
         """Subtract from the count of a cache; at zero, remove and return the entry, for ``stop``.
@@ -124,21 +124,21 @@ class CacheableTable:
         Raises:
             ProtocolError: the count is smaller than that.
         """
-        entry = self._by_id.get(cache_id)
+        entry = self.by_id.get(cache_id)
         held = 0 if entry is None else entry.count
         if entry is None or not 1 <= count <= held:
             raise ProtocolError(f"decache of cache {shown(cache_id)} by {count} (held {held})")
         entry.count -= count
         if entry.count:
             return None
-        del self._by_id[cache_id]
+        del self.by_id[cache_id]
         del self._ids[entry.identity]
         return entry
 
     def clear(self) -> list[CacheableEntry]:
         """Remove all entries, and return them for ``stop``."""
-        entries = list(self._by_id.values())
-        self._by_id.clear()
+        entries = list(self.by_id.values())
+        self.by_id.clear()
         self._ids.clear()
         return entries
 
@@ -201,15 +201,15 @@ class RemoteCacheTable:
         on_collected: ``f(cache_id, count)``, called at any time and in any thread.
     """
 
-    __slots__ = ("_by_id", "_max_refs", "_on_collected")
+    __slots__ = ("by_id", "_max_refs", "_on_collected")
 
     def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
         self._on_collected = on_collected
         self._max_refs = max_refs
-        self._by_id: dict[int, RemoteCacheEntry] = {}
+        self.by_id: dict[int, RemoteCacheEntry] = {}
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self.by_id)
 
     def add(
         self, cache_id: object, value: ReceivedCache, principal: Principal | None = None
@@ -222,11 +222,11 @@ class RemoteCacheTable:
         """
         if not is_number(cache_id):
             raise MalformedJelly("cache without a number from 0 to 2**63-1")
-        if cache_id in self._by_id:
+        if cache_id in self.by_id:
             raise MalformedJelly(f"cache {shown(cache_id)} defined twice")
-        if len(self._by_id) >= self._max_refs:
+        if len(self.by_id) >= self._max_refs:
             raise limit_error(LimitExceeded, "max_refs", self._max_refs, what=CACHES)
-        entry = self._by_id[cache_id] = RemoteCacheEntry(principal)
+        entry = self.by_id[cache_id] = RemoteCacheEntry(principal)
         entry.hold(value, self._weak(cache_id, value))
 
     def let_go(self, cache_id: int) -> None:
@@ -235,15 +235,15 @@ class RemoteCacheTable:
         Its number stays in the table until the peer sends uncache. For a new number, nothing
         happens if there are max_refs caches already.
         """
-        if cache_id not in self._by_id:
-            if len(self._by_id) >= self._max_refs:
+        if cache_id not in self.by_id:
+            if len(self.by_id) >= self._max_refs:
                 return
-            self._by_id[cache_id] = RemoteCacheEntry(None)
+            self.by_id[cache_id] = RemoteCacheEntry(None)
         self._on_collected(cache_id, 1)
 
     def refresh(self, cache_id: int, value: object) -> None:
         """Store the new dict after a ``setCopyableState`` has replaced the object's dict."""
-        entry = self._by_id.get(cache_id)
+        entry = self.by_id.get(cache_id)
         if entry is not None:
             entry.state = vars(value)
 
@@ -266,7 +266,7 @@ class RemoteCacheTable:
 
     def get(self, cache_id: int) -> RemoteCacheEntry | None:
         """Return the entry of a cache, or None."""
-        entry = self._by_id.get(cache_id)
+        entry = self.by_id.get(cache_id)
         return None if entry is None or entry.weak is None else entry
 
     def principal_of(self, cache_id: object) -> Principal | None:
@@ -291,15 +291,15 @@ class RemoteCacheTable:
         Raises:
             ProtocolError: the cache is not in the table.
         """
-        entry = self._by_id.pop(cache_id, None)
+        entry = self.by_id.pop(cache_id, None)
         if entry is None:
             raise ProtocolError(f"uncache of cache {shown(cache_id)} that is not held")
         return entry.value()
 
     def clear(self) -> Iterator[ReceivedCache]:
         """Remove all caches; yield the objects that are alive."""
-        entries = list(self._by_id.values())
-        self._by_id.clear()
+        entries = list(self.by_id.values())
+        self.by_id.clear()
         for entry in entries:
             value = entry.value()
             if value is not None:

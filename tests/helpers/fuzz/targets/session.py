@@ -177,7 +177,7 @@ class _Play:
             streams = session.translator.used_streams
             return [] if streams is None else list(getattr(streams, kind))
         table = getattr(session.translator, kind)
-        return [each for each in table._by_id if isinstance(each, int)]
+        return [each for each in table.by_id if isinstance(each, int)]
 
     def _act(self) -> None:
         """Do something on this side."""
