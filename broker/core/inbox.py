@@ -72,7 +72,7 @@ class Inbox:
         is_closed: whether further bytes are ignored.
         is_idle: whether there is a lane, and nothing waits, not even a part of a message. Then the
             next bytes may be given to :meth:`take`.
-        lane: handles most frames; None if there is none. See `broker.core.lane`.
+        lane: handles most frames, or None; see `broker.core.lane`.
         tracing: reports received bytes to a tracer, or None.
         wants_data: whether the unhandled bytes are few enough to read more.
         has_more: whether there are bytes that are not decoded, and may be whole messages.

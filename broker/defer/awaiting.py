@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable
 from contextvars import Context
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeAlias
 
 from broker.defer.errors import CancelledError
 from broker.defer.foreign import PLAIN
@@ -65,6 +65,9 @@ class _NoOutcome:
 
 PENDING = _NoOutcome()
 
+Wakeup: TypeAlias = Callable[[Any], object]
+"""What is called with a Bridge that has an outcome."""
+
 _IGNORED = (
     "a coroutine that awaits a Deferred was resumed without a result: its driver is neither"
     " asyncio nor Twisted nor broker.defer; give it d.asTwisted() or d.asFuture(loop), whichever it"
@@ -98,7 +101,7 @@ class PythonBridgeBase:
         self._deferred = deferred
         self.outcome: object = PENDING
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wakeups: list[tuple[Callable[[Any], object], Context | None]] | None = None
+        self._wakeups: list[tuple[Wakeup, Context | None]] | None = None
         if deferred._items is None:
             deferred._items = [self]
         else:
@@ -121,9 +124,7 @@ class PythonBridgeBase:
             self._loop = running_loop()
         return self._loop
 
-    def add_done_callback(
-        self, callback: Callable[[Any], object], *, context: Context | None = None
-    ) -> None:
+    def add_done_callback(self, callback: Wakeup, *, context: Context | None = None) -> None:
         """Let the loop call `callback` with this Bridge when there is an outcome."""
         wakeups = self._wakeups
         if wakeups is None:

@@ -69,10 +69,10 @@ class PythonReferenceBase:
         )
 
 
-if TYPE_CHECKING or native is None:
+if TYPE_CHECKING:
     ReferenceBase = PythonReferenceBase
 else:
-    ReferenceBase = native.ReferenceBase
+    ReferenceBase = PythonReferenceBase if native is None else native.ReferenceBase
 
 
 class RemoteReference(ReferenceBase, Serializable):

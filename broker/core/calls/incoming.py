@@ -245,7 +245,7 @@ class IncomingCalls:
         call = IncomingCall(request_id, name, wants_answer)
         call.principal = entry.principal
         try:
-            # Its traceback then begins with a frame of ours, as if the method were called here.
+            # Its traceback then begins with this frame, as if the method were called here.
             raise error
         except BaseException as again:  # noqa: BLE001 - whatever a method raises is its answer
             self._refuse_raised(call, again)

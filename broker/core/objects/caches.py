@@ -78,7 +78,7 @@ class CacheableEntry:
 class CacheableTable:
     """Local objects whose state the peer has a copy of."""
 
-    __slots__ = ("by_id", "_ids", "_max_refs", "_numbers")
+    __slots__ = ("_ids", "_max_refs", "_numbers", "by_id")
 
     def __init__(self, numbers: Numbers, max_refs: int):
         self._numbers = numbers
@@ -201,7 +201,7 @@ class RemoteCacheTable:
         on_collected: ``f(cache_id, count)``, called at any time and in any thread.
     """
 
-    __slots__ = ("by_id", "_max_refs", "_on_collected")
+    __slots__ = ("_max_refs", "_on_collected", "by_id")
 
     def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
         self._on_collected = on_collected

@@ -6,7 +6,8 @@ together. ``--write`` puts the ways and the layers into
 ``docs/explanation/architecture.md``, between the comments that name them.
 
 The ways are recorded with ``sys.setprofile`` on two brokers in memory, so they are what the code
-does, not what a page says that it does.
+does, not what a page says that it does. They are those of the Python code: what runs in C in place
+of it has fewer functions.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from __future__ import annotations
 import ast
 import asyncio
 import gc
+import json
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -31,6 +34,7 @@ PACKAGES = ("broker", "jelly", "cred")
 
 
 from support.memory import BrokerPair, ManualScheduler  # noqa: E402
+from support.programs import environment  # noqa: E402
 from support.ways_in import WaysIn, tokens  # noqa: E402
 
 import broker  # noqa: E402
@@ -38,6 +42,7 @@ import broker.login.client  # noqa: E402
 import cred  # noqa: E402
 from broker import pb  # noqa: E402
 from broker.core.policy import STRICT  # noqa: E402
+from broker.native import native  # noqa: E402
 
 CODE = Path(broker.__file__).parents[1]
 """Where the packages are: the root of the project, or an environment where they are installed."""
@@ -317,7 +322,7 @@ LOGIN_PARTS = ("login.", "cred.", "core.calls.", "core.session.", "connection.ru
 def way_for_page(name: str) -> str:
     """Return one way as the page has it: public functions and handlers, in order."""
     parts = []
-    for step, hops in WAYS[name]().items():
+    for step, hops in steps_of(name).items():
         shown = [
             hop.name
             for hop in hops
@@ -346,6 +351,19 @@ PRINTED = {**WAYS, "connect": connect_steps}
 """What is printed by its name; the last is too long for the page."""
 
 
+def steps_of(name: str) -> dict[str, list[Hop]]:
+    """Return the way of a name, in the Python code, whether or not the form in C is in use."""
+    if native is None:
+        return PRINTED[name]()
+    run = subprocess.run(
+        [sys.executable, "-m", "project.hops", "--json", name],
+        env=environment(BROKER_PURE="1"),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    steps: dict[str, list[list[Any]]] = json.loads(run.stdout)
+    return {step: [Hop(*hop) for hop in hops] for step, hops in steps.items()}
+
+
 def show(name: str) -> None:
     """Print one part."""
     if name == "layers":
@@ -353,7 +371,7 @@ def show(name: str) -> None:
     elif name == "counts":
         print(counts())
     else:
-        for step, hops in PRINTED[name]().items():
+        for step, hops in steps_of(name).items():
             total = sum(hop.count for hop in hops)
             print(f"{step} ({len(hops)} functions, {total} calls)")
             for hop in hops:
@@ -363,6 +381,9 @@ def show(name: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """Print what is asked for, or write the page."""
+    if arguments[:1] == ["--json"]:
+        print(json.dumps(PRINTED[arguments[1]]()))
+        return
     if arguments == ["--write"]:
         page = PAGE.read_text("utf-8")
         for name, text in blocks().items():

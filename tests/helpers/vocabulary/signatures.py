@@ -29,7 +29,11 @@ def compare(dotted: str, theirs: Any, ours: Any, skip: int = 0) -> list[Differen
         is_same = isinstance(ours, InterfaceClass)
         return [] if is_same else [Difference(dotted, "an interface", type(ours).__name__)]
     if is_plain(theirs):
-        if inspect.ismemberdescriptor(ours) or (is_plain(ours) and theirs == ours):
+        if (
+            inspect.ismemberdescriptor(ours)
+            or inspect.isgetsetdescriptor(ours)
+            or (is_plain(ours) and theirs == ours)
+        ):
             return []
         return [Difference(dotted, _shown(theirs), _shown(ours))]
     if not callable(theirs):
