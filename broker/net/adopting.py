@@ -31,6 +31,7 @@ def adopt_at_once(
         Whether this is such a loop; else nothing has happened.
     """
     if type(loop).add_reader is not asyncio.SelectorEventLoop.add_reader:
+        # It watches sockets in a way of its own; see `broker.net.socket_source` for uvloop.
         return False
     SocketSource(loop, sock, transport.receiver).start()
     return True

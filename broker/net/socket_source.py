@@ -3,8 +3,8 @@
 asyncio's own transport of a socket waits a turn of the loop before the connection is made, and
 needs a task or a future for that. It makes six objects more, which stay, and a read has a call
 more. So here the bytes are read and written with the public functions of the loop, ``add_reader``
-and ``add_writer``. Logins are 1.08 times as fast, and single calls 1.07 times. uvloop's own
-transport is faster than this one.
+and ``add_writer``. Logins are 1.08 times as fast, and single calls 1.07 times. uvloop cannot be
+used in this way: it does not call the reader of a socket that was reset.
 
 Bytes that the kernel does not take at once are kept in pieces, without a copy, and sent when the
 socket is writable.
@@ -123,7 +123,8 @@ class SocketSource:
     def set_write_buffer_limits(self, high: int | None = None) -> None:
         """Set the mark above which the receiver is paused; the low mark is a quarter of it."""
         self._high = HIGH_WATER if high is None else high
-        self._check_full()
+        if self._unsent:
+            self._check_full()
 
     def write(self, data: bytes) -> None:
         """Send bytes after earlier writes; drop them once this end closes.
