@@ -26,7 +26,7 @@ from broker.flavors.reference import RemoteReference
 from broker.given import check_given
 from broker.login.client import Login
 from broker.net.scheduler import Cancellable, expire_at
-from broker.net.schemes import ConnectSettings, Location, parse_address, scheme_of
+from broker.net.schemes import ConnectSettings, Location, Scheme, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 from broker.opening import Opening
 
@@ -58,7 +58,7 @@ class Connect(Opening[Connection]):
         self._login = None if credentials is None else Login(credentials, mind)
         if type(timeout) not in (int, float) or not timeout > 0:
             raise ConfigError(f"timeout={timeout!r}: give a number of seconds, more than 0")
-        self._tls = _client_tls(self._location, tls, policy)
+        self._tls = _client_tls(self._location, self._scheme, tls, policy)
         self._policy = policy
         self._timeout = timeout
         # The running attempts: the timeout of each, its end by the clock of the loop, its timer.
@@ -209,8 +209,9 @@ def when_ready(
         failed()
 
 
-def _client_tls(location: Location, tls: TLS | None, policy: Policy) -> TLS | None:
-    scheme = scheme_of(location)
+def _client_tls(
+    location: Location, scheme: Scheme[Any], tls: TLS | None, policy: Policy
+) -> TLS | None:
     if scheme.is_tls:
         tls = TLS.client() if tls is None else tls
     elif tls is not None:

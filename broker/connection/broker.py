@@ -147,7 +147,6 @@ class Broker(PublishedBroker):
         )
         # A bound method: a method that calls it makes W1 take 1.003 times as many instructions.
         self.answered = self.calls.answered
-        self.prepare_published()
 
     def __repr__(self) -> str:
         state = "closed" if self.disconnected else self.dialect or "connecting"
@@ -274,9 +273,9 @@ class Broker(PublishedBroker):
             self._running_methods.cancel()
         if self._producers is not None:
             self._producers.stop()
-        notifiers = self.disconnects if was_connected else self.failures
-        self.connects, self.disconnects, self.failures = [], [], []
-        for notifier in notifiers:
+        notifiers = self._disconnects if was_connected else self._failures
+        self._connects = self._disconnects = self._failures = None
+        for notifier in notifiers or ():
             log.call_and_log(self, notifier)
         translator.exports.clear()
         translator.imports.clear()
@@ -492,10 +491,10 @@ class Broker(PublishedBroker):
 
     def connectionReady(self) -> None:
         """Call the ``notifyOnConnect`` callbacks: the dialect is chosen (published)."""
-        notifiers, self.connects = self.connects, []
+        notifiers, self._connects = self._connects, None
         # Callbacks for a failure to connect are not needed any more; they would keep objects alive.
-        self.failures = []
-        for notifier in notifiers:
+        self._failures = None
+        for notifier in notifiers or ():
             log.call_and_log(self, notifier)
         if hasattr(self.factory, "clientConnectionMade"):
             self.factory.clientConnectionMade(self)

@@ -89,8 +89,9 @@ def forget_frames(error: BaseException) -> None:
 
 def end_caches(owner: Logged, translator: Translator) -> None:
     """Tell the caches of both sides that their connection has ended."""
-    for entry in translator.cacheables.clear():
+    cacheables, remote_caches = translator.used_cacheables, translator.used_remote_caches
+    for entry in () if cacheables is None else cacheables.clear():
         log.call_and_log(owner, entry.stop)
-    for cache in translator.remote_caches.clear():
+    for cache in () if remote_caches is None else remote_caches.clear():
         # Its class may have a ``__setattr__`` that raises.
         log.call_and_log(owner, partial(setattr, cache, "broker", None))

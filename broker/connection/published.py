@@ -45,8 +45,6 @@ class PublishedBroker:
     Attributes:
         session: the session that the methods call.
         port: the transport, as the connection uses it; not before there is a transport.
-        pageProducers: the Pagers that are sending.
-        connects, disconnects, failures: the callbacks of the ``notifyOn…`` methods.
         overridden: of the class: the published methods that a subclass has overridden.
         missing: see `broker.connection.log.Logged`.
     """
@@ -63,7 +61,11 @@ class PublishedBroker:
     port: TransportPort
     missing: set[tuple[type, str]] | None = None
     reason: Any = None
-    pageProducers: list[PageProducer]
+    # Lists that are made when they are first needed; most connections need one of them.
+    _page_producers: list[PageProducer] | None = None
+    _connects: list[Callable[[], object]] | None = None
+    _disconnects: list[Callable[[], object]] | None = None
+    _failures: list[Callable[[], object]] | None = None
     _paged: Callable[[], object] | None = None
     overridden: ClassVar[frozenset[str]] = frozenset()
 
@@ -73,12 +75,33 @@ class PublishedBroker:
             name for name in _HOOKS if getattr(cls, name) is not getattr(PublishedBroker, name)
         )
 
-    def prepare_published(self) -> None:
-        """Set the attributes of the published methods."""
-        self.pageProducers = []
-        self.connects: list[Callable[[], object]] = []
-        self.disconnects: list[Callable[[], object]] = []
-        self.failures: list[Callable[[], object]] = []
+    @property
+    def pageProducers(self) -> list[PageProducer]:
+        """The Pagers that are sending (published)."""
+        if self._page_producers is None:
+            self._page_producers = []
+        return self._page_producers
+
+    @property
+    def connects(self) -> list[Callable[[], object]]:
+        """The callbacks of ``notifyOnConnect`` (published)."""
+        if self._connects is None:
+            self._connects = []
+        return self._connects
+
+    @property
+    def disconnects(self) -> list[Callable[[], object]]:
+        """The callbacks of ``notifyOnDisconnect`` (published)."""
+        if self._disconnects is None:
+            self._disconnects = []
+        return self._disconnects
+
+    @property
+    def failures(self) -> list[Callable[[], object]]:
+        """The callbacks of ``notifyOnFail`` (published)."""
+        if self._failures is None:
+            self._failures = []
+        return self._failures
 
     @property
     def log_throttle(self) -> LogThrottle:
@@ -320,7 +343,7 @@ class PublishedBroker:
 
     def when_paged(self, callback: Callable[[], object]) -> None:
         """Call ``callback()`` when the last page of all Pagers is written, or now."""
-        if self.pageProducers:
+        if self._page_producers:
             self._paged = callback
         else:
             callback()
@@ -338,8 +361,8 @@ class PublishedBroker:
 
     def dontNotifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
         """Undo one ``notifyOnDisconnect`` (published)."""
-        if notifier in self.disconnects:
-            self.disconnects.remove(notifier)
+        if self._disconnects and notifier in self._disconnects:
+            self._disconnects.remove(notifier)
 
     def notifyOnConnect(self, notifier: Callable[[], object]) -> None:
         """Call ``notifier()`` when calls can be made; now, if they can (published)."""

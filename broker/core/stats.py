@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from msgspec import Struct, field
 
 from jelly.errors import LimitExceeded
 
 __all__ = ["Stats"]
+
+# An empty Counter is made without its ``__init__``, which is two calls of Python.
 
 
 class Stats(Struct):
@@ -33,7 +36,7 @@ class Stats(Struct):
     sends_refused: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
-    limits: Counter[str] = field(default_factory=Counter)
+    limits: Counter[str] = field(default_factory=partial(Counter.__new__, Counter))
     total: Counter[str] | None = None
     on_limit: Callable[[str], None] | None = None
 

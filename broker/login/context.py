@@ -247,7 +247,8 @@ class ServerContext(LoginContext):
         if len(octets) > LONGEST_NAME:
             raise wrong_login("no possible user name")
         self._claimed = name
-        self._source = self._source._replace(account=account_of(octets))
+        connection, source, _ = self._source
+        self._source = LoginSource(connection, source, account_of(octets))
         self._server.throttle.check(self._source)
         return name
 

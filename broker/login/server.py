@@ -26,7 +26,7 @@ from broker.login.active_logins import ActiveLogins
 from broker.login.audit import Audit
 from broker.login.context import LoginContext, ServerContext
 from broker.login.mechanisms import MECHANISMS
-from broker.login.mechanisms.mechanism import AnyMechanism, answered_only, login_asked_for
+from broker.login.mechanisms.mechanism import AnyMechanism, login_asked_for, no_answer_wanted
 from broker.login.mechanisms.table import MechanismTable
 from broker.login.throttle import LoginThrottle
 from cred.portal import Portal
@@ -109,8 +109,7 @@ class LoginRoot(Referenceable):
         self.audit = audit
         self.connection_key = object()
         self.logins = ActiveLogins(broker)
-        self._on_accepted: list[Callable[[], object]] = [broker.session.open_gate]
-        self._route = answered_only(super().route(), missing=_not_logged_in)
+        self._on_accepted: tuple[Callable[[], object], ...] = (broker.session.open_gate,)
         broker.session.shut_gate(self.mind_arguments)
         broker.session.name_logins(self.remote_mechanisms)
 
@@ -126,7 +125,7 @@ class LoginRoot(Referenceable):
 
     def accepted(self) -> None:
         """Open the login gate: a checker has accepted the peer's credentials."""
-        callbacks, self._on_accepted = self._on_accepted, []
+        callbacks, self._on_accepted = self._on_accepted, ()
         for callback in callbacks:
             callback()
 
@@ -135,7 +134,10 @@ class LoginRoot(Referenceable):
 
         Each call has a principal of its own; its user is known when the login has succeeded.
         """
-        return self._route._replace(principal=new_principal(self.broker))
+        principal = new_principal(self.broker)
+        return Route(
+            self, "remote_", (), None, _not_logged_in, no_answer_wanted, principal, is_ours=True
+        )
 
 
 @functools.cache

@@ -88,6 +88,12 @@ class LoginThrottle:
         Raises:
             TooManyAttempts: it may not; the text tells in how many seconds it may.
         """
+        for buckets in self._buckets.values():
+            if buckets.expires_at:
+                break
+        else:
+            # No login has failed lately.
+            return
         longest = 0.0
         for kind, key in self._keys(attempt):
             buckets = self._buckets[kind]

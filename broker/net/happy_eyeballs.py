@@ -3,12 +3,17 @@
 The addresses of the two families alternate, starting with the family that the system prefers. An
 attempt begins when the one before has failed, or has had no answer for 0.25 s; earlier attempts
 continue. The first one that succeeds is used, and the others are closed.
+
+A connection within one machine is complete as soon as it is begun. If the caller wants that, its
+outcome is asked for at once, before waiting for the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import builtins
+import errno
+import os
 import socket
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -16,9 +21,18 @@ from itertools import chain, zip_longest
 from typing import Any, TypeAlias
 
 from broker.net.scheduler import expire_at
+from broker.net.socket_addresses import is_loopback
 from broker.net.stream_socket import StreamSocket
 
-__all__ = ["ATTEMPT_DELAY", "Local", "Resolved", "connect_first", "interleaved"]
+__all__ = [
+    "ATTEMPT_DELAY",
+    "Local",
+    "Resolved",
+    "connect_first",
+    "connect_here",
+    "interleaved",
+    "is_here",
+]
 
 ATTEMPT_DELAY = 0.25
 """Seconds without an answer after which the next address is tried too."""
@@ -74,6 +88,32 @@ async def connect_first(
     raise min(race.errors, key=lambda exc: not isinstance(exc, builtins.ConnectionRefusedError))
 
 
+def is_here(resolved: Sequence[Resolved]) -> bool:
+    """Return whether the addresses are one address of this machine, for `connect_here`."""
+    if len(resolved) != 1 or not _IS_POSIX:
+        # On Windows the loop must begin the attempt itself.
+        return False
+    address = resolved[0][4]
+    return not isinstance(address, tuple) or is_loopback(address[0])
+
+
+async def connect_here(
+    resolved: Sequence[Resolved], *, ends: float | None = None, local: Local | None = None
+) -> socket.socket:
+    """Do the same for one address of this machine; wait only if it does not answer at once."""
+    (entry,) = resolved
+    sock = _socket_for(entry, local)
+    try:
+        if not _is_connected(sock, entry[4]):
+            # The queue of the listening socket is full.
+            async with asyncio.timeout_at(ends):
+                await _finish(sock, entry[4])
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 class _Race:
     """The running attempts to connect to one host.
 
@@ -126,14 +166,53 @@ def _close_late(task: asyncio.Task[socket.socket]) -> None:
 
 
 async def _connected(entry: Resolved, local: Local | None) -> socket.socket:
-    family, kind, proto, _, address = entry
-    sock = StreamSocket(family, kind, proto)
+    sock = _socket_for(entry, local)
     try:
-        sock.setblocking(False)
-        if local is not None:
-            sock.bind(local)
-        await asyncio.get_running_loop().sock_connect(sock, address)
+        await asyncio.get_running_loop().sock_connect(sock, entry[4])
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _socket_for(entry: Resolved, local: Local | None) -> socket.socket:
+    sock = StreamSocket(*entry[:3])
+    try:
+        sock.setblocking(False)
+        if local is not None:
+            sock.bind(local)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_connected(sock: socket.socket, address: Any) -> bool:
+    """Begin to connect, and return whether the connection is complete.
+
+    Raises:
+        OSError: the attempt has failed.
+    """
+    for _ in range(2):
+        number = sock.connect_ex(address)
+        if number in _CONNECTED:
+            return True
+        if number not in _UNDER_WAY:
+            raise OSError(number, os.strerror(number))
+    return False
+
+
+async def _finish(sock: socket.socket, address: Any) -> None:
+    """Wait until an attempt that has begun is complete."""
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except OSError as exc:
+        # The loop asks again first. A system may call the complete connection an error then.
+        if exc.errno != errno.EISCONN:
+            raise
+
+
+_IS_POSIX = os.name == "posix"
+
+_CONNECTED = frozenset({0, errno.EISCONN})
+_UNDER_WAY = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EAGAIN, errno.EINTR})

@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
+from broker.net.adopting import adopt_accepted, adopt_at_once
 from broker.net.log_throttle import LogThrottle
 from broker.net.scheduler import scheduler_of
-from broker.net.socket_addresses import Address, UNIXAddress, address_of
+from broker.net.socket_addresses import Address, UNIXAddress, address_of, is_unix
 from broker.net.stream_socket import accepted_by
 from broker.net.transports import StreamTransport
 
@@ -108,27 +109,35 @@ class Listener:
             except OSError as exc:
                 self._pause(listening, exc)
                 return
-            task = self._loop.create_task(self._adopt(sock))
-            self._adopting.add(task)
-            task.add_done_callback(self._adopting.discard)
+            self._take(sock)
 
-    async def _adopt(self, sock: socket.socket) -> None:
+    def _take(self, sock: socket.socket) -> None:
         try:
             transport = self._new()
-            await self._loop.connect_accepted_socket(lambda: transport.receiver, sock)
+            if adopt_at_once(self._loop, sock, transport):
+                return
         except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
-            self._log_throttle.log_error(_logger, None, "a connection could not be taken", exc)
-            sock.close()
-        else:
-            if transport.has_ended:
-                # uvloop forgets a socket that is closed in connection_made. Its number may be
-                # another file by now, and must not be closed again.
-                sock.detach()
+            self._could_not_take(sock, exc)
+            return
+        task = self._loop.create_task(self._adopt(sock, transport))
+        self._adopting.add(task)
+        task.add_done_callback(self._adopting.discard)
+
+    async def _adopt(self, sock: socket.socket, transport: StreamTransport) -> None:
+        try:
+            await adopt_accepted(self._loop, sock, transport)
+        except Exception as exc:  # noqa: BLE001 - logged, and ends nothing else
+            self._could_not_take(sock, exc)
+
+    def _could_not_take(self, sock: socket.socket, exc: Exception) -> None:
+        self._log_throttle.log_error(_logger, None, "a connection could not be taken", exc)
+        sock.close()
 
     async def _serve(self) -> None:
         for sock in self._sockets:
-            is_unix = sock.family == getattr(socket, "AF_UNIX", None)
-            create: Any = self._loop.create_unix_server if is_unix else self._loop.create_server
+            create: Any = self._loop.create_server
+            if is_unix(sock.family):
+                create = self._loop.create_unix_server
             self._servers.append(await create(lambda: self._new().receiver, sock=sock))
 
     def _pause(self, listening: socket.socket, exc: OSError) -> None:

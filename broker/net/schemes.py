@@ -298,13 +298,15 @@ async def _connect_host(
         timeout=settings.timeout,
         handshake_timeout=settings.handshake_timeout,
         close_timeout=settings.close_timeout,
+        at_once=True,
     )
 
 
 async def _connect_path(
     location: SocketPath, make_protocol: MakeProtocol, settings: ConnectSettings
 ) -> StreamTransport:
-    return await connect_unix(make_protocol, location.path, timeout=settings.timeout)
+    timeout = settings.timeout
+    return await connect_unix(make_protocol, location.path, timeout=timeout, at_once=True)
 
 
 async def _connect_command(

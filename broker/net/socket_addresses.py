@@ -22,6 +22,7 @@ __all__ = [
     "host_port",
     "is_local",
     "is_loopback",
+    "is_unix",
     "network_of",
     "source_of",
 ]
@@ -31,6 +32,8 @@ _NETWORK = 64
 
 _IPV4_NETWORK = 24
 _IPV6_SITE = 48
+# Not on every platform.
+_UNIX = getattr(socket, "AF_UNIX", None)
 """Bits of a network that often has one owner: 256 IPv4 addresses, or many IPv6 networks."""
 
 
@@ -82,12 +85,17 @@ class PipeAddress(Struct, frozen=True):
 Address: TypeAlias = IPv4Address | IPv6Address | UNIXAddress | PipeAddress
 
 
+def is_unix(family: int) -> bool:
+    """Return whether a family of sockets is that of UNIX sockets."""
+    return family == _UNIX
+
+
 def address_of(family: int, name: Any) -> Address:
     """Return the address for a result of ``getsockname`` or ``getpeername``.
 
     ``name`` is None if the peer had disconnected before. Then the host is empty.
     """
-    if family == getattr(socket, "AF_UNIX", None):
+    if family == _UNIX:
         # An abstract name is bytes.
         return UNIXAddress(os.fsdecode(name or ""))
     if family == socket.AF_INET6:

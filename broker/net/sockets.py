@@ -23,8 +23,16 @@ from broker.errors import (
     TCPTimedOutError,
     TimeoutError,
 )
+from broker.net.adopting import adopt
 from broker.net.filters import Filter
-from broker.net.happy_eyeballs import ATTEMPT_DELAY, Local, Resolved, connect_first
+from broker.net.happy_eyeballs import (
+    ATTEMPT_DELAY,
+    Local,
+    Resolved,
+    connect_first,
+    connect_here,
+    is_here,
+)
 from broker.net.host_names import ascii_name
 from broker.net.listener import Listener, MakeTransport
 from broker.net.log_throttle import LogThrottle
@@ -62,6 +70,7 @@ async def connect_stream(
     close_timeout: float = 5.0,
     local_address: Local | None = None,
     attempt_delay: float | None = None,
+    at_once: bool = False,
 ) -> StreamTransport:
     """Connect to a host and give the connection to a protocol.
 
@@ -82,6 +91,9 @@ async def connect_stream(
         local_address: the address to connect from, as ``(host, port)``.
         attempt_delay: seconds without an answer after which the host's next address is tried too;
             default 0.25.
+        at_once: whether to make the transport without waiting for the loop if the host is this
+            machine. If both ends are in one loop, the client's is made first then; in programs of
+            Twisted it is made second.
 
     Raises:
         DNSLookupError: the name does not resolve, or is not a host name.
@@ -105,14 +117,21 @@ async def connect_stream(
     resolved = await _resolve_by(ends, host, port, timeout)
     delay = ATTEMPT_DELAY if attempt_delay is None else attempt_delay
     try:
-        sock = await connect_first(resolved, ends=ends, local=local_address, delay=delay)
+        if at_once and is_here(resolved):
+            sock = await connect_here(resolved, ends=ends, local=local_address)
+        else:
+            sock = await connect_first(resolved, ends=ends, local=local_address, delay=delay)
     except OSError as exc:
         raise _connect_error(exc, where, timeout) from exc
     return await _adopt(sock, new)
 
 
 async def connect_unix(
-    make_protocol: MakeProtocol, path: str, *, timeout: float | None = 10.0
+    make_protocol: MakeProtocol,
+    path: str,
+    *,
+    timeout: float | None = 10.0,
+    at_once: bool = False,
 ) -> StreamTransport:
     """Connect to a UNIX socket, as `connect_stream` does to a host.
 
@@ -122,7 +141,8 @@ async def connect_unix(
     """
     resolved = [(socket.AF_UNIX, socket.SOCK_STREAM, 0, "", path)]
     try:
-        sock = await connect_first(resolved, ends=_end_of(timeout))
+        connect = connect_here if at_once and is_here(resolved) else connect_first
+        sock = await connect(resolved, ends=_end_of(timeout))
     except OSError as exc:
         raise _connect_error(exc, path, timeout) from exc
     return await _adopt(sock, _transport_maker(make_protocol, asyncio.get_running_loop()))
@@ -248,10 +268,6 @@ def _only(make_filter: Callable[[], Filter]) -> MakeFilters:
     return lambda: (make_filter(),)
 
 
-def _is_unix(sock: socket.socket) -> bool:
-    return sock.family == getattr(socket, "AF_UNIX", None)
-
-
 def _is_dead_socket(path: str) -> bool:
     """Return whether there is a UNIX socket at ``path`` that no program listens on."""
     try:
@@ -339,15 +355,10 @@ async def _adopt(sock: socket.socket, new: MakeTransport) -> StreamTransport:
     loop = asyncio.get_running_loop()
     try:
         transport = new()
-        create: Any = loop.create_unix_connection if _is_unix(sock) else loop.create_connection
-        await create(lambda: transport.receiver, sock=sock)
+        await adopt(loop, sock, transport)
     except BaseException:
         sock.close()
         raise
-    if transport.has_ended:
-        # uvloop forgets a socket that is closed in connection_made. Its number may be another file
-        # by now, and must not be closed again.
-        sock.detach()
     try:
         if transport.protocol is None:
             raise ConnectError(None, "no protocol was made for this connection")

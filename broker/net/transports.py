@@ -1,10 +1,11 @@
 """One stream connection on asyncio: bytes between a source and a protocol.
 
 Theory of operation. A `StreamTransport` is a protocol of asyncio, which gets bytes from its source:
-asyncio's transport of a socket, or a `broker.net.pipes.transport.PipePair`. It is also a transport
-as Twisted defines it: it gives bytes to a protocol object with the published methods. With filters,
-a `FilteredSource` stands between the source and the stream; see there. Without, the way of the
-bytes has no other object on it. The states of a stream have this order, and none is entered twice:
+a `broker.net.socket_source.SocketSource`, the transport of a loop other than asyncio's default, or
+a `broker.net.pipes.transport.PipePair`. It is also a transport as Twisted defines it: it gives
+bytes to a protocol object with the published methods. With filters, a `FilteredSource` stands
+between the source and the stream; see there. Without, the way of the bytes has no other object on
+it. The states of a stream have this order, and none is entered twice:
 
 - *connected*: the protocol has had ``makeConnection``.
 - *disconnecting*: ``loseConnection`` was called. No more data is delivered. Bytes that are written

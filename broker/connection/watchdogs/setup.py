@@ -41,7 +41,7 @@ class SetupTimeouts:
         self.on_timeout = on_timeout
         self._scheduler: Scheduler | None = None
         self._is_reading: Callable[[], bool] = _always
-        self._noted: list[tuple[str, float, str]] = []
+        self._noted: tuple[tuple[str, float, str], ...] = ()
         self._timers: dict[str, Cancellable] = {}
         # Seconds that do not count, in all.
         self._allowed = 0.0
@@ -55,7 +55,7 @@ class SetupTimeouts:
         """
         self._scheduler = scheduler
         self._is_reading = is_reading
-        noted, self._noted = self._noted, []
+        noted, self._noted = self._noted, ()
         for name, seconds, what in noted:
             self.add(name, seconds, what)
 
@@ -71,7 +71,7 @@ class SetupTimeouts:
         """
         scheduler = self._scheduler
         if scheduler is None:
-            self._noted.append((name, seconds, what))
+            self._noted += ((name, seconds, what),)
             return
         due = _Due(name, seconds, what, scheduler.now() + seconds - self._allowed)
         self._timers[name] = scheduler.timeout(seconds, self._look, due)
@@ -88,7 +88,7 @@ class SetupTimeouts:
 
     def clear(self) -> None:
         """Cancel all timers."""
-        self._noted.clear()
+        self._noted = ()
         for name in list(self._timers):
             self.done(name)
 

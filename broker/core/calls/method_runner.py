@@ -85,7 +85,8 @@ class MethodRunner:
         self._policy = policy
         self._translator = translator
         self._unjelly_walk = walk
-        self._find: Callable[[ObjectId | str], Any] = self._export
+        # The hook of the host that finds the called object, if it overrides that.
+        self._find: Callable[[ObjectId | str], Any] | None = None
         if host.overridden and has_hook(host, "localObjectForID"):
             self._find = host.localObjectForID
 
@@ -241,7 +242,8 @@ class MethodRunner:
             return self._translator.remote_caches.observer_of(message.object_id)
         if isinstance(message.object_id, tuple):
             raise NoSuchObject("a promise cannot be called here (the term 'promised' is 0)")
-        target = self._find(message.object_id)
+        find = self._find or self._export
+        target = find(message.object_id)
         if target is None:
             raise NoSuchObject(
                 f"object {shown(message.object_id)} is not exported to this connection"

@@ -61,7 +61,8 @@ class Translator:
         dropped: takes notes of collected references.
 
     Attributes:
-        exports, imports, cacheables, remote_caches: the tables.
+        exports, imports: the tables of objects.
+        used_cacheables, used_remote_caches: the tables of caches, or None before the first one.
         transaction: the transaction of the message that is being made, or None.
         perspective: PB's perspective of the graph that is being decoded.
         sole_principal: the owner of objects that are sent outside the work of a principal, or None.
@@ -80,18 +81,18 @@ class Translator:
         "_policy",
         "_rows",
         "_watched",
-        "cacheables",
         "exports",
         "first_credit",
         "has_streams",
         "has_zones",
         "imports",
         "perspective",
-        "remote_caches",
         "sole_principal",
         "streaming",
         "terms",
         "transaction",
+        "used_cacheables",
+        "used_remote_caches",
         "used_streams",
     )
 
@@ -104,8 +105,8 @@ class Translator:
         numbers = Numbers()
         self.exports = ExportTable(numbers, policy.max_refs)
         self.imports = ImportTable(dropped.reference, policy.max_refs)
-        self.cacheables = CacheableTable(numbers, policy.max_refs)
-        self.remote_caches = RemoteCacheTable(dropped.cache, policy.max_refs)
+        self.used_cacheables: CacheableTable | None = None
+        self.used_remote_caches: RemoteCacheTable | None = None
         self.transaction: Transaction | None = None
         self.perspective: object = None
         self.sole_principal: Principal | None = None
@@ -122,6 +123,21 @@ class Translator:
         self._watched: dict[int, list[Expression]] = {}
         # Made for the first incoming graph: many connections never receive one.
         self._rows: dict[bytes, Row] | None = None
+
+    @property
+    def cacheables(self) -> CacheableTable:
+        """The Cacheables; made when they are first needed: most connections have none."""
+        if self.used_cacheables is None:
+            self.used_cacheables = CacheableTable(self._numbers, self._policy.max_refs)
+        return self.used_cacheables
+
+    @property
+    def remote_caches(self) -> RemoteCacheTable:
+        """The remote caches; made when they are first needed."""
+        if self.used_remote_caches is None:
+            on_collected = self._dropped.cache
+            self.used_remote_caches = RemoteCacheTable(on_collected, self._policy.max_refs)
+        return self.used_remote_caches
 
     @property
     def streams(self) -> Streams:

@@ -24,6 +24,7 @@ __all__ = [
     "answered_only",
     "has_password",
     "login_asked_for",
+    "no_answer_wanted",
     "no_login",
     "pair_of",
 ]
@@ -137,10 +138,11 @@ def answered_only(route: Route, **others: Any) -> Route:
         route: the route of the object.
         others: further fields of the route to replace.
     """
-    return route._replace(unanswered=_no_answer_wanted, is_ours=True, **others)
+    return route._replace(unanswered=no_answer_wanted, is_ours=True, **others)
 
 
-def _no_answer_wanted() -> Exception:
+def no_answer_wanted() -> Exception:
+    """Return the error of a login whose caller wants no answer."""
     return cred_error.LoginFailed("a login wants an answer: call without pbanswer=False")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import errno
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,7 +12,15 @@ from contextlib import ExitStack
 import pytest
 
 from broker.net import happy_eyeballs
-from broker.net.happy_eyeballs import ATTEMPT_DELAY, Resolved, connect_first, interleaved
+from broker.net.happy_eyeballs import (
+    ATTEMPT_DELAY,
+    Resolved,
+    connect_first,
+    connect_here,
+    interleaved,
+    is_here,
+)
+from broker.net.stream_socket import StreamSocket
 
 
 def entry(host: str, port: int) -> Resolved:
@@ -132,6 +141,80 @@ async def test_cancelled(each_loop, port: int) -> None:
     for _ in range(3):
         await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
+
+
+async def test_this_machine_at_once(each_loop, port: int, tmp_path, monkeypatch) -> None:
+    """A connection within this machine is complete without a turn of the loop, if one asks."""
+    calls: list[object] = []
+    loop = asyncio.get_running_loop()
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        loop.call_soon(calls.append, None)
+        for given in (entry("127.0.0.2", port), (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", path)):
+            with await connect_here([given]) as sock:
+                assert sock.getpeername() == given[4]
+        assert not calls
+    with pytest.raises(builtins.ConnectionRefusedError):
+        await connect_here([entry("127.0.0.3", port)])
+    assert not calls
+
+
+async def test_a_full_queue(each_loop, port: int) -> None:
+    """A port of this machine that does not answer at once has the whole time."""
+    loop = asyncio.get_running_loop()
+    with pytest.raises(builtins.TimeoutError):
+        await connect_here([entry("127.0.0.1", port)], ends=loop.time() + 0.05)
+
+
+async def test_a_queue_that_is_emptied(each_loop) -> None:
+    """An attempt that has waited for the queue of the port succeeds later."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as deaf, socket.socket() as first:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        first.connect(deaf.getsockname())
+        task = asyncio.create_task(
+            connect_here([entry(*deaf.getsockname())], ends=loop.time() + 60)
+        )
+        await asyncio.sleep(0)
+        assert not task.done()
+        deaf.accept()[0].close()
+        with await task as sock:
+            assert sock.getpeername() == deaf.getsockname()
+
+
+@pytest.mark.parametrize("number", [errno.EISCONN, errno.ECONNREFUSED])
+async def test_connected_when_the_loop_asks(port: int, monkeypatch, number: int) -> None:
+    """The loop may find that the attempt is complete, which some systems call an error."""
+
+    class Late(StreamSocket):
+        def connect_ex(self, address: object) -> int:
+            return errno.EINPROGRESS
+
+    async def sock_connect(sock: socket.socket, address: object) -> None:
+        raise OSError(number, "as the system says")
+
+    monkeypatch.setattr(happy_eyeballs, "StreamSocket", Late)
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", sock_connect)
+    attempt = connect_here([entry("127.0.0.2", port)])
+    if number == errno.EISCONN:
+        (await attempt).close()
+    else:
+        with pytest.raises(builtins.ConnectionRefusedError):
+            await attempt
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [(["127.0.0.9"], True), (["192.0.2.1"], False), (["127.0.0.1", "127.0.0.2"], False)],
+)
+def test_what_is_here(hosts: list[str], expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One address of the loopback answers at once; on Windows the loop must begin the attempt."""
+    assert is_here([entry(host, 1) for host in hosts]) == expected
+    monkeypatch.setattr(happy_eyeballs, "_IS_POSIX", False)
+    assert not is_here([entry(host, 1) for host in hosts])
 
 
 def test_the_delay_is_that_of_the_rfc() -> None:
