@@ -128,9 +128,18 @@ static int chain_append(Chain *self, PyObject *item) {
     return failed;
 }
 
+#ifdef _MSC_VER
+#define THREAD_LOCAL __declspec(thread)
+#else
+#define THREAD_LOCAL _Thread_local
+#endif
+
+/* While this thread steps a task: the loop of the task, which runs, and the module that steps it; else NULL. */
+static THREAD_LOCAL PyObject *stepping_loop;
+static THREAD_LOCAL State *stepping_state;
+
 PyObject *running_loop(State *state) {
-    if (state->stepping_loop != NULL && state->stepping_thread == PyThread_get_thread_ident())
-        return Py_NewRef(state->stepping_loop);
+    if (stepping_loop != NULL && stepping_state == state) return Py_NewRef(stepping_loop);
     return PyObject_CallNoArgs(state->running_loop);
 }
 
@@ -292,13 +301,14 @@ static int wake(State *state, Bridge *self, PyObject *callback, PyObject *contex
     }
     if (stepped == loop && PyContext_CheckExact(context)) {
         if (PyContext_Enter(context) == 0) {
-            PyObject *before = state->stepping_loop;
-            unsigned long thread = state->stepping_thread;
-            state->stepping_loop = loop;
-            state->stepping_thread = PyThread_get_thread_ident();
+            PyObject *outer_loop = stepping_loop;
+            State *outer_state = stepping_state;
+            stepping_loop = Py_NewRef(loop);
+            stepping_state = state;
             PyObject *result = PyObject_CallOneArg(callback, (PyObject *)self);
-            state->stepping_loop = before;
-            state->stepping_thread = thread;
+            stepping_loop = outer_loop;
+            stepping_state = outer_state;
+            Py_DECREF(loop);
             PyObject *type, *value, *traceback;
             PyErr_Fetch(&type, &value, &traceback);
             int failed = PyContext_Exit(context) < 0;
@@ -441,6 +451,12 @@ static PySendResult bridge_send(Bridge *self, PyObject *Py_UNUSED(value), PyObje
         self->began = 1;
         *result = Py_NewRef(self);
         return PYGEN_NEXT;
+    }
+    if (self->outcome == self->state->pending) {
+        /* A driver that has not waited: the coroutine gets an error, and waits no longer. */
+        PyObject *closed = PyObject_CallMethod((PyObject *)self, "close", NULL);
+        if (closed == NULL) return PYGEN_ERROR;
+        Py_DECREF(closed);
     }
     *result = bridge_result(self, NULL);
     if (*result == NULL) refuse_stop();

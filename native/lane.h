@@ -36,9 +36,6 @@ typedef struct {
     PyObject *s_answered, *s_broker, *s_call_soon, *s_calls, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
         *s_enter, *s_function, *s_highest, *s_last, *s_last_name, *s_luid, *s_make_call, *s_leading, *s_methods,
         *s_outcome_of, *s_raised, *s_returned, *s_settled, *s_size, *s_transaction, *s_view;
-    /* While the lane steps a task: the loop that runs, in that thread; else NULL. Borrowed: `wake` keeps it. */
-    PyObject *stepping_loop;
-    unsigned long stepping_thread;
     PyObject *running_loop;  /* asyncio's function; before `use_calls`, broker.defer.awaiting.running_loop */
     Name names[NAMES];
 } State;

@@ -43,7 +43,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(FRAMES).decode
 _CALL = number_of(PlainCall)
 _TAKEN = frozenset({PlainAnswer, PlainCall, PlainSend, PlainTuple})
-_NOT_PLAIN = (OverflowError, UnicodeEncodeError)
+_NOT_PLAIN = (OverflowError, UnicodeError)
 _NOT_A_FRAME = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -231,14 +231,17 @@ class PythonLane:
             kind = type(message)
             if kind not in _TAKEN:
                 return
+            is_call = kind is PlainCall or kind is PlainSend
+            if is_call and not (message.deadline is None and message.meta is None):
+                return
             self.position = start = stop
             self.handled += 1
-            if kind is PlainAnswer or kind is PlainTuple:
-                take_answer(message)
-            else:
+            if is_call:
                 work = receive(message, kind is PlainCall)
                 if work is not None:
                     inbox.take_work(work, message)
+            else:
+                take_answer(message)
 
     def count(self) -> None:
         """Do nothing: all is counted at once."""

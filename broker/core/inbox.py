@@ -467,6 +467,9 @@ class Inbox:
         Returns:
             Whether a Barrier is queued.
         """
+        self.close_lane()
+        if self.has_more:
+            self._decode(b"", -1)
         messages, held = self._messages or (), self._held or ()
         calls = [each for each in chain(messages, held) if is_call(each)]
         if not all(map(wants_answer, calls)):

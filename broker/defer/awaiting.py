@@ -276,13 +276,22 @@ class Bridge(BridgeBase):
     def throw(
         self,
         typ: type[BaseException] | BaseException,
-        val: BaseException | None = None,
+        val: object = None,
         tb: TracebackType | None = None,
         /,
     ) -> NoReturn:
-        """Raise the exception in the coroutine, which waits no longer."""
+        """Raise the exception in the coroutine, which waits no longer; as ``throw`` of a generator.
+
+        Raises:
+            RuntimeError: the exception is a StopIteration.
+        """
         self.close()
-        exc = val or (typ if isinstance(typ, BaseException) else typ())
+        if isinstance(typ, BaseException):
+            exc = typ
+        elif isinstance(val, typ):
+            exc = val
+        else:
+            exc = typ(*(() if val is None else val if isinstance(val, tuple) else (val,)))
         if isinstance(exc, StopIteration):
             # Else the coroutine would take it for the result, as of any iterator.
             raise RuntimeError("a Deferred raised StopIteration") from exc
