@@ -159,17 +159,18 @@ static int write_target(Writer *writer, PyObject *target) {
         long long number = PyLong_AsLongLongAndOverflow(target, &overflow);
         return overflow || number < 0 ? 0 : write_number(writer, number);
     }
-    if (PyUnicode_CheckExact(target)) return write_text(writer, target);
-    if (!PyBytes_CheckExact(target)) return 0;
+    return PyUnicode_CheckExact(target) ? write_text(writer, target) : 0;
+}
+
+/* Return a new reference to the target of a call, with the name of an object as text; NULL with an exception. */
+static PyObject *target_of(PyObject *target) {
+    if (!PyBytes_CheckExact(target)) return Py_NewRef(target);
     PyObject *text = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target), "strict");
-    if (text == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) return -1;
+    if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
         PyErr_Clear();
-        return 0;
+        return Py_NewRef(target);
     }
-    int done = write_text(writer, text);
-    Py_DECREF(text);
-    return done;
+    return text;
 }
 
 /* Write the frame of a call. 1: it is queued; 0: it is not plain; -1: an exception. */
@@ -203,24 +204,23 @@ PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyO
     if (debug == NULL) return NULL;
     Py_DECREF(debug);
     if (debug != Py_False) Py_RETURN_NONE;
-    PyObject *last = PyObject_GetAttr(self->open_calls, state->s_last);
-    if (last == NULL) return NULL;
-    long long number = PyLong_AsLongLong(last);
-    Py_DECREF(last);
-    if (number < 0 || number == LARGEST) {
-        if (!PyErr_Occurred()) PyErr_SetString(PyExc_OverflowError, "no request id is left");
-        return NULL;
-    }
-    PyObject *request_id = PyLong_FromLongLong(++number);
-    Chain *promise = request_id == NULL ? NULL : (Chain *)type->tp_alloc(type, 0);
-    if (promise == NULL) { Py_XDECREF(request_id); return NULL; }
+    Chain *promise = (Chain *)type->tp_alloc(type, 0);
+    if (promise == NULL) return NULL;
+    PyObject *text = target_of(target);
+    if (text == NULL) { Py_DECREF(promise); return NULL; }
+    /* Read after all that may start the garbage collector, since a finalizer may make a call. */
+    PyObject *last = PyObject_GetAttr(self->open_calls, state->s_last), *request_id = NULL;
+    long long number = last == NULL ? -1 : PyLong_AsLongLong(last);
+    Py_XDECREF(last);
+    if (number >= 0 && number < LARGEST) request_id = PyLong_FromLongLong(++number);
+    else if (!PyErr_Occurred()) PyErr_SetString(PyExc_OverflowError, "no request id is left");
+    if (request_id == NULL) { Py_DECREF(text); Py_DECREF(promise); return NULL; }
     promise->owner = Py_NewRef((PyObject *)self->calls);
     promise->number = number;
     promise->label = Py_NewRef(name);
-    /* All memory is taken before the frame is queued, or the tables are set back. */
     int done = PyDict_SetItem(self->open, request_id, perspective) < 0 ? -1 : 1;
     if (done > 0 && PyDict_SetItem(self->waiting, request_id, (PyObject *)promise) < 0) done = -1;
-    if (done > 0) done = write_call(self, number, target, name, args, count);
+    if (done > 0) done = write_call(self, number, text, name, args, count);
     if (done > 0) {
         if (PyObject_SetAttr(self->open_calls, state->s_last, request_id) < 0 ||
             add(self->stats, state->s_calls_made, 1) < 0) done = -1;
@@ -232,6 +232,7 @@ PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyO
         PyErr_Restore(type_, value, traceback);
     }
     Py_DECREF(request_id);
+    Py_DECREF(text);
     if (done > 0) return (PyObject *)promise;
     Py_DECREF(promise);
     return done < 0 ? NULL : Py_NewRef(Py_None);

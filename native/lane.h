@@ -71,8 +71,8 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     PyObject *pieces;        /* a list of complete pieces that come first, or NULL */
-    PyObject *buffer;        /* bytes with `used` bytes in use behind them, or NULL */
-    Py_ssize_t used, queued, size;
+    char *buffer;            /* has `used` of `room` bytes in use, behind those pieces; or NULL */
+    Py_ssize_t used, room, queued, size;
     char is_closed;
 } Unsent;
 

@@ -1,38 +1,41 @@
 /* Unsent: the messages of one connection that wait to be written; see broker/core/unsent.py.
 
-   Small messages are put one behind the other into a bytes object, which `take` cuts to its size and
-   gives away. So nothing is copied twice, and nothing is kept when nothing is due. */
+   Small messages are put one behind the other into a buffer, which is freed when it is taken: nothing is kept when
+   nothing is due. */
 #include "lane.h"
 
-#define FIRST 480            /* bytes of a new buffer; with its header, the largest block of Python's own allocator */
+#define FIRST 480            /* bytes of a new buffer: below the largest block of Python's own allocator */
 #define LOOSE 1024           /* a longer message is kept as it is */
 
+static void free_buffer(Unsent *self) {
+    PyMem_Free(self->buffer);
+    self->buffer = NULL;
+    self->used = self->room = 0;
+}
+
+/* Make a piece of what is in the buffer. If memory is missing, nothing is lost. */
 static int seal(Unsent *self) {
-    PyObject *buffer = self->buffer;
     if (self->used == 0) return 0;
     if (self->pieces == NULL && (self->pieces = PyList_New(0)) == NULL) return -1;
-    self->buffer = NULL;
-    if (_PyBytes_Resize(&buffer, self->used) < 0) { self->used = 0; return -1; }
-    self->used = 0;
-    int failed = PyList_Append(self->pieces, buffer);
-    Py_DECREF(buffer);
-    return failed;
+    PyObject *piece = PyBytes_FromStringAndSize(self->buffer, self->used);
+    if (piece == NULL) return -1;
+    int failed = PyList_Append(self->pieces, piece);
+    Py_DECREF(piece);
+    if (failed < 0) return -1;
+    free_buffer(self);
+    return 0;
 }
 
 char *unsent_room(Unsent *self, Py_ssize_t size) {
     if (size > PY_SSIZE_T_MAX / 4 - self->used) { PyErr_NoMemory(); return NULL; }
-    if (self->buffer == NULL) {
-        self->buffer = PyBytes_FromStringAndSize(NULL, size > FIRST ? size : FIRST);
-        self->used = 0;
-        if (self->buffer == NULL) return NULL;
-    } else if (PyBytes_GET_SIZE(self->buffer) - self->used < size) {
-        /* Not resized: that drops the bytes if memory is missing. */
-        PyObject *larger = PyBytes_FromStringAndSize(NULL, 2 * (self->used + size));
-        if (larger == NULL) return NULL;
-        memcpy(PyBytes_AS_STRING(larger), PyBytes_AS_STRING(self->buffer), self->used);
-        Py_SETREF(self->buffer, larger);
+    if (self->room - self->used < size) {
+        Py_ssize_t room = self->used + size <= FIRST ? FIRST : 2 * (self->used + size);
+        char *buffer = PyMem_Realloc(self->buffer, room);
+        if (buffer == NULL) { PyErr_NoMemory(); return NULL; }
+        self->buffer = buffer;
+        self->room = room;
     }
-    return PyBytes_AS_STRING(self->buffer) + self->used;
+    return self->buffer + self->used;
 }
 
 static PyObject *unsent_append(Unsent *self, PyObject *piece) {
@@ -60,15 +63,8 @@ static PyObject *unsent_append(Unsent *self, PyObject *piece) {
 static PyObject *unsent_take(Unsent *self, PyObject *Py_UNUSED(ignored)) {
     PyObject *data;
     if (self->pieces == NULL) {
-        data = self->buffer;
-        if (data == NULL || self->used == 0) {
-            data = PyBytes_FromStringAndSize(NULL, 0);
-            if (data == NULL) return NULL;
-        } else {
-            self->buffer = NULL;
-            if (_PyBytes_Resize(&data, self->used) < 0) { self->used = self->queued = self->size = 0; return NULL; }
-            self->used = 0;
-        }
+        if ((data = PyBytes_FromStringAndSize(self->buffer, self->used)) == NULL) return NULL;
+        free_buffer(self);
     } else {
         if (seal(self) < 0) return NULL;
         if (PyList_GET_SIZE(self->pieces) == 1) {
@@ -88,8 +84,8 @@ static PyObject *unsent_take(Unsent *self, PyObject *Py_UNUSED(ignored)) {
 
 static PyObject *unsent_close(Unsent *self, PyObject *Py_UNUSED(ignored)) {
     self->is_closed = 1;
-    self->used = self->queued = self->size = 0;
-    Py_CLEAR(self->buffer);
+    self->queued = self->size = 0;
+    free_buffer(self);
     Py_CLEAR(self->pieces);
     Py_RETURN_NONE;
 }
@@ -104,7 +100,7 @@ static int unsent_init(Unsent *Py_UNUSED(self), PyObject *args, PyObject *kw) {
 
 static void unsent_dealloc(Unsent *self) {
     PyTypeObject *type = Py_TYPE(self);
-    Py_CLEAR(self->buffer);
+    free_buffer(self);
     Py_CLEAR(self->pieces);
     type->tp_free((PyObject *)self);
     Py_DECREF(type);

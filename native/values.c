@@ -1,5 +1,8 @@
 /* Plain values of msgpack/1: from bytes and to bytes.
 
+   Between the beginning and the end of a message that is written, nothing is done that could run code of the
+   application: no object is made that the garbage collector knows. So no other message can come in between.
+
    What is read here is a part of what the general path reads, with the same results; all else is left
    to it. What is written is, byte for byte, what the general path writes. */
 #include "lane.h"
@@ -167,8 +170,7 @@ PyObject *read_whole_value(Reader *reader, int depth) {
 
 static inline unsigned char *room(Writer *writer, Py_ssize_t size) {
     Unsent *unsent = writer->unsent;
-    if (unsent->buffer != NULL && PyBytes_GET_SIZE(unsent->buffer) - unsent->used >= size)
-        return (unsigned char *)PyBytes_AS_STRING(unsent->buffer) + unsent->used;
+    if (unsent->room - unsent->used >= size) return (unsigned char *)unsent->buffer + unsent->used;
     return (unsigned char *)unsent_room(unsent, size);
 }
 
@@ -228,29 +230,45 @@ int write_head(Writer *writer, unsigned char fixed, int fixed_most, unsigned cha
     return write_wide(writer, (unsigned char)(kind + 1), (uint64_t)size, 4);
 }
 
-static int write_bytes(Writer *writer, const char *text, Py_ssize_t size) {
+/* Return the bytes that a text takes in UTF-8; -1 if it has a lone surrogate. */
+static Py_ssize_t utf8_size(int kind, const void *data, Py_ssize_t length) {
+    Py_ssize_t size = length;
+    for (Py_ssize_t i = 0; i < length; i++) {
+        Py_UCS4 point = PyUnicode_READ(kind, data, i);
+        if (point >= 0xd800 && point < 0xe000) return -1;
+        size += (point >= 0x80) + (point >= 0x800) + (point >= 0x10000);
+    }
+    return size;
+}
+
+static void put_utf8(unsigned char *place, int kind, const void *data, Py_ssize_t length) {
+    for (Py_ssize_t i = 0; i < length; i++) {
+        Py_UCS4 point = PyUnicode_READ(kind, data, i);
+        if (point < 0x80) {
+            *place++ = (unsigned char)point;
+        } else {
+            int more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+            *place++ = (unsigned char)((more == 1 ? 0xc0 : more == 2 ? 0xe0 : 0xf0) | point >> 6 * more);
+            while (more--) *place++ = (unsigned char)(0x80 | (point >> 6 * more & 0x3f));
+        }
+    }
+}
+
+/* Nothing is asked of CPython's encoder: PyUnicode_AsUTF8AndSize keeps a copy in the str of the application, and the
+   exception of another function could start the garbage collector, whose finalizers might send a message. */
+int write_text(Writer *writer, PyObject *text) {
+    Py_ssize_t length = PyUnicode_GET_LENGTH(text), size = length;
+    int kind = PyUnicode_KIND(text), is_ascii = PyUnicode_IS_ASCII(text);
+    const void *data = PyUnicode_DATA(text);
+    if (!is_ascii && (size = utf8_size(kind, data, length)) < 0) return 0;
     int done = write_head(writer, 0xa0, 31, 0xda, size);
     if (done <= 0) return done;
     unsigned char *place = room(writer, size);
     if (place == NULL) return -1;
-    memcpy(place, text, size);
+    if (is_ascii) memcpy(place, data, size);
+    else put_utf8(place, kind, data, length);
     writer->unsent->used += size;
     return 1;
-}
-
-int write_text(Writer *writer, PyObject *text) {
-    if (PyUnicode_IS_COMPACT_ASCII(text))
-        return write_bytes(writer, (const char *)PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text));
-    /* A copy that is freed: PyUnicode_AsUTF8AndSize would keep one in the str of the application. */
-    PyObject *bytes = PyUnicode_AsUTF8String(text);
-    if (bytes == NULL) {
-        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) return -1;
-        PyErr_Clear();
-        return 0;
-    }
-    int done = write_bytes(writer, PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
-    Py_DECREF(bytes);
-    return done;
 }
 
 /* Whether a container may occur in this message: it has not occurred before, as far as is known. */
@@ -305,7 +323,7 @@ int begin_frame(Writer *writer, Unsent *unsent, Py_ssize_t left) {
     writer->unsent = unsent;
     writer->left = left;
     writer->shared = 0;
-    writer->start = unsent->buffer == NULL ? 0 : unsent->used;
+    writer->start = unsent->used;
     if (unsent_room(unsent, 4) == NULL) return -1;
     unsent->used += 4;
     return 0;
@@ -320,7 +338,7 @@ int end_frame(Writer *writer, Py_ssize_t most) {
         drop_frame(writer);
         return 0;
     }
-    put_number((unsigned char *)PyBytes_AS_STRING(unsent->buffer) + writer->start, (uint64_t)(size - 4), 4);
+    put_number((unsigned char *)unsent->buffer + writer->start, (uint64_t)(size - 4), 4);
     unsent->queued++;
     unsent->size += size;
     return 1;

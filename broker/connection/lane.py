@@ -8,6 +8,7 @@ the call, or the inbox decodes the frame.
 
 from __future__ import annotations
 
+import contextlib
 from asyncio import _get_running_loop
 from collections.abc import Callable
 from struct import Struct
@@ -194,14 +195,16 @@ class PythonLane:
                 break
         open_calls, calls, unsent = self._open_calls, self._calls, self._unsent
         request_id = open_calls.last + 1
-        try:
+        # Taken first: the garbage collector may run a finalizer, which makes a call.
+        open_calls.last = request_id
+        body = b""
+        with contextlib.suppress(*_NOT_PLAIN):
             body = _encode((_CALL, request_id, target_of(object_id), name, args, {}))
-        except _NOT_PLAIN:
-            return None
-        if len(body) > self.most_out:
+        if not body or len(body) > self.most_out:
+            if open_calls.last == request_id:
+                open_calls.last -= 1
             return None
         unsent.append(_pack_length(len(body)) + body)
-        open_calls.last = request_id
         self._open[request_id] = perspective
         self._stats.calls_made += 1
         promise: Promise[Any] = Promise(calls.canceller_of(request_id))

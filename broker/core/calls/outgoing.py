@@ -124,13 +124,18 @@ class OutgoingCalls:
                 number = _CALL_TO_CACHE if wants_answer else _SEND_TO_CACHE
             else:
                 number = _CALL if wants_answer else _SEND
+            # Taken first: the garbage collector may run a finalizer, which makes a call.
+            open_calls.last = request_id
+            is_sent = False
             try:
                 is_sent = outbox.call(number, request_id, object_id, name, args, kw, deadline)
             except EncodeError as error:
                 name_argument(error, name, args, kw)
                 raise
+            finally:
+                if not is_sent and open_calls.last == request_id:
+                    open_calls.last -= 1
             if is_sent:
-                open_calls.last = request_id
                 if wants_answer:
                     open_calls.open[request_id] = perspective
                 self._stats.calls_made += 1
