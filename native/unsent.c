@@ -13,10 +13,20 @@ static void free_buffer(Unsent *self) {
     self->used = self->room = 0;
 }
 
-/* Make a piece of what is in the buffer. If memory is missing, nothing is lost. */
+/* Make the list of pieces. That may start the garbage collector, whose finalizers may send a message. */
+static int make_pieces(Unsent *self) {
+    if (self->pieces != NULL) return 0;
+    PyObject *pieces = PyList_New(0);
+    if (pieces == NULL) return -1;
+    if (self->pieces == NULL) self->pieces = pieces;
+    else Py_DECREF(pieces);
+    return 0;
+}
+
+/* Make a piece of what is in the buffer, if anything is. If memory is missing, nothing is lost. */
 static int seal(Unsent *self) {
+    if (make_pieces(self) < 0) return -1;
     if (self->used == 0) return 0;
-    if (self->pieces == NULL && (self->pieces = PyList_New(0)) == NULL) return -1;
     PyObject *piece = PyBytes_FromStringAndSize(self->buffer, self->used);
     if (piece == NULL) return -1;
     int failed = PyList_Append(self->pieces, piece);
@@ -47,7 +57,6 @@ static PyObject *unsent_append(Unsent *self, PyObject *piece) {
     Py_ssize_t size = PyBytes_GET_SIZE(piece);
     if (size > LOOSE) {
         if (seal(self) < 0) return NULL;
-        if (self->pieces == NULL && (self->pieces = PyList_New(0)) == NULL) return NULL;
         if (PyList_Append(self->pieces, piece) < 0) return NULL;
     } else {
         char *room = unsent_room(self, size);
