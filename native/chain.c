@@ -55,9 +55,14 @@ static PyObject *get_items(Chain *self, void *Py_UNUSED(closure)) {
     if (self->only != NULL) {
         PyObject *items = PyList_New(1);
         if (items == NULL) return NULL;
-        PyList_SET_ITEM(items, 0, self->only);
-        self->only = NULL;
-        Py_XSETREF(self->items, items);
+        /* Asked again: to make a list may start the garbage collector, whose finalizers may use this Deferred. */
+        if (self->only == NULL) {
+            Py_DECREF(items);
+        } else {
+            PyList_SET_ITEM(items, 0, self->only);
+            self->only = NULL;
+            Py_XSETREF(self->items, items);
+        }
     }
     return Py_NewRef(self->items != NULL ? self->items : Py_None);
 }
@@ -381,6 +386,16 @@ static PyObject *bridge_get_loop(Bridge *self, PyObject *Py_UNUSED(ignored)) {
     return Py_NewRef(self->loop);
 }
 
+/* Make the list of wakeups. That may start the garbage collector, whose finalizers may use this Bridge. */
+static int make_wakeups(Bridge *self) {
+    if (self->wakeups != NULL) return 0;
+    PyObject *wakeups = PyList_New(0);
+    if (wakeups == NULL) return -1;
+    if (self->wakeups == NULL) self->wakeups = wakeups;
+    else Py_DECREF(wakeups);
+    return 0;
+}
+
 static PyObject *bridge_add_done_callback(Bridge *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     if (!is_made(self)) return NULL;
     State *state = self->state;
@@ -395,12 +410,10 @@ static PyObject *bridge_add_done_callback(Bridge *self, PyObject *const *args, P
         self->callback = Py_NewRef(callback);
         self->context = Py_NewRef(context);
     } else {
-        if (self->wakeups == NULL && (self->wakeups = PyList_New(0)) == NULL) return NULL;
         PyObject *pair = PyTuple_Pack(2, callback, context);
-        if (pair == NULL) return NULL;
-        int failed = PyList_Append(self->wakeups, pair);
-        Py_DECREF(pair);
-        if (failed < 0) return NULL;
+        int failed = pair == NULL || make_wakeups(self) < 0 || PyList_Append(self->wakeups, pair) < 0;
+        Py_XDECREF(pair);
+        if (failed) return NULL;
     }
     PyObject *loop = bridge_get_loop(self, NULL);
     if (loop == NULL) return NULL;
@@ -492,13 +505,16 @@ static PyObject *bridge_send_method(Bridge *self, PyObject *value) {
 static PyObject *get_wakeups(Bridge *self, void *Py_UNUSED(closure)) {
     if (self->callback != NULL) {
         PyObject *pair = PyTuple_Pack(2, self->callback, self->context);
-        if (pair == NULL) return NULL;
-        if (self->wakeups == NULL && (self->wakeups = PyList_New(0)) == NULL) { Py_DECREF(pair); return NULL; }
-        int failed = PyList_Insert(self->wakeups, 0, pair);
-        Py_DECREF(pair);
-        if (failed < 0) return NULL;
-        Py_CLEAR(self->callback);
-        Py_CLEAR(self->context);
+        int failed = pair == NULL || make_wakeups(self) < 0;
+        if (!failed && self->callback == PyTuple_GET_ITEM(pair, 0)) {
+            failed = PyList_Insert(self->wakeups, 0, pair) < 0;
+            if (!failed) {
+                Py_CLEAR(self->callback);
+                Py_CLEAR(self->context);
+            }
+        }
+        Py_XDECREF(pair);
+        if (failed) return NULL;
     }
     return Py_NewRef(self->wakeups != NULL ? self->wakeups : Py_None);
 }
