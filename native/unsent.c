@@ -38,7 +38,7 @@ static int seal(Unsent *self) {
 
 char *unsent_room(Unsent *self, Py_ssize_t size) {
     if (size > PY_SSIZE_T_MAX / 4 - self->used) { PyErr_NoMemory(); return NULL; }
-    if (self->room - self->used < size) {
+    if (self->buffer == NULL || self->room - self->used < size) {
         Py_ssize_t room = self->used + size <= FIRST ? FIRST : 2 * (self->used + size);
         char *buffer = PyMem_Realloc(self->buffer, room);
         if (buffer == NULL) { PyErr_NoMemory(); return NULL; }
@@ -61,7 +61,7 @@ static PyObject *unsent_append(Unsent *self, PyObject *piece) {
     } else {
         char *room = unsent_room(self, size);
         if (room == NULL) return NULL;
-        memcpy(room, PyBytes_AS_STRING(piece), size);
+        if (size) memcpy(room, PyBytes_AS_STRING(piece), size);
         self->used += size;
     }
     self->queued++;
@@ -69,25 +69,29 @@ static PyObject *unsent_append(Unsent *self, PyObject *piece) {
     Py_RETURN_NONE;
 }
 
-static PyObject *unsent_take(Unsent *self, PyObject *Py_UNUSED(ignored)) {
-    PyObject *data;
-    if (self->pieces == NULL) {
-        if ((data = PyBytes_FromStringAndSize(self->buffer, self->used)) == NULL) return NULL;
-        free_buffer(self);
-    } else {
-        if (seal(self) < 0) return NULL;
-        if (PyList_GET_SIZE(self->pieces) == 1) {
-            data = Py_NewRef(PyList_GET_ITEM(self->pieces, 0));
-        } else {
-            PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
-            if (empty == NULL) return NULL;
-            data = PyObject_CallMethod(empty, "join", "O", self->pieces);
-            Py_DECREF(empty);
-            if (data == NULL) return NULL;
-        }
-        Py_CLEAR(self->pieces);
+/* Return the pieces and the buffer, joined. No object is made that the garbage collector knows. */
+static PyObject *joined(Unsent *self) {
+    Py_ssize_t count = self->pieces == NULL ? 0 : PyList_GET_SIZE(self->pieces);
+    if (count == 1 && self->used == 0) return Py_NewRef(PyList_GET_ITEM(self->pieces, 0));
+    PyObject *data = PyBytes_FromStringAndSize(NULL, self->size);
+    if (data == NULL) return NULL;
+    char *place = PyBytes_AS_STRING(data);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *piece = PyList_GET_ITEM(self->pieces, i);
+        memcpy(place, PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece));
+        place += PyBytes_GET_SIZE(piece);
     }
+    if (self->used) memcpy(place, self->buffer, self->used);
+    return data;
+}
+
+static PyObject *unsent_take(Unsent *self, PyObject *Py_UNUSED(ignored)) {
+    PyObject *data = joined(self), *pieces = self->pieces;
+    if (data == NULL) return NULL;
+    self->pieces = NULL;
     self->queued = self->size = 0;
+    free_buffer(self);
+    Py_XDECREF(pieces);
     return data;
 }
 

@@ -259,8 +259,8 @@ class Lifetimes(RuleBasedStateMachine):
         imports = {entry.key[0]: entry.count for entry in held.imports._entries.values()}
         imports.pop(b"root", None)
         assert exports == imports
-        published = {number: entry.count for number, entry in own.cacheables._by_id.items()}
-        assert published == {n: entry.weak.count for n, entry in held.remote_caches._by_id.items()}
+        published = {number: entry.count for number, entry in own.cacheables.by_id.items()}
+        assert published == {n: entry.weak.count for n, entry in held.remote_caches.by_id.items()}
         desk, far = self.desks[owner], self.desks[holder]
         for which in range(2):
             thing, board = desk.things[which], desk.boards[which]

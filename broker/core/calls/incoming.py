@@ -226,8 +226,8 @@ class IncomingCalls:
         call = self._incoming(message, wants_answer, entry.principal)
         if tracing is not None:
             tracing.adopt(call, token)
-        target = self.runner.target_of(message)
-        return self._conclude_plain(call, target, message.args, message.kw, result)
+        # Not asked of the tables: the method may have ended the connection, which empties them.
+        return self._conclude_plain(call, entry.current(), message.args, message.kw, result)
 
     def raised(
         self,
@@ -262,7 +262,7 @@ class IncomingCalls:
         """Answer a call that the lane in C has made, and whose result it does not encode."""
         call = IncomingCall(request_id, name, wants_answer)
         call.principal = entry.principal
-        work = self._conclude_plain(call, entry.value, args, {}, result)
+        work = self._conclude_plain(call, entry.current(), args, {}, result)
         self.inbox.add_work(work)
 
     def _find_methods(self, entry: CallEntry) -> Mapping[str, Method]:

@@ -22,12 +22,12 @@ def _imports(end: Broker) -> dict[Any, int]:
 
 
 def _published(end: Broker) -> dict[Any, int]:
-    return {key: entry.count for key, entry in end.session.translator.cacheables._by_id.items()}
+    return {key: entry.count for key, entry in end.session.translator.cacheables.by_id.items()}
 
 
 def _held(end: Broker) -> dict[Any, int]:
     counts = {}
-    for key, entry in end.session.translator.remote_caches._by_id.items():
+    for key, entry in end.session.translator.remote_caches.by_id.items():
         is_alive = entry.handle is not None and entry.handle() is not None
         counts[key] = entry.handle.count if is_alive and entry.handle is not None else 0
     return counts
