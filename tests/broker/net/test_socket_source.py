@@ -176,6 +176,24 @@ async def test_a_write_while_it_drains(ends) -> None:
     await events.until(LOST)
 
 
+@pytest.mark.parametrize("how", ["close", "abort"])
+async def test_an_end_when_all_is_sent(ends, monkeypatch, how: str) -> None:
+    """A receiver that ends the connection when it may write again leaves nothing watched."""
+    here, there = ends
+    source, events = started(here)
+    number, loop = here.fileno(), asyncio.get_running_loop()
+    removed: list[int] = []
+    remove = loop.remove_writer
+    monkeypatch.setattr(loop, "remove_writer", lambda fd: removed.append(fd) or remove(fd))
+    source.set_write_buffer_limits(high=0)
+    events.on_event = lambda name: name == "drained" and getattr(source, how)()
+    source.write(LARGE)
+    assert await drain(there, len(LARGE)) == LARGE
+    await events.until(LOST)
+    assert removed == [number]
+    assert events.seen == ["made", "full", "drained", LOST]
+
+
 async def test_limits_below_what_is_unsent(ends) -> None:
     """A lower limit pauses at once, and only once."""
     here, _ = ends
