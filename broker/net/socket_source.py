@@ -138,7 +138,7 @@ class SocketSource:
             data = _as_bytes(data)
         if self._is_half_closed:
             raise RuntimeError("this end has been closed by write_eof")
-        if self._is_over or not data:
+        if self._is_over:
             return
         sent = 0
         if not self._unsent:
