@@ -108,8 +108,11 @@ async def connect_here(
             # The queue of the listening socket is full.
             async with asyncio.timeout_at(ends):
                 await _finish(sock, entry[4])
-    except BaseException:
+    except BaseException as error:
         sock.close()
+        if isinstance(error, OSError):
+            # Others have their turn, even if the caller tries again at once, without end.
+            await asyncio.sleep(0)
         raise
     return sock
 

@@ -12,7 +12,7 @@ from typing import Any
 from broker.errors import ConnectionDone, ConnectionLost, TLSError
 from broker.net import forks, tcp_keepalive
 from broker.net.filters import Source
-from broker.net.socket_addresses import Address, PipeAddress, UNIXAddress
+from broker.net.socket_addresses import Address, PipeAddress, UNIXAddress, address_of
 
 __all__ = ["SocketOptions"]
 
@@ -30,15 +30,10 @@ class SocketOptions:
     connected: bool
     _source: Source
     _peer: Address
-    _host: Address
 
     def getPeer(self) -> Address:
         """Return the address of the other end."""
         return self._peer
-
-    def getHost(self) -> Address:
-        """Return the address of this end."""
-        return self._host
 
     def getTcpNoDelay(self) -> bool:
         """Return whether small writes are sent at once; True unless the application changed it."""
@@ -107,6 +102,14 @@ class SocketOptions:
             pass
         finally:
             sock.detach()
+
+    def _address(self, name: str) -> Address:
+        """Return an address: ``peername`` or ``sockname``."""
+        sock, address = self._socket(), self._source.get_extra_info(name)
+        if sock is None:
+            known: Address = address
+            return known
+        return address_of(sock.family, address)
 
     def _option(self, level: int, name: int) -> bool:
         return self._has_options() and bool(self._socket().getsockopt(level, name))

@@ -82,7 +82,8 @@ class SocketSource:
         self._receiver = receiver
         self._fd = sock.fileno()
         self._high = HIGH_WATER
-        # Made when the kernel does not take all bytes of a write.
+        # Made when the kernel does not take all bytes of a write; the socket is then watched until
+        # it has taken all.
         self._pieces: deque[memoryview] | None = None
         self._unsent = 0
         self._is_full = False
@@ -137,7 +138,7 @@ class SocketSource:
             data = _as_bytes(data)
         if self._is_half_closed:
             raise RuntimeError("this end has been closed by write_eof")
-        if self._is_over or not data:
+        if self._is_over:
             return
         sent = 0
         if not self._unsent:
@@ -150,9 +151,9 @@ class SocketSource:
                 return
             if sent == len(data):
                 return
-            self._loop.add_writer(self._fd, self._writable)
         if self._pieces is None:
             self._pieces = deque()
+            self._loop.add_writer(self._fd, self._writable)
         self._pieces.append(memoryview(data)[sent:])
         self._unsent += len(data) - sent
         self._check_full()
@@ -193,6 +194,7 @@ class SocketSource:
         self._loop.remove_reader(self._fd)
         if not self._unsent:
             self._is_over = True
+            self._forget_unsent()
             self._loop.call_soon(self._end, None)
 
     def abort(self) -> None:
@@ -247,8 +249,7 @@ class SocketSource:
             self._all_sent()
 
     def _all_sent(self) -> None:
-        self._pieces = None
-        self._loop.remove_writer(self._fd)
+        self._forget_unsent()
         if self._is_closing:
             self._is_over = True
             self._end(None)
@@ -259,6 +260,12 @@ class SocketSource:
                 self._cut(exc)
 
     # Internal.
+
+    def _forget_unsent(self) -> None:
+        self._unsent = 0
+        if self._pieces is not None:
+            self._pieces = None
+            self._loop.remove_writer(self._fd)
 
     def _check_full(self) -> None:
         if self._unsent > self._high and not self._is_full:
@@ -273,10 +280,7 @@ class SocketSource:
     def _cut(self, exc: Exception | None) -> None:
         if self._is_over:
             return
-        if self._unsent:
-            self._unsent = 0
-            self._pieces = None
-            self._loop.remove_writer(self._fd)
+        self._forget_unsent()
         if not self._is_closing:
             self._is_closing = True
             self._loop.remove_reader(self._fd)

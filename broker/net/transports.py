@@ -39,7 +39,7 @@ from broker.net.log_throttle import LogThrottle
 from broker.net.producers import Producer, ProducerSlot
 from broker.net.read_buffer import SLICE_SIZE, own_buffer, scratch
 from broker.net.scheduler import Cancellable, LoopScheduler, scheduler_of
-from broker.net.socket_addresses import Address, address_of, is_local
+from broker.net.socket_addresses import Address, is_local
 from broker.net.socket_options import SocketOptions
 from broker.net.transport_port import LINGER_SIZE, LINGER_TIME, TransportPort
 
@@ -167,6 +167,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
                 close_timeout=close_timeout,
             )
         self.protocol: StreamProtocol | None = None
+        self._host: Address | None = None
         self._own_buffer = own_buffer()
         self.reads_ahead = False
         # Made when it is first needed; most connections never need it.
@@ -181,6 +182,13 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         self._ended: asyncio.Future[None] | None = None
 
     # Called by the protocol.
+
+    def getHost(self) -> Address:
+        """Return the address of this end (published)."""
+        if self._host is None:
+            # Read when it is first needed: most connections never need it.
+            self._host = self._address("sockname")
+        return self._host
 
     @property
     def unsent(self) -> int:
@@ -361,7 +369,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         """Make the protocol, and give it the connection."""
         self._source = transport
         self._source.set_write_buffer_limits(high=HIGH_WATER)
-        self._note_addresses()
+        self._peer = self._address("peername")
         self.connected = True
         forks.watch(self)
         protocol = self._ask_protocol()
@@ -430,6 +438,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end: the socket is closed, or about to be."""
+        self.getHost()
         self._shut_down()
         self.has_ended = True
         # Only a source of this library reports ConnectionLost: a command that has failed.
@@ -504,17 +513,10 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     def on_forked(self) -> None:
         """Give back the copy of the socket and take no more writes: this is a child process."""
+        self.getHost()
         self._give_back()
         self.connected = False
         self.disconnecting = self.is_closing = self._is_reported = True
-
-    def _note_addresses(self) -> None:
-        source = self._source
-        sock, peer, host = map(source.get_extra_info, ("socket", "peername", "sockname"))
-        if sock is not None:
-            family = sock.family
-            peer, host = address_of(family, peer), address_of(family, host)
-        self._peer, self._host = peer, host
 
     def _ask_protocol(self) -> StreamProtocol | None:
         # Called once. Afterwards its objects are not needed as long as the connection is open.

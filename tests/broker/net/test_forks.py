@@ -178,6 +178,7 @@ async def test_in_the_child(each_loop, join, kind: str) -> None:
             transport.write(b"x")
         assert forks.is_inherited(transport)
         assert not transport.connected
+        assert transport.getHost() == server.transport.getPeer()
         assert not transport.getTcpNoDelay()
         transport.loseConnection()
         transport.abortConnection()

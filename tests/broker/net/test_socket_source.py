@@ -176,12 +176,31 @@ async def test_a_write_while_it_drains(ends) -> None:
     await events.until(LOST)
 
 
+@pytest.mark.parametrize("how", ["close", "abort"])
+async def test_an_end_when_all_is_sent(ends, monkeypatch, how: str) -> None:
+    """A receiver that ends the connection when it may write again leaves nothing watched."""
+    here, there = ends
+    source, events = started(here)
+    number, loop = here.fileno(), asyncio.get_running_loop()
+    removed: list[int] = []
+    remove = loop.remove_writer
+    monkeypatch.setattr(loop, "remove_writer", lambda fd: removed.append(fd) or remove(fd))
+    source.set_write_buffer_limits(high=0)
+    events.on_event = lambda name: name == "drained" and getattr(source, how)()
+    source.write(LARGE)
+    assert await drain(there, len(LARGE)) == LARGE
+    await events.until(LOST)
+    assert removed == [number]
+    assert events.seen == ["made", "full", "drained", LOST]
+
+
 async def test_limits_below_what_is_unsent(ends) -> None:
     """A lower limit pauses at once, and only once."""
     here, _ = ends
     source, events = started(here)
     source.set_write_buffer_limits(high=len(LARGE))
     source.write(LARGE)
+    assert events.seen == ["made"]
     source.set_write_buffer_limits()
     source.set_write_buffer_limits(high=0)
     assert events.seen == ["made", "full"]
@@ -274,6 +293,37 @@ async def test_paused_when_it_is_made(ends) -> None:
     source.close()
     await events.until(LOST)
     assert events.seen == ["made", LOST]
+
+
+async def test_aborted_when_it_is_made(ends) -> None:
+    """A receiver that aborts in connection_made has only its end reported; writes are dropped."""
+    here, there = ends
+    number = here.fileno()
+    there.sendall(b"data")
+    events = Events()
+    loop = asyncio.get_running_loop()
+    source = SocketSource(loop, here, events)
+    events.on_event = lambda name: name == "made" and source.abort()
+    source.start()
+    source.write(b"dropped")
+    assert not loop.remove_reader(number)
+    await events.until(LOST)
+    assert events.seen == ["made", LOST]
+    with pytest.raises(ConnectionResetError):
+        await loop.sock_recv(there, 10)
+
+
+async def test_an_empty_write(ends) -> None:
+    """A write of no bytes does nothing, also while others wait."""
+    here, there = ends
+    source, events = started(here)
+    source.write(b"")
+    source.write(LARGE)
+    source.write(b"")
+    source.write(b"!")
+    assert await drain(there, len(LARGE) + 1) == LARGE + b"!"
+    source.abort()
+    await events.until(LOST)
 
 
 async def test_abort_with_unsent_bytes(ends) -> None:

@@ -259,6 +259,21 @@ async def test_pause_reading(each_loop, connected) -> None:
     assert type(await server.lost()) is ConnectionDone
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+async def test_own_address_after_the_end(each_loop, connected, is_cut: bool) -> None:
+    """The address of an end is known after its end, also if nobody has asked before."""
+    client, server = await connected()
+    if is_cut:
+        client.transport.abortConnection()
+    else:
+        client.transport.loseConnection()
+    await client.lost()
+    await server.lost()
+    assert client.transport.getHost() == server.transport.getPeer()
+    assert server.transport.getHost() == client.transport.getPeer()
+    assert client.transport.getHost().port > 0
+
+
 async def test_what_a_transport_tells(each_loop, connected) -> None:
     """Addresses, options and scheduler are those of the socket; they outlive it."""
     client, server = await connected()
