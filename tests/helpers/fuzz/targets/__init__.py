@@ -18,6 +18,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "session-pb": ("session", "DIALECTS", "pb"),
     "session-none": ("session", "DIALECTS", "none"),
     "session-msgpack": ("session", "DIALECTS", "msgpack/1"),
+    "lane": ("lane", "fuzz"),
     "twisted-banana": ("differential", "fuzz_banana"),
     "twisted-jelly": ("differential", "fuzz_jelly"),
 }
