@@ -14,7 +14,7 @@ import msgspec
 
 from fuzz.lane_room import GIVEN
 
-__all__ = ["Plan", "Step", "plan_of"]
+__all__ = ["Plan", "Step", "bytes_of", "plan_of"]
 
 Step: TypeAlias = bytes | int
 """Bytes of the peer, or the number of an action of this side."""
@@ -59,7 +59,9 @@ _TARGETS = (
     b"\xc0", b"\x91\1", b"\x92\1\0", b"\xa4roo\xff", _pack("x" * 32), _pack("x" * 33), b"\xcc\1",
     b"\xcf" + bytes(7) + b"\1", b"\xff",
 )  # fmt: skip
-_NAMES = tuple(map(_pack, ("echo", "nothing", "two", "make", "fail", "type_error", "later", "wait", "missing")))
+_NAMES = tuple(
+    map(_pack, ("echo", "nothing", "two", "make", "fail", "type_error", "later", "wait", "missing"))
+)
 _ODD_NAMES = (
     _pack(""), _pack("x" * 32), _pack("x" * 33), _pack("x" * 128), _pack("x" * 129), b"\xa4ech\xff", b"\xd9\4echo",
     b"\xc4\4echo", b"\xda\0\4echo", b"\5", b"\xa3\xed\xa0\x80", _pack("é"),
@@ -166,7 +168,15 @@ _RAW = (
 _VALUES: list[bytes] = _table([*map(_pack, range(24)), *_of_given(), *_RAW], 256)
 
 # How many values a frame has, by one byte.
-_COUNTS = [*[0] * 50, *[1] * 90, *[2] * 60, *[3] * 40, *[7] * 4, *[14, 15, 16, 17, 20, 32], *[40] * 6]
+_COUNTS = [
+    *[0] * 50,
+    *[1] * 90,
+    *[2] * 60,
+    *[3] * 40,
+    *[7] * 4,
+    *[14, 15, 16, 17, 20, 32],
+    *[40] * 6,
+]
 assert (len(_HEADS), len(_VALUES), len(_COUNTS)) == (256, 256, 256)
 
 # Of all heads, these bytes are an action of this side instead of a frame.
@@ -210,6 +220,19 @@ def _frames(data: bytes) -> list[Step]:
     return steps
 
 
+def bytes_of(data: bytes) -> bytes:
+    """Return the bytes of an input for a lane: its frames without actions, perhaps bent.
+
+    The second byte says whether the rest are the bytes themselves.
+    """
+    if len(data) > 1 and data[1] > 240:
+        return data[2:]
+    frames = b"".join([step for step in _frames(data[4:]) if type(step) is bytes])
+    if len(data) > 3 and data[2] > 160:
+        return _bent(frames, data[2], data[3])
+    return frames
+
+
 def plan_of(data: bytes) -> Plan:
     """Return what an input does.
 
@@ -249,7 +272,11 @@ def _bent(data: bytes, bend: int, at: int) -> bytes:
     place = at * len(data) // 256
     match bend & 3:
         case 0:
-            return data[:place] + bytes((data[place] ^ (1 << (bend >> 2 & 7)),)) + data[place + 1 :] if data else b""
+            return (
+                data[:place] + bytes((data[place] ^ (1 << (bend >> 2 & 7)),)) + data[place + 1 :]
+                if data
+                else b""
+            )
         case 1:
             return data[:place] + data[place + 1 + (bend >> 2 & 7) :]
         case 2:
