@@ -7,6 +7,7 @@ same, such as ``True`` and ``1``.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from broker.core.tracer import Tracer
 from broker.defer import Deferred
 from broker.errors import Error
 from broker.flavors.referenceable import Referenceable, Root
+from broker.net.scheduler import LoopScheduler
 from broker.net.socket_addresses import IPv4Address
 
 __all__ = ["GIVEN", "LARGE", "POLICIES", "PROMISES", "Quiet", "Room"]
@@ -93,8 +95,8 @@ GIVEN: tuple[Callable[[], Any], ...] = (
     lambda: ["\udfff"], lambda: {"\ud800": 1}, lambda: b"", lambda: b"octets", lambda: [b"octets"],
     lambda: (), lambda: (1, "two"), lambda: ((1,), 2), lambda: [(1,)], lambda: {"a": (1,)},
     lambda: ([1], [2]), lambda: (_shared(2),), lambda: ("\ud800",), lambda: (1 << 64,),
-    lambda: [], lambda: [[]], lambda: list(range(15)), lambda: list(range(16)), lambda: [None] * 70,
-    lambda: {}, lambda: {"a": 1}, lambda: {str(n): n for n in range(15)},
+    list, lambda: [[]], lambda: list(range(15)), lambda: list(range(16)), lambda: [None] * 70,
+    dict, lambda: {"a": 1}, lambda: {str(n): n for n in range(15)},
     lambda: {str(n): n for n in range(16)}, lambda: {1: 2}, lambda: {"a": {1: 2}}, lambda: {b"a": 1},
     lambda: {Text("a"): 1}, lambda: {"": ""}, lambda: {_LONG: 1},
     lambda: _deep(6), lambda: _deep(7), lambda: (_deep(6),), lambda: (_deep(7),), lambda: {"a": _deep(6)},
@@ -203,6 +205,24 @@ class Part(Referenceable):
         return list(args)
 
 
+class LoopSteps(ManualScheduler):
+    """A scheduler whose tasks are those of a loop; time and turns pass when a test says so."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop):
+        super().__init__()
+        self.loop = loop  # type: ignore[assignment]
+        self._of_loop = LoopScheduler(loop)
+        self.create_task = self._of_loop.create_task  # type: ignore[assignment]
+        self.stepped_loop = self._of_loop.stepped_loop  # type: ignore[assignment]
+
+    def soon(self, f: Callable[..., object], *args: Any) -> None:
+        """Call in the next turn; what follows the start of a task, in the next turn of the loop."""
+        if getattr(f, "__name__", "") == "_task_began":
+            self.loop.call_soon(f, *args)  # type: ignore[attr-defined]
+        else:
+            super().soon(f, *args)
+
+
 class Room:
     """One end.
 
@@ -210,6 +230,7 @@ class Room:
         form: of ``support.lane_forms.FORMS``.
         is_client: which end.
         policy: its policy.
+        loop: where tasks run; default: no tasks.
 
     Attributes:
         log: what was called and answered, in order, as text.
@@ -217,11 +238,17 @@ class Room:
         sent: the bytes that it has written.
     """
 
-    def __init__(self, form: str, is_client: bool, policy: Policy):
+    def __init__(
+        self,
+        form: str,
+        is_client: bool,
+        policy: Policy,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ):
         self.log: list[str] = []
         self.pending: list[Deferred[Any]] = []
         self.sent = b""
-        self.scheduler = ManualScheduler()
+        self.scheduler = ManualScheduler() if loop is None else LoopSteps(loop)
         self.transport = FakeTransport(self.scheduler, _PEER)
         self.broker: Broker = FORMS[form](is_client, policy=policy)
         # Else each error would have an id at random.
@@ -269,7 +296,7 @@ class Room:
             return
         try:
             self.broker.dataReceived(data)
-        except BaseException as error:  # noqa: BLE001 - whatever it is, both ends must raise it
+        except BaseException as error:
             self.log.append(repr(error))
         self.run()
 
@@ -279,7 +306,7 @@ class Room:
             try:
                 self.scheduler.run()
                 break
-            except BaseException as error:  # noqa: BLE001 - as above
+            except BaseException as error:
                 self.log.append(repr(error))
         self.sent += self.transport.take()
 

@@ -24,7 +24,7 @@ __all__ = ["difference", "fuzz", "seeds"]
 _ROOMS: dict[tuple[str, bool, int], Room] = {}
 _FORM = "c" if "c" in FORMS else "python"
 # One input in so many is given to whole connections.
-_WHOLE = 16
+_WHOLE = 64
 _LONGEST_SEED = 400
 # Actions that change nothing for later.
 _HARMLESS = 6
@@ -34,7 +34,7 @@ def fuzz(data: bytes) -> None:
     """Run one input."""
     with _QUIET:
         if data and data[0] % _WHOLE:
-            found = _BENCHES[data[0] >> 4 & 1].difference(bytes_of(data))
+            found = _BENCHES[data[0] >> 3 & 1].difference(bytes_of(data))
         else:
             found = difference(plan_of(data[1:]), ("none", _FORM))
     assert found is None, found
