@@ -81,7 +81,7 @@ class Run:
     ):
         self.executions = 0
         self.findings: Counter[str] = Counter()
-        self._name = name
+        self.name = name
         self.sizes = LONG_SIZES if name.startswith("session") else SIZES
         self.found = found
         self._output = output
@@ -93,7 +93,7 @@ class Run:
 
     def load(self, allowance: float) -> None:
         """Import the target; ``allowance`` is of ``watch.Watch``."""
-        self._watch = watch.Watch(targets.load(self._name), allowance * self._slowed)
+        self._watch = watch.Watch(targets.load(self.name), allowance * self._slowed)
         # What is there now is no garbage of an input's.
         gc.freeze()
         self._begin = time.monotonic()
@@ -123,7 +123,7 @@ class Run:
 
     def _keep(self, data: bytes, fault: str) -> None:
         name = keep(data, self.found)
-        print(f"{self._name}: {fault} ({name})", file=sys.stderr)
+        print(f"{self.name}: {fault} ({name})", file=sys.stderr)
 
 
 def keep(data: bytes, folder: Path) -> str:
@@ -157,7 +157,7 @@ def main() -> None:
 def _at_random(run: Run, seed: int, corpus: Path) -> None:
     run.load(1.0)
     dice = random.Random(seed)
-    known = [path.read_bytes() for path in sorted(corpus.iterdir())]
+    known = [path.read_bytes() for path in sorted(corpus.iterdir())] + targets.seeds(run.name)
     while True:
         if known and dice.randrange(2):
             data = bytearray(dice.choice(known) or b"\0")
@@ -187,6 +187,8 @@ def _by_coverage(run: Run, seed: int, corpus: Path) -> None:
     dice = random.Random(seed)
     for number in range(SEEDS):
         (corpus / f"seed-{number}").write_bytes(dice.randbytes(dice.choice(run.sizes)))
+    for number, data in enumerate(targets.seeds(run.name)):
+        (corpus / f"begin-{number}").write_bytes(data)
     # libFuzzer takes 0 for a seed of its own choice.
     options = [f"-seed={seed + 1}", f"-max_len={max(run.sizes)}", "-len_control=0", "-verbosity=0"]
     options += ["-timeout=10", "-rss_limit_mb=1024", f"-artifact_prefix={run.found}/"]

@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable
 
-__all__ = ["SANITIZED", "TARGETS", "load", "noted"]
+__all__ = ["SANITIZED", "TARGETS", "load", "noted", "seeds"]
 
 # By name: the module, the attribute, and for some a key of it.
 TARGETS: dict[str, tuple[str, ...]] = {
@@ -18,6 +18,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "session-pb": ("session", "DIALECTS", "pb"),
     "session-none": ("session", "DIALECTS", "none"),
     "session-msgpack": ("session", "DIALECTS", "msgpack/1"),
+    "lane": ("lane", "fuzz"),
     "twisted-banana": ("differential", "fuzz_banana"),
     "twisted-jelly": ("differential", "fuzz_jelly"),
 }
@@ -33,6 +34,12 @@ def load(name: str) -> Callable[[bytes], None]:
     for key in keys:
         found = found[key]
     return found  # type: ignore[no-any-return]
+
+
+def seeds(name: str) -> list[bytes]:
+    """Return the inputs that a target begins with, besides those at random."""
+    module = importlib.import_module(f"fuzz.targets.{TARGETS[name][0]}")
+    return list(module.seeds()) if hasattr(module, "seeds") else []
 
 
 def noted() -> dict[str, int]:
