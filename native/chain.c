@@ -286,11 +286,8 @@ static int is_made(Bridge *self) {
 static int call_soon(State *state, PyObject *loop, PyObject *callback, PyObject *self, PyObject *context) {
     PyObject *call = PyObject_GetAttr(loop, state->s_call_soon);
     if (call == NULL) return -1;
-    PyObject *names = PyTuple_Pack(1, state->s_context);
-    if (names == NULL) { Py_DECREF(call); return -1; }
     PyObject *stack[] = {callback, self, context};
-    PyObject *handle = PyObject_Vectorcall(call, stack, 2, names);
-    Py_DECREF(names);
+    PyObject *handle = PyObject_Vectorcall(call, stack, 2, state->context_names);
     Py_DECREF(call);
     Py_XDECREF(handle);
     return handle == NULL ? -1 : 0;

@@ -21,6 +21,7 @@ typedef struct {
     Py_ssize_t position, handled, most_in, most_out, high_water, max_calls;
     Py_ssize_t received, answered;               /* calls, and bytes of answers, that are not counted yet */
     long long highest;
+    int beginning;                               /* coroutine methods that take their first step */
     char is_open, has_more;
 } Lane;
 
@@ -390,10 +391,52 @@ static int read_call(Lane *self, Reader *reader, Incoming *call) {
     return reader->end - reader->next == 1 && *reader->next == 0x80;
 }
 
+/* Start a coroutine method as a task that takes its first step now. Most end in it, and are answered here.
+   1: done; 0: it cannot be started so; -1: an exception. */
+static int begin_coroutine(Lane *self, Incoming *call, PyObject *coroutine) {
+    State *state = self->state;
+    PyObject *context = PyCFunction_Check(call->enter) ? PyCFunction_GET_SELF(call->enter) : NULL;
+    if (context == NULL || !PyContext_CheckExact(context)) return 0;
+    PyObject *begin = PyObject_GetAttr((PyObject *)self->calls, state->s_begin_task);
+    if (begin == NULL || begin == Py_None) {
+        Py_XDECREF(begin);
+        return begin == NULL ? -1 : 0;
+    }
+    PyObject *copy = PyContext_Copy(context), *task = NULL, *result = NULL, *is_done = NULL;
+    int done = -1;
+    if (copy != NULL) {
+        PyObject *stack[] = {coroutine, copy};
+        self->beginning++;
+        task = PyObject_Vectorcall(begin, stack, 1, state->context_names);
+        self->beginning--;
+    }
+    if (task != NULL) is_done = PyObject_CallMethodNoArgs(task, state->s_done);
+    /* If the lane was closed meanwhile, others may wait for the end of the call: the Python code tells them. */
+    if (is_done == Py_True && self->is_open && !self->unsent->is_closed) {
+        if ((result = PyObject_CallMethodNoArgs(task, state->s_result)) == NULL) {
+            if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit)) goto end;
+            PyErr_Clear();
+        }
+    }
+    if (is_done != NULL) done = result == NULL ? 0 : write_answer(self, call->number, result);
+    if (done == 0) done = hand_over(self, call, state->s_began, task);
+end:
+    Py_DECREF(begin);
+    Py_XDECREF(copy);
+    Py_XDECREF(task);
+    Py_XDECREF(result);
+    Py_XDECREF(is_done);
+    return done;
+}
+
 static int run_call(Lane *self, Incoming *call) {
     PyObject *result = PyObject_Vectorcall(call->enter, call->stack, call->used, NULL);
     if (result == NULL) return raised(self, call);
-    int done;
+    int done = 0;
+    if (call->wants_answer && PyCoro_CheckExact(result) && (done = begin_coroutine(self, call, result)) != 0) {
+        Py_DECREF(result);
+        return done;
+    }
     if (!call->wants_answer) done = result == Py_None;
     else if (self->unsent->is_closed) done = 0;
     else done = write_answer(self, call->number, result);
@@ -535,6 +578,7 @@ static PyMemberDef lane_members[] = {
     {"reader", T_OBJECT_EX, offsetof(Lane, reader), READONLY, NULL},
     {"is_open", T_BOOL, offsetof(Lane, is_open), 0, NULL},
     {"has_more", T_BOOL, offsetof(Lane, has_more), READONLY, NULL},
+    {"beginning", T_INT, offsetof(Lane, beginning), READONLY, NULL},
     {"position", T_PYSSIZET, offsetof(Lane, position), READONLY, NULL},
     {"handled", T_PYSSIZET, offsetof(Lane, handled), READONLY, NULL},
     {NULL}};

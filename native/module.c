@@ -13,8 +13,8 @@ State *state_of(PyTypeObject *type) {
 
 /* Every place of the state that is set by name: an attribute or method of Python code. */
 #define NAMES_OF_STATE(X) \
-    X(answered) X(broker) X(call_soon) X(calls) X(calls_made) X(calls_received) X(canceller_of) X(context) X(debug) X(enter) X(function) \
-    X(highest) X(last) X(last_name) X(luid) X(make_call) X(leading) X(methods) X(raised) X(returned) X(size) \
+    X(answered) X(began) X(begin_task) X(broker) X(call_soon) X(calls) X(calls_made) X(calls_received) X(canceller_of) X(context) X(debug) X(done) X(enter) X(function) \
+    X(highest) X(last) X(last_name) X(luid) X(make_call) X(leading) X(methods) X(raised) X(result) X(returned) X(size) \
     X(transaction) X(view)
 
 static int make_names(State *state) {
@@ -23,7 +23,8 @@ static int make_names(State *state) {
 #undef MAKE
     state->s_settled = PyUnicode_InternFromString("_settled");
     state->s_outcome_of = PyUnicode_InternFromString("_outcome_of");
-    return state->s_settled == NULL || state->s_outcome_of == NULL ? -1 : 0;
+    state->context_names = PyTuple_Pack(1, state->s_context);
+    return state->context_names == NULL || state->s_settled == NULL || state->s_outcome_of == NULL ? -1 : 0;
 }
 
 static int make_type(PyObject *module, PyTypeObject **place, PyType_Spec *spec) {
@@ -114,6 +115,7 @@ static void release(void *module) {
 #undef CLEAR
     Py_CLEAR(state->s_settled);
     Py_CLEAR(state->s_outcome_of);
+    Py_CLEAR(state->context_names);
     for (int i = 0; i < NAMES; i++) Py_CLEAR(state->names[i].str);
 }
 

@@ -31,6 +31,7 @@ from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.dispatch import Route
 from broker.core.events import (
     CallAnswered,
+    CallBegan,
     CallCancelled,
     CallPending,
     CallRaised,
@@ -500,11 +501,18 @@ class Broker(PublishedBroker):
             self.factory.clientConnectionMade(self)
 
     def _on_pending(self, event: CallPending) -> None:
+        self._methods().take(event.ticket, event.result)
+
+    def _on_began(self, event: CallBegan) -> None:
+        is_lost = bool(self.disconnected) and self.policy.cancel_on_disconnect
+        self._methods().adopt(event.ticket, event.task, is_lost=is_lost)
+
+    def _methods(self) -> RunningMethods:
         if self._running_methods is None:
             self._running_methods = RunningMethods(
                 self.session, self._scheduler, self._answered, self.pump.resume
             )
-        self._running_methods.take(event.ticket, event.result)
+        return self._running_methods
 
     def _on_stream(self, event: StreamOpened) -> None:
         if self._producers is None:
@@ -572,6 +580,7 @@ _FAILURE_ROW: dict[bytes, Row] = {b"twisted.spread.pb.CopyableFailure": _read_fa
 
 _EVENTS: dict[type, Callable[[Broker, Any], None]] = {
     Ready: Broker._on_ready,
+    CallBegan: Broker._on_began,
     CallPending: Broker._on_pending,
     CallAnswered: Broker._on_answered,
     CallCancelled: Broker._on_cancelled,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import _get_running_loop
 from collections.abc import Callable
 from functools import partial
@@ -61,6 +62,7 @@ class PendingCalls(CallsBase):
         "_flush_later",
         "_owner",
         "_policy",
+        "_scheduler",
         "_session",
         "is_inherited",
         "is_refused",
@@ -83,6 +85,7 @@ class PendingCalls(CallsBase):
         self.has_stepped = False
         self.stepped_loop = None
         self._loop = None
+        self._scheduler: Scheduler | None = None
         self._owner = owner
         self._session = session
         self._policy = policy
@@ -94,6 +97,13 @@ class PendingCalls(CallsBase):
         """Take clock and loop from the scheduler of the connection."""
         self.now = scheduler.now
         self._loop = scheduler.loop
+        self._scheduler = scheduler
+
+    @property
+    def begin_task(self) -> Callable[..., asyncio.Task[Any]] | None:
+        """See `Scheduler.begin_task`."""
+        scheduler = self._scheduler
+        return None if scheduler is None else scheduler.begin_task
 
     def check_loop(self, what: str) -> None:
         """Raise if the current code does not run in the event loop of the connection.

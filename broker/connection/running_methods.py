@@ -68,6 +68,22 @@ class RunningMethods:
             is_coroutine = isinstance(result, Coroutine)
             self._run(call, result if is_coroutine else _awaited(result))
 
+    def adopt(self, call: IncomingCall, task: asyncio.Task[object], *, is_lost: bool) -> None:
+        """Answer ``call`` when its task has ended, which has taken its first step.
+
+        Args:
+            call: the call.
+            task: it runs the method.
+            is_lost: whether the connection has ended in that step, so that the method is cancelled.
+        """
+        if task.done():
+            self._finish_future(call, task)
+            return
+        self._note(call, task.cancel)
+        task.add_done_callback(lambda done: self._finish_future(call, done))
+        if is_lost:
+            task.cancel()
+
     def cancel_call(self, call: IncomingCall) -> None:
         """Cancel the method of one call, if it was started here and still runs."""
         work = self._started.get(call)

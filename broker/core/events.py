@@ -46,6 +46,18 @@ class CallPending(Struct, frozen=True):
     result: object
 
 
+class CallBegan(Struct, frozen=True):
+    """A local coroutine method has begun as a task; call ``Session.finish`` or ``fail`` later.
+
+    Attributes:
+        ticket: identifies the call in these methods.
+        task: the task, which may have ended.
+    """
+
+    ticket: IncomingCall
+    task: Any
+
+
 class CallAnswered(Struct, frozen=True):
     """A call was answered whose answer took several turns of the loop."""
 
@@ -120,6 +132,7 @@ class Misunderstood(Struct, frozen=True):
 
 Event: TypeAlias = (
     Ready
+    | CallBegan
     | CallPending
     | CallAnswered
     | CallCancelled

@@ -279,7 +279,9 @@ class Session:
     @property
     def running(self) -> int:
         """Number of incoming calls without an answer."""
-        return len(self.incoming.running) + len(self.inbox.works) + self.inbox.has_barrier
+        inbox = self.inbox
+        beginning = 0 if inbox.lane is None else inbox.lane.beginning
+        return len(self.incoming.running) + len(inbox.works) + inbox.has_barrier + beginning
 
     def drain(self) -> None:
         """Refuse the peer's calls from now on, with ServerDraining.

@@ -21,7 +21,7 @@ from broker.core.calls.dispatch import (
 from broker.core.calls.faults import FaultCounter
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.method_runner import TO_CACHES, Enter, Interceptor, MethodRunner
-from broker.core.events import CallPending
+from broker.core.events import CallBegan, CallPending
 from broker.core.host import Host
 from broker.core.inbox import Inbox
 from broker.core.objects.credit import credit_in
@@ -249,6 +249,27 @@ class IncomingCalls:
             raise error
         except BaseException as again:  # noqa: BLE001 - whatever a method raises is its answer
             self._refuse_raised(call, again)
+
+    def began(
+        self,
+        request_id: RequestId,
+        entry: Export,
+        name: str,
+        args: tuple[object, ...],
+        wants_answer: bool,
+        task: object,
+    ) -> None:
+        """Answer a call whose coroutine method the lane in C has begun, when its task has ended."""
+        call = IncomingCall(request_id, name, wants_answer)
+        call.principal = entry.principal
+        target: Any = entry.current()
+        call.route = target.route()
+        call.was_run = True
+        if self._keeps_arguments:
+            call.args = args
+        call.since = self.runner.now()
+        self.running[call.key] = call
+        self._host.on_event(CallBegan(call, task))
 
     def returned(
         self,
