@@ -6,7 +6,7 @@ The results of outgoing calls, which are the most frequent, have their own metho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from msgspec import Struct
 
