@@ -11,10 +11,17 @@
 
 /* ---- From bytes. */
 
+/* For each width by itself: a compiler makes one instruction of each, but not of a loop. */
 static inline uint64_t number_at(const unsigned char *place, int width) {
-    uint64_t number = 0;
-    for (int i = 0; i < width; i++) number = number << 8 | place[i];
-    return number;
+#define BYTE(i) (uint64_t)place[i]
+    switch (width) {
+    case 1: return place[0];
+    case 2: return BYTE(0) << 8 | BYTE(1);
+    case 4: return BYTE(0) << 24 | BYTE(1) << 16 | BYTE(2) << 8 | BYTE(3);
+    default: return BYTE(0) << 56 | BYTE(1) << 48 | BYTE(2) << 40 | BYTE(3) << 32 | BYTE(4) << 24 | BYTE(5) << 16 |
+                    BYTE(6) << 8 | BYTE(7);
+    }
+#undef BYTE
 }
 
 /* Read the bytes of a length or number; 0 if they are not all there. */
@@ -143,8 +150,10 @@ PyObject *read_value(Reader *reader, int depth) {
         memcpy(&real, &number, sizeof real);
         return PyFloat_FromDouble(real);
     }
-    case 0xcc: case 0xcd: case 0xce: case 0xcf:
-        return take(reader, 1 << (head - 0xcc), &number) ? PyLong_FromUnsignedLongLong(number) : NULL;
+    case 0xcc: return take(reader, 1, &number) ? PyLong_FromLong((long)number) : NULL;
+    case 0xcd: return take(reader, 2, &number) ? PyLong_FromLong((long)number) : NULL;
+    case 0xce: return take(reader, 4, &number) ? PyLong_FromLongLong((long long)number) : NULL;
+    case 0xcf: return take(reader, 8, &number) ? PyLong_FromUnsignedLongLong(number) : NULL;
     case 0xd0: return take(reader, 1, &number) ? PyLong_FromLong((int8_t)number) : NULL;
     case 0xd1: return take(reader, 2, &number) ? PyLong_FromLong((int16_t)number) : NULL;
     case 0xd2: return take(reader, 4, &number) ? PyLong_FromLong((int32_t)number) : NULL;
@@ -175,11 +184,19 @@ static inline unsigned char *room(Writer *writer, Py_ssize_t size) {
 }
 
 static inline void put_number(unsigned char *place, uint64_t number, int width) {
-    for (int i = width - 1; i >= 0; i--) { place[i] = (unsigned char)number; number >>= 8; }
+#define PUT(i) place[i] = (unsigned char)(number >> 8 * (width - 1 - (i)))
+    switch (width) {
+    case 0: break;
+    case 1: PUT(0); break;
+    case 2: PUT(0); PUT(1); break;
+    case 4: PUT(0); PUT(1); PUT(2); PUT(3); break;
+    default: PUT(0); PUT(1); PUT(2); PUT(3); PUT(4); PUT(5); PUT(6); PUT(7);
+    }
+#undef PUT
 }
 
 /* Write a byte and a number of so many bytes. */
-static int write_wide(Writer *writer, unsigned char head, uint64_t number, int width) {
+static inline int write_wide(Writer *writer, unsigned char head, uint64_t number, int width) {
     unsigned char *place = room(writer, 9);
     if (place == NULL) return -1;
     place[0] = head;
