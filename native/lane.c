@@ -178,7 +178,7 @@ static PyObject *target_of(PyObject *target) {
 static int write_call(Lane *self, long long number, PyObject *target, PyObject *name, PyObject *const *args,
                       Py_ssize_t count) {
     Writer writer;
-    if (begin_frame(&writer, self->unsent, PY_SSIZE_T_MAX) < 0) return -1;
+    if (begin_frame(&writer, self->state, self->unsent, PY_SSIZE_T_MAX) < 0) return -1;
     int done = write_byte(&writer, 0x96);
     if (done > 0) done = write_byte(&writer, CALL);
     if (done > 0) done = write_number(&writer, number);
@@ -255,7 +255,9 @@ static int take_answer(Lane *self, Reader *reader, int kind, Py_ssize_t after, P
             Py_SETREF(value, tuple);
         }
         if (value == NULL) done = PyErr_Occurred() ? -1 : 0;
-        else if (reader->next != reader->end) done = 0;
+        else if (reader->next != reader->end || !self->is_open) done = 0;
+        /* Asked again: to read the value may start the garbage collector, and a finalizer may cancel the call. */
+        else done = PyDict_Contains(self->open, request_id);
     }
     if (done > 0) {
         self->position = after;
@@ -324,7 +326,7 @@ static int raised(Lane *self, Incoming *call) {
 static int write_answer(Lane *self, long long number, PyObject *value) {
     Writer writer;
     int is_tuple = PyTuple_CheckExact(value);
-    if (begin_frame(&writer, self->unsent, is_tuple ? PY_SSIZE_T_MAX : MOST_VALUES) < 0) return -1;
+    if (begin_frame(&writer, self->state, self->unsent, is_tuple ? PY_SSIZE_T_MAX : MOST_VALUES) < 0) return -1;
     int done = write_byte(&writer, 0x93);
     if (done > 0) done = write_byte(&writer, is_tuple ? TUPLE : ANSWER);
     if (done > 0) done = write_number(&writer, number);
@@ -448,13 +450,16 @@ static int run_call(Lane *self, Incoming *call) {
 static int take_call(Lane *self, Reader *reader, int kind, Py_ssize_t after) {
     Incoming call = {.wants_answer = kind == CALL};
     int done = read_call(self, reader, &call);
-    if (done) {
+    /* To read the arguments may start the garbage collector, and a finalizer may close the lane. */
+    if (done && self->is_open) {
         self->position = after;
         self->handled++;
         self->received++;
         if (call.wants_answer && call.number > self->highest) self->highest = call.number;
         if (PyObject_SetAttr(self->runner, self->state->s_last_name, call.name) < 0) done = -1;
         else done = run_call(self, &call);
+    } else if (done) {
+        done = 0;
     } else if (PyErr_Occurred()) {
         if (PyErr_ExceptionMatches(PyExc_MemoryError)) done = -1;
         else PyErr_Clear();

@@ -36,6 +36,7 @@ typedef struct {
     PyObject *s_answered, *s_began, *s_begin_task, *s_broker, *s_call_soon, *s_calls, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
         *s_done, *s_enter, *s_function, *s_highest, *s_last, *s_last_name, *s_luid, *s_make_call, *s_leading, *s_methods,
         *s_outcome_of, *s_raised, *s_result, *s_returned, *s_settled, *s_size, *s_transaction, *s_view;
+    PyObject *limit;         /* the int 1 << 64 */
     PyObject *context_names; /* ("context",), for calls with that keyword */
     PyObject *running_loop;  /* asyncio's function; before `use_calls`, broker.defer.awaiting.running_loop */
     Name names[NAMES];
@@ -122,6 +123,7 @@ PyObject *read_text(Reader *reader, int is_name);
 int read_number(Reader *reader, long long *number);
 
 typedef struct {
+    State *state;
     Unsent *unsent;
     Py_ssize_t start;        /* of the message, in the buffer */
     Py_ssize_t left;         /* values that its containers may still have */
@@ -135,7 +137,7 @@ int write_text(Writer *writer, PyObject *text);
 int write_head(Writer *writer, unsigned char fixed, int fixed_most, unsigned char kind, Py_ssize_t size);
 int write_number(Writer *writer, long long number);
 int write_byte(Writer *writer, unsigned char byte);
-int begin_frame(Writer *writer, Unsent *unsent, Py_ssize_t left);
+int begin_frame(Writer *writer, State *state, Unsent *unsent, Py_ssize_t left);
 /* Set the length. 1: the frame is queued; 0: it is too long, and was removed. */
 int end_frame(Writer *writer, Py_ssize_t most);
 void drop_frame(Writer *writer);

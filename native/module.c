@@ -24,7 +24,8 @@ static int make_names(State *state) {
     state->s_settled = PyUnicode_InternFromString("_settled");
     state->s_outcome_of = PyUnicode_InternFromString("_outcome_of");
     state->context_names = PyTuple_Pack(1, state->s_context);
-    return state->context_names == NULL || state->s_settled == NULL || state->s_outcome_of == NULL ? -1 : 0;
+    state->limit = PyLong_FromString("10000000000000000", NULL, 16);
+    return state->context_names == NULL || state->limit == NULL || state->s_settled == NULL || state->s_outcome_of == NULL ? -1 : 0;
 }
 
 static int make_type(PyObject *module, PyTypeObject **place, PyType_Spec *spec) {
@@ -116,6 +117,7 @@ static void release(void *module) {
     Py_CLEAR(state->s_settled);
     Py_CLEAR(state->s_outcome_of);
     Py_CLEAR(state->context_names);
+    Py_CLEAR(state->limit);
     for (int i = 0; i < NAMES; i++) Py_CLEAR(state->names[i].str);
 }
 

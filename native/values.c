@@ -220,13 +220,9 @@ static int write_int(Writer *writer, PyObject *value) {
     int overflow;
     long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
     if (overflow > 0) {
-        unsigned long long wide = PyLong_AsUnsignedLongLong(value);
-        if (wide == (unsigned long long)-1 && PyErr_Occurred()) {
-            if (!PyErr_ExceptionMatches(PyExc_OverflowError)) return -1;
-            PyErr_Clear();
-            return 0;
-        }
-        return write_wide(writer, 0xcf, wide, 8);
+        /* Not asked by an exception, which may be an object that the garbage collector knows. */
+        int is_wide = PyObject_RichCompareBool(value, writer->state->limit, Py_LT);
+        return is_wide > 0 ? write_wide(writer, 0xcf, PyLong_AsUnsignedLongLongMask(value), 8) : is_wide;
     }
     if (overflow < 0) return 0;
     if (number == -1 && PyErr_Occurred()) return -1;
@@ -336,7 +332,8 @@ int write_value(Writer *writer, PyObject *value, int depth) {
     return 0;
 }
 
-int begin_frame(Writer *writer, Unsent *unsent, Py_ssize_t left) {
+int begin_frame(Writer *writer, State *state, Unsent *unsent, Py_ssize_t left) {
+    writer->state = state;
     writer->unsent = unsent;
     writer->left = left;
     writer->shared = 0;

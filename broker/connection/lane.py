@@ -217,10 +217,10 @@ class PythonLane:
 
     def run(self, data: bytes, start: int, most: int, /) -> None:
         """Handle at most ``most`` frames of ``data`` from ``start``; see the protocol."""
+        self.position, self.handled, self.has_more = start, 0, False
         view, end, limit = memoryview(data), len(data), self.most_in
         unsent, high_water = self._unsent, self._high_water
         receive, take_answer, inbox = self._receive, self._take_answer, self._inbox
-        self.position, self.handled, self.has_more = start, 0, False
         while self.is_open and end - start >= 4:
             stop = start + 4 + _read_length(data, start)[0]
             if stop > end:
@@ -239,6 +239,9 @@ class PythonLane:
                 return
             is_call = kind is PlainCall or kind is PlainSend
             if is_call and not (message.deadline is None and message.meta is None):
+                return
+            # To decode may start the garbage collector, and a finalizer may close the lane.
+            if not self.is_open:
                 return
             self.position = start = stop
             self.handled += 1
