@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -339,7 +340,7 @@ class Room:
             "".join(self.log), self.sent,
             stats.calls_made, stats.calls_received, stats.sends_dropped, stats.sends_refused,
             # A fault is found when its bytes are decoded; bytes behind it are not counted then.
-            stats.bytes_sent, ends or stats.bytes_received, ends or sorted(stats.limits.items()),
+            stats.bytes_sent, ends or stats.bytes_received, ends or _limits(stats.limits),
             [str(key) if type(key) is int else "one-way" for key in incoming.running],
             incoming.highest, incoming.is_draining, incoming.refuses_sends,
             [*session.outgoing.open_calls.open], [*broker.calls.waiting],
@@ -396,6 +397,11 @@ class Quiet:
 
 def _ignore(failure: object) -> None:
     """Handle a failure."""
+
+
+def _limits(counts: Counter[str]) -> list[tuple[str, int]]:
+    """Return what was refused; a lane leaves fewer handled bytes in the backlog."""
+    return sorted((name, count) for name, count in counts.items() if name != "max_backlog")
 
 
 def _call(room: Room, *args: Any, **kw: Any) -> None:
