@@ -221,7 +221,7 @@ class PythonLane:
         view, end, limit = memoryview(data), len(data), self.most_in
         unsent, high_water = self._unsent, self._high_water
         receive, take_answer, inbox = self._receive, self._take_answer, self._inbox
-        while self.is_open and end - start >= 4:
+        while end - start >= 4:
             stop = start + 4 + _read_length(data, start)[0]
             if stop > end:
                 return
@@ -240,7 +240,7 @@ class PythonLane:
             is_call = kind is PlainCall or kind is PlainSend
             if is_call and not (message.deadline is None and message.meta is None):
                 return
-            # To decode may start the garbage collector, and a finalizer may close the lane.
+            # The last frame may have closed the lane, or a finalizer while this one was decoded.
             if not self.is_open:
                 return
             self.position = start = stop

@@ -174,7 +174,8 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """Number of messages received and not handled."""
-        self._settle()
+        if self._running_lane is not None:
+            self._settle()
         waiting = len(self._messages or ()) + len(self._held or ()) + self.has_more
         return waiting + len(self.works)
 
@@ -190,13 +191,15 @@ class Inbox:
     @property
     def pending(self) -> int:
         """Number of bytes received that are not part of a decoded message."""
-        self._settle()
+        if self._running_lane is not None:
+            self._settle()
         return 0 if self.reader is None else self.reader.pending
 
     @property
     def held(self) -> int:
         """Approximate memory of the unhandled messages, in bytes."""
-        self._settle()
+        if self._running_lane is not None:
+            self._settle()
         waiting = len(self._messages or ()) + len(self._held or ())
         reader = self.reader
         if reader is None:
@@ -274,10 +277,16 @@ class Inbox:
             self.lane.retire()
             self.lane = None
 
+    @property
+    def has_lane(self) -> bool:
+        """Whether a lane may take frames."""
+        return self._make_lane is not None
+
     def close_lane(self) -> None:
         """Have the lane take no further frame, since something begins to wait."""
         self.is_idle = False
-        self._settle()
+        if self._running_lane is not None:
+            self._settle()
 
     def _settle(self) -> None:
         """If the lane runs, stop it behind its frame, and continue behind that frame."""

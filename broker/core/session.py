@@ -248,7 +248,8 @@ class Session:
         make = self._make_lane
         if self.inbox.handlers is not OPEN or self.tracing is not None or self.incoming.is_draining:
             make = None
-        self.inbox.allow_lane(make)
+        if make is not None or self.inbox.has_lane:
+            self.inbox.allow_lane(make)
 
     def count_ping(self) -> None:
         """Count a ping of the peer.

@@ -22,6 +22,9 @@ __all__ = ["COMMANDS", "Command", "Content", "Early", "Feature", "Order", "numbe
 class Feature(Enum):
     """What a dialect can have beyond PB."""
 
+    # That of an Enum is a Python function, which takes ten times as long.
+    __hash__ = object.__hash__
+
     CANCEL = 1
     PING = 2
     GOODBYE = 3
