@@ -34,7 +34,7 @@ from bench.tables import markdown
 from bench.variants import Conditions, Failure, Variant
 from broker.native import native
 
-__all__ = ["FORMS", "OPERATIONS_SHOWN", "PAGE", "PARTS", "main", "with_block"]
+__all__ = ["BARE", "CODE", "FORMS", "OPERATIONS_SHOWN", "PAGE", "PARTS", "main", "with_block"]
 
 PAGE = DOCS / "explanation" / "where-the-time-goes.md"
 CODE = Path(broker.__file__).parents[1]
@@ -56,7 +56,7 @@ OPERATIONS_SHOWN: Mapping[str, str] = {
 }
 """The rows of the tables of counts."""
 
-_BARE: Mapping[str, tuple[str, int]] = {
+BARE: Mapping[str, tuple[str, int]] = {
     "a call, one outstanding": ("call", 1),
     "a call, 100 outstanding": (f"{IN_FLIGHT} calls in flight", IN_FLIGHT),
     "64 KiB, answered": ("64 KiB, answered", 1),
@@ -141,9 +141,9 @@ def bare_part(conditions: Conditions, count: int | None = None) -> str:
         conditions: not used.
         count: not used.
     """
-    found = [_floor(form) for form in FORMS]
+    found = [floor_of(form) for form in FORMS]
     rows = []
-    for label, (name, operations) in _BARE.items():
+    for label, (name, operations) in BARE.items():
         cells = [f"{found[-1][f'{name}, bare'] / operations:,.1f}"]
         for each in found:
             ours, bare = each[f"{name}, ours"], each[f"{name}, bare"]
@@ -153,7 +153,7 @@ def bare_part(conditions: Conditions, count: int | None = None) -> str:
     return "\n\n".join([markdown(head, rows), _made_with()])
 
 
-def _floor(form: Variant) -> dict[str, float]:
+def floor_of(form: Variant) -> dict[str, float]:
     arguments = ["--json", *(["--general"] if form.general else [])]
     variables = {"PYTHONPATH": str(CODE), **({"BROKER_PURE": "1"} if form.pure else {})}
     ended = subprocess.run(

@@ -17,7 +17,7 @@ from support.programs import command, environment
 from bench.contract import Effort
 from bench.side import Options
 
-__all__ = ["Process", "Running", "cores", "sides"]
+__all__ = ["Process", "Running", "cores", "form_of", "sides"]
 
 PATIENCE = 120.0
 """Seconds in which a side must have something to say."""
@@ -118,7 +118,7 @@ def sides(wanted: Mapping[str, tuple[Described, Described]]) -> Iterator[Running
         )
         hellos = greet(clients)
         pids = {name: (servers[name]["pid"], hellos[name]["pid"]) for name in wanted}
-        forms = {name: _form(servers[name]["form"], hellos[name]["form"]) for name in wanted}
+        forms = {name: form_of(servers[name]["form"], hellos[name]["form"]) for name in wanted}
         yield Running(clients, pids, forms)
 
 
@@ -126,7 +126,7 @@ def _place(hello: Mapping[str, Any]) -> dict[str, int]:
     return {key: hello[key] for key in ("port", "pid")}
 
 
-def _form(server: str, client: str) -> str:
+def form_of(server: str, client: str) -> str:
     """Return the form of a pairing: that of both sides, or of the side that has one."""
     if server and client and server != client:
         return f"server {server}, client {client}"
