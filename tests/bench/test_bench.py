@@ -260,7 +260,7 @@ def test_calls_are_judged_by_their_own() -> None:
 
 
 def test_targets_of_the_pb_dialect() -> None:
-    """Both forms have their targets between two of ours; with one end of Twisted there is another."""
+    """Both forms have targets between two of ours; with Twisted at one end there is another."""
     run = made(
         W2={
             "twisted": rates(1),

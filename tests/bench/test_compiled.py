@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from bench import compiled
+from support.folders import HELPERS
 
 COMPILER = """\
 #!{python}
@@ -31,12 +32,19 @@ def use_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch, *, works: bool) 
 
 @pytest.mark.parametrize("works", [True, False])
 def test_what_is_measured(works: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a compiler the environment's Python runs the benchmark, otherwise the present one."""
+    """With a compiler the environment's Python runs the benchmark, otherwise the present one.
+
+    It imports neither from the current folder nor from those of the caller's PYTHONPATH.
+    """
+    monkeypatch.setenv("PYTHONPATH", "/some/checkout")
     use_compiler(tmp_path, monkeypatch, works=works)
     asked: list[list[str]] = []
 
-    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+    def run(
+        command: list[str], *, env: dict[str, str], check: bool
+    ) -> subprocess.CompletedProcess[str]:
         asked.append(command)
+        assert (env["PYTHONSAFEPATH"], env["PYTHONPATH"]) == ("1", str(HELPERS))
         return subprocess.CompletedProcess(command, 7)
 
     assert compiled.has_compiler() is works

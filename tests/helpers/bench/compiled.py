@@ -48,7 +48,9 @@ def main(arguments: list[str]) -> int:
         command[0] = str(environment(FOLDER))
     else:
         print("there is no C compiler: what is installed is measured", file=sys.stderr, flush=True)
-    return subprocess.run(command, env=programs.environment(), check=False).returncode
+    # Neither the current folder nor a folder of the caller may hide the package that is measured.
+    there = programs.environment(PYTHONSAFEPATH="1", PYTHONPATH="")
+    return subprocess.run(command, env=there, check=False).returncode
 
 
 if __name__ == "__main__":
