@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test system check vectors vocabulary hops bench compare instructions calls profile logins attacks sim sim-bugs fuzz soak idle drains field floors native compiled clean
+.PHONY: demo test system check vectors vocabulary hops bench compare instructions calls costs profile logins attacks sim sim-bugs fuzz soak idle drains field floors native compiled clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -44,8 +44,10 @@ vocabulary: $(VENV)/.installed $(VENV)/.test
 hops: $(VENV)/.installed $(VENV)/.test
 	$(HELPER) project.hops $(ARGS)
 
+# With a C compiler, what is measured is a wheel with both kinds of compiled modules, in an environment of its own
+# below build/bench.
 bench: $(VENV)/.installed $(VENV)/.bench
-	$(HELPER) bench.run $(ARGS)
+	$(HELPER) bench.compiled $(ARGS)
 
 # VARIANTS of the code against each other, such as base=../other,new=.; W: workloads; ROUNDS: starts of each.
 MEASURED = $(if $(VARIANTS),--variants '$(VARIANTS)') $(if $(W),--workloads '$(W)') $(ARGS)
@@ -58,6 +60,10 @@ instructions: $(VENV)/.installed $(VENV)/.bench
 
 calls: $(VENV)/.installed $(VENV)/.bench
 	$(HELPER) bench.calls $(MEASURED)
+
+# The tables of docs/explanation/where-the-time-goes.md; PARTS of calls, instructions and bare, or all.
+costs: $(VENV)/.installed $(VENV)/.bench
+	$(HELPER) bench.costs $(PARTS) $(ARGS)
 
 logins: $(VENV)/.installed $(VENV)/.bench
 	$(HELPER) bench.logins $(ARGS)

@@ -19,17 +19,34 @@ from bench import (
 )
 from bench import run as bench
 from bench.contract import Bench, Effort
+from bench.forms import said_of_forms
 from bench.ours_side import Client, OurSide
 from bench.pairings import PAIRINGS, options_for
-from bench.processes import sides
+from bench.processes import form_of, sides
 from bench.side import Options
-from bench.targets import PB_DIALECT, STREAMS, TARGETS
+from bench.targets import (
+    FORMS,
+    OWN,
+    PB_DIALECT,
+    PB_MIXED,
+    PB_PAIRINGS,
+    STREAMS,
+    TARGETS,
+)
 from bench.workloads import LOGIN, SHARED, TITLES, TLS, WORKLOADS
 from bench.workloads import STREAMS as STREAM_WORKLOADS
 from support import programs
 
+from broker.acceleration import describe
 
-def made(**figures: dict[str, list[dict[str, float]]]) -> tables.Run:
+
+def made(
+    *,
+    python: str = "3.11.7",
+    forms: dict[str, str] | None = None,
+    start_up_pure: list[tuple[float, float]] | None = None,
+    **figures: dict[str, list[dict[str, float]]],
+) -> tables.Run:
     """Return a run with these figures."""
     return {
         "date": "2026-11-20T20:40:49+00:00",
@@ -38,10 +55,12 @@ def made(**figures: dict[str, list[dict[str, float]]]) -> tables.Run:
         "rounds": 2,
         "secs": 0.3,
         "took_s": 300.0,
-        "python": "3.11.7",
+        "python": python,
+        "forms": forms or {},
         "machine": "Linux x86_64, 2 cores",
         "versions": {"Twisted": "26.10.0"},
         "start_up": [(0.3, 0.2), (0.4, 0.2), (0.5, 0.2)],
+        "start_up_pure": start_up_pure or [],
         "figures": figures,
     }
 
@@ -71,7 +90,7 @@ def rows_of(table: str) -> list[list[str]]:
 
 def test_every_library(tmp_path: Path) -> None:
     """A short run measures each library, and writes down run, page and charts."""
-    libraries = ["twisted", "ours", "pyro5", "grpc", "websocket"]
+    libraries = ["twisted", "ours", "ours-pure", "pyro5", "grpc", "websocket", "capnp"]
     short = ["--only", "W5", "--rounds", "1", "--secs", "0.01", "--share", "0.01"]
     short += ["--pairings", ",".join(libraries), "--docs", str(tmp_path)]
     ended = subprocess.run(
@@ -84,6 +103,7 @@ def test_every_library(tmp_path: Path) -> None:
     assert list(run["figures"]) == ["W5 200k"]
     assert list(run["figures"]["W5 200k"]) == libraries
     assert all(figures["rate"] > 0 for (figures,) in run["figures"]["W5 200k"].values())
+    assert run["forms"] == {"ours": describe(), "ours-pure": "pure Python (BROKER_PURE)"}
     assert "| W5 200k " in (tmp_path / "index.md").read_text()
     for name in ("ratios.png", "pb.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
@@ -121,9 +141,17 @@ def test_tables_name_workloads() -> None:
     """Targets, titles, logins and TLS are of workloads that there are."""
     assert set(TITLES) == set(WORKLOADS)
     assert {*TARGETS, *PB_DIALECT, *LOGIN, *TLS, *SHARED, *STREAM_WORKLOADS} <= set(WORKLOADS)
-    compared = {goal.against for goal in STREAMS} - {None}
+    goals = (*OWN, *STREAMS)
     assert {goal.workload for goal in STREAMS} == set(STREAM_WORKLOADS)
-    assert compared <= set(PAIRINGS["twisted"].runs)
+    for compared, pairing in (
+        ({goal.against for goal in goals if not goal.is_own} - {None}, "twisted"),
+        ({goal.against for goal in goals if goal.is_own}, "ours"),
+    ):
+        assert compared <= set(PAIRINGS[pairing].runs)
+    for pairing in FORMS:
+        assert {*TARGETS, "W1"} <= set(PAIRINGS[pairing].runs)
+    for pairing in PB_PAIRINGS:
+        assert set(PB_DIALECT) <= set(PAIRINGS[pairing].runs)
     assert all(set(pairing.runs) <= set(WORKLOADS) for pairing in PAIRINGS.values())
 
 
@@ -139,22 +167,174 @@ def test_targets_are_judged() -> None:
     """A ratio at its target meets it, one below does not; memory and start-up may be at most so."""
     run = made(
         **{
-            "W2": {"twisted": rates(1), "ours": rates(14), "ours-uvloop": rates(19.9)},
+            "W2": {
+                "twisted": rates(1),
+                "ours": rates(35),
+                "ours-uvloop": rates(34.9),
+                "ours-pure": rates(13),
+            },
             "W7 TLS": {
                 "twisted": rates(1, kib=60),
-                "ours": rates(2, kib=40),
-                "ours-uvloop": rates(1, kib=41),
+                "ours": rates(1, kib=40),
+                "ours-uvloop": rates(0.99, kib=41),
+                "ours-pure": rates(1, kib=40.5),
             },
-        }
+        },
+        start_up_pure=[(0.3, 0.2)],
     )
     found = rows_of(tables.tables(run)["targets"])
-    assert [(row[0], row[3], row[6]) for row in found] == [
-        ("W2", "yes", "no"),
-        ("W7 TLS", "yes", "no"),
-        ("W7 TLS, KiB a connection", "yes", "no"),
-        ("import", "no", ""),
+    assert [(row[0], row[3], row[6], row[9]) for row in found] == [
+        ("W2", "yes", "no", "yes"),
+        ("W7 TLS", "yes", "no", "yes"),
+        ("W7 TLS, KiB a connection", "yes", "no", "no"),
+        ("import", "no", "", "yes"),
     ]
-    assert found[-1][1] == "**2.00**"
+    assert (found[-1][1], found[-1][7]) == ("**2.00**", "**1.50**")
+
+
+def test_targets_have_a_column_for_each_form() -> None:
+    """Each ratio has a target for the compiled form in each loop and for pure Python.
+
+    Pairings that do not run a workload have none.
+    """
+    ran = {each: rates(10) for each in FORMS}
+    run = made(W2={"twisted": rates(1), **ran}, S1={"ours": rates(500_000)})
+    call, items, *_ = rows_of(tables.tables(run)["targets"])
+    assert (call[2], call[5], call[8]) == ("35", "35", "13")
+    assert [len(goals) for goals in TARGETS.values()] == [len(FORMS)] * len(TARGETS)
+    assert items[7:] == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("python", "met"),
+    [
+        ("3.11.9", ["from 3.12 on"] * 3),
+        ("3.12.0", ["yes", "no", "yes"]),
+        ("3.13.1", ["yes", "no", "yes"]),
+    ],
+)
+def test_a_target_for_newer_pythons(python: str, met: list[str], tmp_path: Path) -> None:
+    """Async methods are measured in any Python and judged from 3.12 on, in the chart too."""
+    run = made(
+        python=python,
+        **{
+            "W2 async": {
+                "twisted": rates(1),
+                "ours": rates(20),
+                "ours-uvloop": rates(19),
+                "ours-pure": rates(6),
+            }
+        },
+    )
+    row = rows_of(tables.tables(run)["targets"])[0]
+    assert row[1].startswith("**20.0**")
+    assert [row[3], row[6], row[9]] == met
+    assert tables.is_judged(run, "W2 async") is (met[0] == "yes")
+    assert tables.is_judged(run, "W2")
+    chart.draw(run, chart.RATIOS, tmp_path / "chart.png")
+
+
+def test_calls_are_judged_by_their_own() -> None:
+    """Typed calls and items of streams are compared with W2 of the same pairing and round."""
+    run = made(
+        **{
+            "W2": {
+                "twisted": rates(1, 1),
+                "ours": rates(100, 200),
+                "ours-uvloop": rates(100, 100),
+                "ours-pure": rates(40, 40),
+            },
+            "W2 typed": {
+                "ours": rates(95, 190),
+                "ours-uvloop": rates(94, 94),
+                "ours-pure": rates(40, 40),
+            },
+            "S1": {"ours": rates(300, 600), "ours-uvloop": rates(299, 299)},
+        }
+    )
+    found = {row[0]: row for row in rows_of(tables.tables(run)["targets"])}
+    typed, items = found["W2 typed, to W2"], found["S1, items to calls of W2"]
+    assert typed[1:4] == ["**0.95** (0.95 to 0.95)", "0.95", "yes"]
+    assert (typed[6], typed[9]) == ("no", "yes")
+    assert (items[3], items[6], items[9]) == ("yes", "no", "")
+
+
+def test_targets_of_the_pb_dialect() -> None:
+    """Both forms have targets between two of ours; with Twisted at one end there is another."""
+    run = made(
+        W2={
+            "twisted": rates(1),
+            "ours-pb": rates(8.9),
+            "ours-pb-pure": rates(7.7),
+            "to-twisted": rates(2.5),
+            "from-twisted": rates(2.4),
+        }
+    )
+    (row,) = rows_of(tables.tables(run)["pb_targets"])
+    assert (row[2], row[5], row[8], row[11]) == ("9", "7.7", "2.5", "2.5")
+    assert (row[3], row[6], row[9], row[12]) == ("no", "yes", "yes", "no")
+    assert set(PB_MIXED) == set(PB_DIALECT)
+
+
+COMPILED = {"ours": "accelerated", "ours-uvloop": "accelerated", "ours-pb": "accelerated"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, []),
+        (
+            {"ours": "pure Python (no compiled module)"},
+            ["**broker ran without the module in C, so"],
+        ),
+        (
+            {"ours": "accelerated (only jelly)", "ours-pb": "accelerated (only jelly)"},
+            ["**broker, broker, pb dialect ran without the module in C, so"],
+        ),
+        (
+            dict.fromkeys(COMPILED, "accelerated (not jelly)"),
+            ["**broker, pb dialect ran with jelly as Python code, so"],
+        ),
+        (
+            {"to-twisted": "accelerated (not jelly)"},
+            ["**broker to Twisted ran with jelly as Python code, so"],
+        ),
+        ({"ours-pure": "accelerated"}, ["**broker, pure Python ran compiled modules, so"]),
+    ],
+)
+def test_the_page_says_the_forms(changed: dict[str, str], said: list[str], tmp_path: Path) -> None:
+    """The page names the form of each pairing, and says so if it is not that of its column."""
+    forms = {**COMPILED, "ours-pure": "pure Python (BROKER_PURE)", **changed}
+    run = made(forms=forms, W2={"twisted": rates(1), "ours": rates(35)})
+    first, *others = said_of_forms(run)
+    assert all(f"{PAIRINGS[key].label}: `{form}`" in first for key, form in forms.items())
+    assert len(others) == len(said)
+    assert all(found.startswith(begin) for found, begin in zip(others, said, strict=True))
+    (tmp_path / "runs.jsonl").write_text(json.dumps(run) + "\n")
+    page.write(tmp_path)
+    text = (tmp_path / "index.md").read_text()
+    assert all(f"\n{sentence}\n" in text for sentence in (first, *others))
+    assert forms["ours"] in rows_of(tables.history([run]))[0]
+
+
+def test_sides_say_their_form() -> None:
+    """A side is in pure Python if its pairing is, and says so itself; Twisted has no forms."""
+    chosen = ("twisted", "ours", "ours-pure")
+    with sides({name: options_for(PAIRINGS[name], "W2", "") for name in chosen}) as running:
+        assert running.forms == {
+            "twisted": "",
+            "ours": describe(),
+            "ours-pure": "pure Python (BROKER_PURE)",
+        }
+
+
+def test_both_ends_have_the_form() -> None:
+    """Both processes of a pairing get BROKER_PURE, or neither."""
+    for name, pairing in PAIRINGS.items():
+        (_, far), (_, near) = options_for(pairing, "W2", "")
+        assert far.pure is near.pure is (name in ("ours-pure", "ours-pb-pure"))
+    assert form_of("accelerated", "") == form_of("accelerated", "accelerated") == "accelerated"
+    assert form_of("a", "b") == "server a, client b"
 
 
 def test_targets_of_streams_are_judged() -> None:
@@ -170,8 +350,9 @@ def test_targets_of_streams_are_judged() -> None:
         }
     )
     found = rows_of(tables.tables(run)["targets"])
-    assert [row[0] for row in found[:-1]] == [goal.label for goal in STREAMS]
-    assert {(row[3], row[6]) for row in found[:-1]} == {("yes", "no")}
+    labels = [goal.label for goal in STREAMS if not goal.is_own]
+    assert [row[0] for row in found[:-1]] == labels
+    assert {(row[3], row[6], row[9]) for row in found[:-1]} == {("yes", "no", "")}
     assert found[0][1:3] == ["**500,000**", "≥ 500,000"]
 
 
@@ -186,6 +367,25 @@ def test_streams_have_a_table() -> None:
     assert [row[0] for row in rows_of(shown["figures"])] == ["W2"]
     assert "S1" not in tables.history([run])
     assert not tables.tables(made(W2={"twisted": rates(9)}))["streams"]
+
+
+def test_every_workload_of_capnproto(tmp_path: Path) -> None:
+    """Cap'n Proto runs each workload that it has."""
+    bench.write_identities(tmp_path)
+    for group in bench.together(list(PAIRINGS["capnp"].runs)):
+        described = {"capnp": options_for(PAIRINGS["capnp"], group[0], str(tmp_path))}
+        with sides(described) as running:
+            for name in group:
+                assert running.measure("capnp", name, Effort(0.01, 0.01))["rate"] > 0, name
+
+
+@pytest.mark.parametrize("name", ["twisted", "ours-pb"])
+def test_async_and_typed_calls(name: str) -> None:
+    """Twisted has async methods too; calls through a contract work in each dialect."""
+    with sides({name: options_for(PAIRINGS[name], "W2", "")}) as running:
+        for workload in {"W2 async", "W2 typed"} & set(PAIRINGS[name].runs):
+            assert running.measure(name, workload, Effort(0.01))["rate"] > 0, workload
+    assert ("W2 typed" in PAIRINGS[name].runs) is (name == "ours-pb")
 
 
 @pytest.mark.parametrize("name", ["ours-pb", "grpc", "websocket"])

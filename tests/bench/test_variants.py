@@ -23,8 +23,12 @@ def checkout(folder: Path, source: str) -> str:
 
 
 def test_written_forms() -> None:
-    """A variant has a name and a checkout; interpreter, loop and pure Python are marks."""
-    base, other, twisted = variants(f"base={ROOT},new={ROOT}#/py+uvloop+pure,twisted#/old")
+    """A variant has a name and a checkout; interpreter, loop and path are marks."""
+    base, other, general, twisted = variants(
+        f"base={ROOT},new={ROOT}#/py+uvloop+pure,gen={ROOT}+general,twisted#/old"
+    )
+    assert general == Variant("gen+general", ROOT, general=True)
+    assert general.options(OPERATIONS["W1"], Conditions("")).general
     assert base == Variant("base", ROOT)
     assert other == Variant("new+uvloop+pure", ROOT, python="/py", uvloop=True, pure=True)
     assert twisted == Variant("twisted", python="/old")

@@ -7,7 +7,7 @@ logarithmic scale: as long for twice as fast as for half as fast. A short line i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ import matplotlib
 
 from bench import tables
 from bench.pairings import ALL, PAIRINGS
-from bench.targets import PB_DIALECT, TARGETS
+from bench.targets import FORMS, PB_DIALECT, PB_MIXED, PB_PAIRINGS, TARGETS
 from bench.workloads import TITLES
 
 # Before pyplot: nothing is shown, only written.
@@ -52,25 +52,34 @@ RATIOS = Chart(
         {
             "ours": "#12508f",
             "ours-uvloop": "#4a97d9",
-            "ours-pb": "#9cc9ec",
+            "ours-pure": "#74b6e8",
+            "ours-pb": "#b4d6f0",
             "pyro5": "#d9822b",
             "grpc": "#7a9a5a",
             "websocket": "#a7619c",
+            "capnp": "#8c8c8c",
         }
     ),
-    {
-        name: dict(zip(("ours", "ours-uvloop"), goals, strict=True))
-        for name, goals in TARGETS.items()
-    },
+    {name: dict(zip(FORMS, goals, strict=True)) for name, goals in TARGETS.items()},
 )
-"""broker in both loops and in the dialect of Twisted, and the other libraries."""
+"""broker in both loops, in pure Python and in the dialect of Twisted, and the other libraries."""
 
 PB = Chart(
     "The pb dialect, how many times as fast as between two of Twisted",
-    MappingProxyType({"ours-pb": "#12508f", "to-twisted": "#4a97d9", "from-twisted": "#9cc9ec"}),
+    MappingProxyType(
+        {
+            "ours-pb": "#12508f",
+            "ours-pb-pure": "#74b6e8",
+            "to-twisted": "#4a97d9",
+            "from-twisted": "#9cc9ec",
+        }
+    ),
     {
-        name: dict.fromkeys(("ours-pb", "to-twisted", "from-twisted"), goal)
-        for name, goal in PB_DIALECT.items()
+        name: {
+            **dict(zip(PB_PAIRINGS, goals, strict=True)),
+            **dict.fromkeys(("to-twisted", "from-twisted"), PB_MIXED[name]),
+        }
+        for name, goals in PB_DIALECT.items()
     },
 )
 """Between two of ours, and with Twisted at one end."""
@@ -85,9 +94,12 @@ def draw(run: tables.Run, chart: Chart, path: Path) -> None:
         if (found := tables.ratio(run, name, pairing)) is not None
     ]
     if chart is PB:
-        mixed = {name for name, pairing, _ in shown if pairing != "ours-pb"}
+        mixed = {name for name, pairing, _ in shown if pairing not in PB_PAIRINGS}
         shown = [row for row in shown if row[0] in mixed]
     figure, axes = pyplot.subplots(layout="constrained")
+    # A target that does not hold for the Python of the run is not shown.
+    goals = {name: each for name, each in chart.goals.items() if tables.is_judged(run, name)}
+    chart = replace(chart, goals=goals)
     rows = _bars(axes, shown, chart)
     figure.set_size_inches(10, 1.6 + 0.18 * rows)
     _frame(axes, [ratio for _, _, ratio in shown], chart)

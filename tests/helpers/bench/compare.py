@@ -8,8 +8,9 @@ Every round starts each variant once in a fresh process, with the round's number
 ``PYTHONHASHSEED``. The least of five measurements inside a process counts. A ratio is taken within
 a round. The noise is 2 to 5 %, that of logins 10 %.
 
-A variant is NAME=CHECKOUT, then ``#PYTHON`` for another interpreter, ``+uvloop`` for that loop, and
-``+pure`` for the environment variable BROKER_PURE; ``twisted`` is Twisted's PB. What measures is
+A variant is NAME=CHECKOUT, then ``#PYTHON`` for another interpreter, ``+uvloop`` for that loop,
+``+pure`` for the environment variable BROKER_PURE, and ``+general`` for connections without a lane;
+``twisted`` is Twisted's PB. What measures is
 always this checkout's; the variant needs the packages that this one needs.
 """
 

@@ -34,6 +34,9 @@ class Client(Protocol):
     def call(self, name: str, *args: Any) -> Awaitable[Any]:
         """Call a method of the server: those of `answers.Answers`, and ``publish`` and ``tell``."""
 
+    def typed(self) -> Awaitable[Callable[[str], Awaitable[str]]]:
+        """Return what calls ``echo`` through a contract; only broker has contracts."""
+
     def subscribe(self, hear: Callable[[int, str], object]) -> Awaitable[Any]:
         """Have ``hear(number, text)`` called with every event from now on."""
 
@@ -51,6 +54,10 @@ class Side(Protocol):
     """How it runs each; the common way but for what its users would do differently."""
     piece: int
     """Bytes of one piece of an upload that is made of calls."""
+
+    @property
+    def form(self) -> str:
+        """Which form of the library runs here; empty if the library has only one."""
 
     async def serve(self) -> int:
         """Serve on 127.0.0.1, and return the port."""

@@ -7,7 +7,8 @@ each of a few bytes. The difference to ours is objects, references, limits, fair
 ratio says how far a target can be.
 
 ``python -m bench.floor`` prints microseconds for each, interleaved, the median of the rounds;
-with ``--uvloop`` those of that loop. With ``--memory`` it prints, instead, what OpenSSL keeps for
+with ``--uvloop`` those of that loop, with ``--general`` those of connections without a lane, and
+with ``--json`` all in one line. With ``--memory`` it prints, instead, what OpenSSL keeps for
 the server's end of a connection: no socket, no loop, and nothing of ours but the filter.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import os
 import statistics
 import time
@@ -27,6 +29,7 @@ from typing import Any
 import msgspec
 
 import broker
+from bench.general_path import use_general_path
 from bench.identities import write_identities
 from bench.meter import memory_of
 from broker.net.tls.filter import TLSFilter
@@ -256,17 +259,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uvloop", action="store_true")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--general", action="store_true")
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.memory:
         with TemporaryDirectory() as folder:
             print(f"an end of TLS, OpenSSL alone {openssl_kib(Path(folder)):14.1f} KiB")
         return
+    if options.general:
+        use_general_path()
     factory = asyncio.new_event_loop
     if options.uvloop:
         # Not at the top: who measures the loop of asyncio needs no other.
         from uvloop import new_event_loop as factory
     with asyncio.Runner(loop_factory=factory) as runner:
         found = runner.run(measure())
+    if options.json:
+        print(json.dumps(found))
+        return
     for name, microseconds in found.items():
         print(f"{name:32}{microseconds:10.1f} us")
 

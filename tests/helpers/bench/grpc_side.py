@@ -181,6 +181,7 @@ class GrpcSide:
 
     workloads = MappingProxyType({**workloads.WORKLOADS, "W4": workloads.uploads(in_a_stream)})
     piece = 256 * 1024
+    form = ""
 
     def __init__(self, options: Options):
         self._options = options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import broker
 from bench import answers, workloads
@@ -46,6 +46,10 @@ class Root(answers.PerspectiveBrokerAnswers, broker.Root):
         for number in range(count):
             self._subscribers.send("event", number, answers.TEXT)
 
+    def remote_typed(self) -> broker.Referenceable:
+        """Return what answers behind a contract."""
+        return broker.servant(Echoes)(TypedAnswers())
+
     async def remote_async_echo(self, value: object) -> object:
         """Return what came, from a coroutine."""
         return value
@@ -63,6 +67,21 @@ class Root(answers.PerspectiveBrokerAnswers, broker.Root):
         return self._collector.taken()
 
 
+class Echoes(Protocol):
+    """The contract of a method that returns its argument."""
+
+    async def echo(self, text: str) -> str:
+        """Return what came."""
+
+
+class TypedAnswers:
+    """Answers behind the contract `Echoes`, with a plain method, as the untyped one is."""
+
+    def echo(self, text: str) -> str:
+        """Return what came."""
+        return text
+
+
 class Collector(answers.Pages, broker.Referenceable):
     """Counts what comes in pages."""
 
@@ -77,6 +96,11 @@ class Client:
     def __init__(self, connection: broker.Connection, target: broker.RemoteReference):
         self.call = target.callRemote
         self.connection = connection
+
+    async def typed(self) -> Callable[[str], Awaitable[str]]:
+        """Return the method of a proxy."""
+        reference: broker.RemoteReference = await self.call("typed")
+        return reference.of(Echoes).echo
 
     def subscribe(self, hear: Callable[[int, str], object]) -> Awaitable[Any]:
         """Have a function hear events."""
@@ -112,6 +136,19 @@ class OurSide:
             self._policy = broker.STRICT.but(dialects=("pb",))
         self._way = _way(options.login) if options.login else None
         self._tls = _tls(options, self._way) if options.certificates else None
+        if options.general:
+            # Not at the top: it needs names that older versions lack, and they are measured too.
+            from bench.general_path import use_general_path
+
+            use_general_path()
+
+    @property
+    def form(self) -> str:
+        """Which compiled modules run."""
+        # Not at the top: older versions lack it, and are measured too.
+        from broker.acceleration import describe
+
+        return describe()
 
     async def serve(self) -> int:
         """Serve a Root, or a portal."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 
 from bench import chart, tables
+from bench.forms import said_of_forms
 from bench.tables import Run
 
 __all__ = ["method", "write"]
@@ -25,12 +26,18 @@ def write(folder: Path) -> None:
     text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         tables.tables(runs[-1]),
         method=method(runs[-1]),
+        forms=_paragraphs(said_of_forms(runs[-1])),
         failures=f"### What failed\n\n{failed}\n" if failed else "",
         history=tables.history(runs),
     )
     (folder / "index.md").write_text(text, encoding="utf-8")
     chart.draw(runs[-1], chart.RATIOS, folder / "ratios.png")
     chart.draw(runs[-1], chart.PB, folder / "pb.png")
+
+
+def _paragraphs(sentences: list[str]) -> str:
+    """Return each sentence as a paragraph, with an empty line behind it."""
+    return "".join(f"{sentence}\n\n" for sentence in sentences)
 
 
 def method(run: Run) -> str:

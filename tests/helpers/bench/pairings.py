@@ -16,13 +16,19 @@ TWISTED = "bench.twisted_side"
 PYRO = "bench.pyro_side"
 GRPC = "bench.grpc_side"
 WEBSOCKET = "bench.websocket_side"
+CAPNP = "bench.capnp_side"
 
 ALL = tuple(name for name in workloads.WORKLOADS if workloads.LOGIN.get(name) in (None, "password"))
 STREAMLESS = tuple(name for name in ALL if name not in workloads.STREAMS)
-UNPAGED = tuple(name for name in ALL if name != "W4 paging")
+# Only broker has contracts.
+UNTYPED = tuple(name for name in STREAMLESS if name != "W2 typed")
+# Of the others, only Twisted has both kinds of methods.
+UNPAGED = tuple(name for name in ALL if name not in ("W4 paging", "W2 async", "W2 typed"))
 # Its server cannot call a client; it can send, and is not answered.
 UNANSWERED = tuple(name for name in UNPAGED if name != "W6")
 CALLS = tuple(name for name in UNPAGED if name in STREAMLESS)
+# It has no call without an answer, and streams only to the server.
+STEADY = tuple(name for name in CALLS if name != "W6b")
 MIXED = ("W1 one core", "W2", "W3", "W5 200k")
 
 
@@ -36,6 +42,7 @@ class Pairing:
         runs: the workloads that it runs.
         dialect: what they must come to speak, where that is a question.
         uvloop: whether both run in uvloop.
+        pure: whether both have BROKER_PURE=1 in their environment.
     """
 
     label: str
@@ -44,20 +51,28 @@ class Pairing:
     runs: tuple[str, ...] = ALL
     dialect: str = ""
     uvloop: bool = False
+    pure: bool = False
 
 
 PAIRINGS: Mapping[str, Pairing] = {
     "twisted": Pairing(
-        "Twisted PB", TWISTED, TWISTED, runs=(*STREAMLESS, "W7 TLS anonymous"), dialect="pb"
+        "Twisted PB", TWISTED, TWISTED, runs=(*UNTYPED, "W7 TLS anonymous"), dialect="pb"
     ),
     "ours": Pairing("broker", OURS, OURS, runs=tuple(workloads.WORKLOADS), dialect="msgpack/1"),
     "ours-uvloop": Pairing("broker, uvloop", OURS, OURS, dialect="msgpack/1", uvloop=True),
+    "ours-pure": Pairing(
+        "broker, pure Python", OURS, OURS, runs=STREAMLESS, dialect="msgpack/1", pure=True
+    ),
     "ours-pb": Pairing("broker, pb dialect", OURS, OURS, dialect="pb"),
+    "ours-pb-pure": Pairing(
+        "broker, pb dialect, pure Python", OURS, OURS, runs=MIXED, dialect="pb", pure=True
+    ),
     "to-twisted": Pairing("broker to Twisted", OURS, TWISTED, runs=MIXED, dialect="pb"),
     "from-twisted": Pairing("Twisted to broker", TWISTED, OURS, runs=MIXED, dialect="pb"),
     "pyro5": Pairing("Pyro5, msgpack", PYRO, PYRO, runs=CALLS),
     "grpc": Pairing("gRPC aio", GRPC, GRPC, runs=UNANSWERED),
     "websocket": Pairing("aiohttp WebSocket", WEBSOCKET, WEBSOCKET, runs=UNPAGED),
+    "capnp": Pairing("Cap'n Proto, pycapnp", CAPNP, CAPNP, runs=STEADY),
 }
 """The first is what the others are compared with."""
 
@@ -73,6 +88,7 @@ def options_for(
             core=core,
             dialect=pairing.dialect,
             uvloop=pairing.uvloop,
+            pure=pairing.pure,
             login=workloads.LOGIN.get(workload, ""),
             certificates=certificates if workload in workloads.TLS else None,
         )

@@ -17,7 +17,7 @@ from support.programs import command, environment
 from bench.contract import Effort
 from bench.side import Options
 
-__all__ = ["Process", "Running", "cores", "sides"]
+__all__ = ["Process", "Running", "cores", "form_of", "sides"]
 
 PATIENCE = 120.0
 """Seconds in which a side must have something to say."""
@@ -40,7 +40,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment(PYTHONHASHSEED="0"),
+            env=environment(PYTHONHASHSEED="0", **_variables(options)),
         )
 
     def say(self, value: Any) -> None:
@@ -81,6 +81,10 @@ class Process:
         self._process.stdout.close()
 
 
+def _variables(options: Options) -> dict[str, str]:
+    return {"BROKER_PURE": "1"} if options.pure else {}
+
+
 Described: TypeAlias = tuple[str, Options]
 """The program of a side, and what it is to be."""
 
@@ -102,19 +106,31 @@ def sides(wanted: Mapping[str, tuple[Described, Described]]) -> Iterator[Running
                 stack.callback(process.close)
             return started
 
-        def greet(started: Mapping[str, Process]) -> dict[str, dict[str, int]]:
+        def greet(started: Mapping[str, Process]) -> dict[str, dict[str, Any]]:
             return {name: process.hear() for name, process in started.items()}
 
         servers = greet(start({name: server for name, (server, _) in wanted.items()}))
         clients = start(
             {
-                name: (program, dataclasses.replace(options, server=servers[name]))
+                name: (program, dataclasses.replace(options, server=_place(servers[name])))
                 for name, (_, (program, options)) in wanted.items()
             }
         )
         hellos = greet(clients)
         pids = {name: (servers[name]["pid"], hellos[name]["pid"]) for name in wanted}
-        yield Running(clients, pids)
+        forms = {name: form_of(servers[name]["form"], hellos[name]["form"]) for name in wanted}
+        yield Running(clients, pids, forms)
+
+
+def _place(hello: Mapping[str, Any]) -> dict[str, int]:
+    return {key: hello[key] for key in ("port", "pid")}
+
+
+def form_of(server: str, client: str) -> str:
+    """Return the form of a pairing: that of both sides, or of the side that has one."""
+    if server and client and server != client:
+        return f"server {server}, client {client}"
+    return server or client
 
 
 @dataclass(frozen=True)
@@ -124,10 +140,12 @@ class Running:
     Attributes:
         clients: the clients, which wait for orders, by the name of their pairing.
         pids: the process ids of server and client.
+        forms: which form of broker runs, by the name of the pairing; empty without broker.
     """
 
     clients: Mapping[str, Process]
     pids: Mapping[str, tuple[int, int]]
+    forms: Mapping[str, str]
 
     def measure(self, name: str, workload: str, effort: Effort) -> dict[str, Any]:
         """Run one workload, and return its figures.

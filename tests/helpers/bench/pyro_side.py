@@ -142,6 +142,7 @@ class PyroSide:
         }
     )
     piece = 1024 * 1024
+    form = ""
 
     def __init__(self, options: Options):
         self._options = options

@@ -30,6 +30,7 @@ from bench import (
     tables,
 )
 from bench.contract import Effort
+from bench.forms import said_of_forms
 from bench.identities import write_identities
 from bench.page import write
 from bench.pairings import PAIRINGS, REFERENCE, options_for
@@ -39,7 +40,7 @@ from bench.workloads import SHARED, WORKLOADS
 FOLDER = DOCS / "performance"
 VERSIONS = (
     *("Twisted", "zope.interface", "msgspec", "pyOpenSSL", "cryptography", "uvloop"),
-    *("Pyro5", "msgpack", "grpcio", "protobuf", "aiohttp"),
+    *("Pyro5", "msgpack", "grpcio", "protobuf", "aiohttp", "pycapnp"),
 )
 START_UP = "import"
 
@@ -51,15 +52,17 @@ def together(names: list[str]) -> list[list[str]]:
 
 
 def run_group(
-    pairings: list[str], group: list[str], effort: Effort, certificates: str
+    pairings: list[str], group: list[str], effort: Effort, certificates: str, forms: dict[str, str]
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Let each pairing run each workload of a group once; yield workload, pairing and figures.
 
-    There are no figures where a side has failed: a long run is not lost for that.
+    There are no figures where a side has failed: a long run is not lost for that. The form of each
+    pairing that has one is put into ``forms``.
     """
     chosen = [each for each in pairings if set(group) & set(PAIRINGS[each].runs)]
     described = {each: options_for(PAIRINGS[each], group[0], certificates) for each in chosen}
     with sides(described) as running:
+        forms.update({each: form for each, form in running.forms.items() if form})
         for name, pairing in itertools.product(group, chosen):
             if name not in PAIRINGS[pairing].runs:
                 continue
@@ -70,8 +73,11 @@ def run_group(
                 yield name, pairing, {}
 
 
-def run_rounds(options: argparse.Namespace) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Run all rounds; return the figures by workload and pairing."""
+def run_rounds(
+    options: argparse.Namespace,
+) -> tuple[dict[str, dict[str, list[dict[str, Any]]]], dict[str, str]]:
+    """Run all rounds; return the figures by workload and pairing, and the forms by pairing."""
+    forms: dict[str, str] = {}
     effort = Effort(options.secs, options.share)
     names = [name for name in options.only if name != START_UP]
     figures: dict[str, dict[str, list[dict[str, Any]]]] = {name: {} for name in names}
@@ -79,10 +85,11 @@ def run_rounds(options: argparse.Namespace) -> dict[str, dict[str, list[dict[str
         write_identities(Path(folder))
         for number in range(options.rounds):
             for group in together(names):
-                for name, pairing, measured in run_group(options.pairings, group, effort, folder):
+                turn = run_group(options.pairings, group, effort, folder, forms)
+                for name, pairing, measured in turn:
                     figures[name].setdefault(pairing, []).append(measured)
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-    return figures
+    return figures, forms
 
 
 def commit() -> str:
@@ -158,7 +165,8 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     begun = datetime.datetime.now(datetime.UTC)
     pairs = startup.seconds(4 * options.rounds) if START_UP in options.only else []
-    figures = run_rounds(options)
+    pure_pairs = startup.seconds(4 * options.rounds, pure=True) if pairs else []
+    figures, forms = run_rounds(options)
     run = rounded(
         {
             "date": begun.isoformat(timespec="seconds"),
@@ -172,14 +180,16 @@ def main(arguments: list[str]) -> None:
             "python": platform.python_version(),
             "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
             "versions": versions(),
+            "forms": forms,
             "start_up": pairs,
+            "start_up_pure": pure_pairs,
             "figures": figures,
         }
     )
     for key, table in tables.tables(run).items():
         if table:
             print(f"\n{tables.TITLES[key]}\n\n{table}")
-    print("\n".join(["", *tables.failures(run)]))
+    print("\n".join(["", *said_of_forms(run), *tables.failures(run)]))
     if options.docs is not None:
         options.docs.mkdir(parents=True, exist_ok=True)
         with (options.docs / "runs.jsonl").open("a", encoding="utf-8") as file:

@@ -29,6 +29,8 @@ class Options:
         server: ``port`` and ``pid`` of the server; None for the server itself.
         dialect: what both ends must come to speak, where a library has more than one.
         uvloop: whether the loop is uvloop's.
+        pure: whether the process has BROKER_PURE=1 in its environment.
+        general: whether our connections have no lane; see `bench.general_path`.
         login: the way of logging in that the server demands; empty for none.
         certificates: the folder that `identities.write_identities` filled; None for plain TCP.
     """
@@ -37,6 +39,8 @@ class Options:
     server: dict[str, int] | None = None
     dialect: str = ""
     uvloop: bool = False
+    pure: bool = False
+    general: bool = False
     login: str = ""
     certificates: str | None = None
 
@@ -75,11 +79,11 @@ Program: TypeAlias = Callable[[Callable[[Options], Side]], Coroutine[Any, Any, N
 async def play(side: Side, options: Options) -> None:
     """Be the server or the client until the standard input ends."""
     if options.server is None:
-        _say({"port": await side.serve(), "pid": os.getpid()})
+        _say({"port": await side.serve(), "pid": os.getpid(), "form": side.form})
         await side.in_thread(sys.stdin.read)
         return
     bench = Bench(side, options.server["port"], options.server["pid"])
-    _say({"pid": os.getpid()})
+    _say({"pid": os.getpid(), "form": side.form})
     # The loop stands still while the next order is waited for; nothing is measured then.
     for line in sys.stdin:
         name, effort = json.loads(line)

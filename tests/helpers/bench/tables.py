@@ -1,8 +1,9 @@
 """A run's figures as tables of Markdown, beside the targets.
 
 A run is what ``run.py`` writes down: among others ``figures``, by workload, then by pairing, a
-list of what was measured in each round (empty where that failed); and ``start_up``, pairs of
-seconds that imports took: ours, and what it stands on.
+list of what was measured in each round (empty where that failed); ``forms``, which form of broker
+each pairing ran; and ``start_up`` and ``start_up_pure``, pairs of seconds that imports took: ours,
+and its requirements.
 """
 
 from __future__ import annotations
@@ -13,9 +14,32 @@ from typing import Any, TypeAlias
 
 from bench import workloads
 from bench.pairings import PAIRINGS, REFERENCE
-from bench.targets import MEMORY, PB_DIALECT, START_UP, STREAMS, TARGETS, Goal
+from bench.targets import (
+    FORMS,
+    MEMORY,
+    OLDEST_PYTHON,
+    OWN,
+    PB_DIALECT,
+    PB_MIXED,
+    PB_PAIRINGS,
+    START_UP,
+    STREAMS,
+    TARGETS,
+    Goal,
+)
 
-__all__ = ["TITLES", "Run", "failures", "history", "median_of", "pairings_of", "ratio", "tables"]
+__all__ = [
+    "TITLES",
+    "Run",
+    "failures",
+    "history",
+    "is_judged",
+    "markdown",
+    "median_of",
+    "pairings_of",
+    "ratio",
+    "tables",
+]
 
 Run: TypeAlias = dict[str, Any]
 
@@ -33,9 +57,14 @@ TITLES: Mapping[str, str] = {
 
 
 def ratio(
-    run: Run, workload: str, pairing: str, key: str = "rate", against: str | None = None
+    run: Run,
+    workload: str,
+    pairing: str,
+    key: str = "rate",
+    against: str | None = None,
+    reference: str = REFERENCE,
 ) -> tuple[float, float, float] | None:
-    """Return the ratios to Twisted of single rounds: their median, the lowest and the highest.
+    """Return the ratios to a reference of single rounds: their median, lowest and highest.
 
     None if there is no round in which both ran. Above 1 is better, whatever ``key`` says.
 
@@ -44,10 +73,11 @@ def ratio(
         workload: what the pairing runs.
         pairing: who.
         key: the figure that is compared.
-        against: what Twisted runs, where that is another workload.
+        against: what the reference runs, where that is another workload.
+        reference: the pairing that it is compared with.
     """
     mine_all = run["figures"].get(workload, {}).get(pairing, ())
-    theirs_all = run["figures"].get(against or workload, {}).get(REFERENCE, ())
+    theirs_all = run["figures"].get(against or workload, {}).get(reference, ())
     each = [
         mine[key] / theirs[key] if key == "rate" else theirs[key] / mine[key]
         for mine, theirs in zip(mine_all, theirs_all, strict=False)
@@ -63,9 +93,9 @@ def median_of(run: Run, workload: str, pairing: str, key: str) -> float | None:
     return median(values) if values else None
 
 
-def _start_up(run: Run) -> float | None:
-    """Return how many times as long ``import broker`` takes as what it stands on."""
-    pairs = run.get("start_up", ())
+def _start_up(run: Run, key: str = "start_up") -> float | None:
+    """Return how many times as long ``import broker`` takes as its requirements."""
+    pairs = run.get(key, ())
     return median(ours / plain for ours, plain in pairs) if pairs else None
 
 
@@ -100,31 +130,46 @@ def tables(run: Run) -> dict[str, str]:
     }
 
 
+def is_judged(run: Run, workload: str) -> bool:
+    """Return whether the Python of a run is new enough for the target of a workload."""
+    version = tuple(map(int, run["python"].split(".")[:2]))
+    return version >= OLDEST_PYTHON.get(workload, (0, 0))
+
+
 def _targets(run: Run) -> str:
     rows = []
     for workload, goals in TARGETS.items():
         cells = [workload]
-        for pairing, goal in zip(("ours", "ours-uvloop"), goals, strict=True):
-            cells += _judged(ratio(run, workload, pairing), goal)
+        for pairing, goal in zip(FORMS, goals, strict=True):
+            judged = _judged(ratio(run, workload, pairing), goal)
+            if judged[2] and not is_judged(run, workload):
+                oldest = ".".join(map(str, OLDEST_PYTHON[workload]))
+                judged[2] = f"from {oldest} on"
+            cells += judged
         rows.append(cells)
     for workload, goal in MEMORY.items():
         cells = [f"{workload}, KiB a connection"]
-        for pairing in ("ours", "ours-uvloop"):
+        for pairing in FORMS:
             cells += _at_most(median_of(run, workload, pairing, "kib"), goal)
         rows.append(cells)
-    for each in STREAMS:
+    for each in (*OWN, *STREAMS):
         cells = [each.label]
-        for pairing in ("ours", "ours-uvloop"):
-            cells += _stream_goal(run, each, pairing)
+        for pairing in FORMS:
+            runs_it = each.workload in PAIRINGS[pairing].runs
+            cells += _single_goal(run, each, pairing) if runs_it else ["", "", ""]
         rows.append(cells)
-    rows.append(["import", *_at_most(_start_up(run), START_UP), "", "", ""])
+    pure = _at_most(_start_up(run, "start_up_pure"), START_UP)
+    rows.append(["import", *_at_most(_start_up(run), START_UP), "", "", "", *pure])
     head = ["workload", "broker", "target", "met", "uvloop", "target", "met"]
-    return _table(head, [row for row in rows if row[1] or row[4]])
+    head += ["pure Python", "target", "met"]
+    return markdown(head, [row for row in rows if any(row[1::3])])
 
 
-def _stream_goal(run: Run, goal: Goal, pairing: str) -> list[str]:
+def _single_goal(run: Run, goal: Goal, pairing: str) -> list[str]:
     if goal.against is not None:
-        return _judged(ratio(run, goal.workload, pairing, goal.key, goal.against), goal.goal)
+        reference = pairing if goal.is_own else REFERENCE
+        found_ratio = ratio(run, goal.workload, pairing, goal.key, goal.against, reference)
+        return _judged(found_ratio, goal.goal)
     found = median_of(run, goal.workload, pairing, goal.key)
     if goal.is_most:
         return _at_most(found, goal.goal)
@@ -134,17 +179,20 @@ def _stream_goal(run: Run, goal: Goal, pairing: str) -> list[str]:
 
 def _pb_targets(run: Run) -> str:
     rows = []
-    shown = ("ours-pb", "to-twisted", "from-twisted")
-    for workload, goal in PB_DIALECT.items():
-        cells = [workload, f"{goal:g}"]
-        for pairing in shown:
-            found, _, met = _judged(ratio(run, workload, pairing), goal)
-            cells += [found, met]
+    mixed = ("to-twisted", "from-twisted")
+    for workload, goals in PB_DIALECT.items():
+        cells = [workload]
+        pairs = [
+            *zip(PB_PAIRINGS, goals, strict=True),
+            *((each, PB_MIXED[workload]) for each in mixed),
+        ]
+        for pairing, goal in pairs:
+            cells += _judged(ratio(run, workload, pairing), goal)
         rows.append(cells)
-    head = ["workload", "target"]
-    for pairing in shown:
-        head += [PAIRINGS[pairing].label, "met"]
-    return _table(head, [row for row in rows if any(row[2:])])
+    head = ["workload"]
+    for pairing in (*PB_PAIRINGS, *mixed):
+        head += [PAIRINGS[pairing].label, "target", "met"]
+    return markdown(head, [row for row in rows if any(row[1::3])])
 
 
 def _judged(found: tuple[float, float, float] | None, goal: float) -> list[str]:
@@ -208,7 +256,7 @@ def _logins(run: Run) -> str:
         rows.append([*cells, "" if found is None else f"**{_short(found[0])}**"])
     label = PAIRINGS[REFERENCE].label
     head = ["way", "broker, logins/s", "KiB", f"{label}, logins/s", "KiB", "ratio"]
-    return _table(head, [row for row in rows if row[1]])
+    return markdown(head, [row for row in rows if row[1]])
 
 
 def _latencies(run: Run) -> str:
@@ -222,7 +270,7 @@ def _latencies(run: Run) -> str:
         cells = ["" if value is None else f"{value:,.0f}" for value in found]
         rows.append([PAIRINGS[pairing].label, *cells])
     head = ["µs", "W1, half within", "99 % within", "W1 one core, half within", "99 % within"]
-    return _table(head, [row for row in rows if any(row[1:])])
+    return markdown(head, [row for row in rows if any(row[1:])])
 
 
 _STREAMS = (
@@ -250,22 +298,23 @@ def _streams(run: Run) -> str:
         found = [median_of(run, workload, pairing, key) for pairing in chosen]
         rows.append([label, *("" if value is None else _short(value) for value in found)])
     head = ["streams", *(PAIRINGS[pairing].label for pairing in chosen)]
-    return _table(head, [row for row in rows if any(row[1:])])
+    return markdown(head, [row for row in rows if any(row[1:])])
 
 
 def history(runs: list[Run]) -> str:
-    """Return the ratios of all runs, the last one first, in both dialects."""
+    """Return the ratios of all runs, the last one first, in each form and both dialects."""
     measured = dict.fromkeys(name for run in runs for name in run["figures"])
     names = [name for name in measured if name not in workloads.STREAMS]
     rows = []
     for run in reversed(runs):
-        for pairing in ("ours", "ours-uvloop", "ours-pb"):
+        for pairing in (*FORMS, *PB_PAIRINGS):
             found = [ratio(run, name, pairing) for name in names]
             if any(found):
                 cells = ["" if each is None else _short(each[0]) for each in found]
                 about = [run["date"][:10], f"`{run['commit']}`", PAIRINGS[pairing].label]
+                about.append(run.get("forms", {}).get(pairing, ""))
                 rows.append([*about, *cells])
-    return _table(["date", "commit", "who", *names], rows)
+    return markdown(["date", "commit", "who", "form", *names], rows)
 
 
 def _matrix(
@@ -280,10 +329,10 @@ def _matrix(
         for workload in run["figures"]
         if workload not in without
     ]
-    return _table(head, [row for row in rows if any(row[1:])])
+    return markdown(head, [row for row in rows if any(row[1:])])
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def markdown(head: list[str], rows: list[list[str]]) -> str:
     """Return a table, its columns as wide as their cells, so that it is legible as it stands."""
     if not rows:
         return ""

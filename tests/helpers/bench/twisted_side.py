@@ -116,6 +116,7 @@ class TwistedSide:
 
     workloads = workloads.WORKLOADS
     piece = 256 * 1024
+    form = ""
 
     def __init__(self, options: Options, clock: Any):
         self._options = options

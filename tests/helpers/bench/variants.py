@@ -1,7 +1,7 @@
 """The variants that are measured against each other, and the processes that run them.
 
-A variant is ``NAME=CHECKOUT[#PYTHON][+uvloop][+pure]``, or ``twisted``. What measures comes from
-the checkout of this file; what is measured comes from the variant's.
+A variant is ``NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general]``, or ``twisted``. What measures
+comes from the checkout of this file; what is measured comes from the variant's.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ __all__ = ["Conditions", "Failure", "Variant", "add_arguments", "given_condition
 PATIENCE = 900.0
 """Seconds that one start of a variant may take."""
 TWISTED = "twisted"
+FORM = "NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general]"
 
 
 class Failure(Exception):
@@ -60,6 +61,7 @@ class Variant:
         python: the interpreter.
         uvloop: whether it runs in uvloop.
         pure: whether it is told by ``BROKER_PURE`` to use no compiled code.
+        general: whether its connections have no lane; see `bench.general_path`.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Variant:
     python: str = sys.executable
     uvloop: bool = False
     pure: bool = False
+    general: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Variant:
@@ -80,8 +83,8 @@ class Variant:
         folder, _, python = where.partition("#")
         if name.partition("#")[0] == TWISTED and not where and not marks:
             return cls(TWISTED, python=name.partition("#")[2] or sys.executable)
-        if not name or not folder or set(marks) - {"uvloop", "pure"}:
-            form = "NAME=CHECKOUT[#PYTHON][+uvloop][+pure] or twisted"
+        if not name or not folder or set(marks) - {"uvloop", "pure", "general"}:
+            form = f"{FORM} or twisted"
             raise argparse.ArgumentTypeError(f"{text!r} is not of the form {form}")
         checkout = Path(folder).resolve()
         if not (checkout / "broker" / "__init__.py").is_file():
@@ -92,6 +95,7 @@ class Variant:
             python=python or sys.executable,
             uvloop="uvloop" in marks,
             pure="pure" in marks,
+            general="general" in marks,
         )
 
     @property
@@ -109,6 +113,7 @@ class Variant:
         return Options(
             dialect="pb" if self.checkout is None else conditions.dialect,
             uvloop=self.uvloop,
+            general=self.general,
             login=operation.login,
             certificates=conditions.certificates if with_tls else None,
         )
@@ -191,7 +196,7 @@ def add_arguments(parser: argparse.ArgumentParser, who: str, what: str) -> None:
         what: the workloads.
     """
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    form = "NAME=CHECKOUT[#PYTHON][+uvloop][+pure] or twisted, with commas"
+    form = f"{FORM} or twisted, with commas"
     parser.add_argument("--variants", type=variants, default=variants(who), help=form)
     choices = f"with commas, of {', '.join(OPERATIONS)}"
     parser.add_argument("--workloads", type=names, default=names(what), help=choices)

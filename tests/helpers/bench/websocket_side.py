@@ -171,6 +171,7 @@ class WebSocketSide:
 
     workloads = workloads.WORKLOADS
     piece = 256 * 1024
+    form = ""
 
     def __init__(self, options: Options, session: ClientSession):
         self._options = options

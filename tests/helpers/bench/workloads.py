@@ -97,17 +97,38 @@ def pipelined(call: Hundreds) -> Workload:
     return run
 
 
-async def in_flight(bench: Bench, client: Client, seconds: float) -> int:
-    """Call by a hundred coroutines, each when its last call has been answered."""
+def in_flight(method: str) -> Hundreds:
+    """Return what calls a method by a hundred coroutines, each when its last call is answered."""
+
+    async def run(bench: Bench, client: Client, seconds: float) -> int:
+        clock = time.perf_counter
+        until = clock() + seconds
+        call = client.call
+        count = 0
+
+        async def chain() -> None:
+            nonlocal count
+            while clock() < until:
+                await call(method, "hello")
+                count += 1
+
+        await bench.side.together([chain() for _ in range(IN_FLIGHT)])
+        return count
+
+    return run
+
+
+async def typed_in_flight(bench: Bench, client: Client, seconds: float) -> int:
+    """Do the same through a contract, by the object that `Client.typed` returns."""
+    echo = await client.typed()
     clock = time.perf_counter
     until = clock() + seconds
-    call = client.call
     count = 0
 
     async def chain() -> None:
         nonlocal count
         while clock() < until:
-            await call("echo", "hello")
+            await echo("hello")
             count += 1
 
     await bench.side.together([chain() for _ in range(IN_FLIGHT)])
@@ -294,7 +315,9 @@ WAYS: Mapping[str, str] = {
 WORKLOADS: Mapping[str, Workload] = {
     "W1": sequential,
     "W1 one core": sequential,
-    "W2": pipelined(in_flight),
+    "W2": pipelined(in_flight("echo")),
+    "W2 async": pipelined(in_flight("async_echo")),
+    "W2 typed": pipelined(typed_in_flight),
     "W3": structures,
     "W4": uploads(in_calls),
     "W4 paging": paging,
@@ -303,7 +326,7 @@ WORKLOADS: Mapping[str, Workload] = {
     "W6b": events("tell", answered=False),
     "W7": logins(200, 600),
     **dict.fromkeys(WAYS, logins(50, 150)),
-    "W8": pipelined(in_flight),
+    "W8": pipelined(in_flight("echo")),
     **STREAM_WORKLOADS,
 }
 """How each is run, unless a side says otherwise."""
@@ -312,6 +335,8 @@ TITLES: Mapping[str, str] = {
     "W1": "one call at a time",
     "W1 one core": "the same, both ends on one core",
     "W2": "100 calls in flight",
+    "W2 async": "W2 with async def methods",
+    "W2 typed": "W2 through a contract",
     "W3": "100 dicts there and back",
     "W4": "10 MiB in pieces",
     "W4 paging": "10 MiB through a StringPager",
@@ -339,5 +364,8 @@ TLS = frozenset({*WAYS, "W8"})
 STREAMS = tuple(STREAM_WORKLOADS)
 """The workloads of streams, which Twisted and Pyro5 do not run."""
 
-SHARED = ("W1", "W2", "W3", "W4", "W4 paging", "W5 200k", *STREAMS)
+SHARED = (
+    *("W1", "W2", "W2 async", "W2 typed", "W3", "W4", "W4 paging", "W5 200k"),
+    *STREAMS,
+)
 """Those that leave nothing behind: the same two processes run them one after the other."""

@@ -55,16 +55,24 @@ def main() -> None:
         compare(python, workload, chosen.rounds)
 
 
-def environment() -> Path:
-    """Make the environment anew; return its Python."""
-    shutil.rmtree(FOLDER, ignore_errors=True)
+def environment(folder: Path = FOLDER) -> Path:
+    """Make the environment anew; return its Python.
+
+    Args:
+        folder: where it is made, with the wheel. What is there is removed.
+
+    Raises:
+        Failed: the wheel cannot be built.
+        SystemExit: one kind of compiled modules is not in use.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
     os.environ["BROKER_COMPILE"] = "1"
     try:
-        wheel = build_wheel(ROOT, FOLDER / "wheel")
+        wheel = build_wheel(ROOT, folder / "wheel")
     finally:
         del os.environ["BROKER_COMPILE"]
-    venv.create(FOLDER / "venv", with_pip=True, symlinks=True)
-    python = FOLDER / "venv" / "bin" / "python"
+    venv.create(folder / "venv", with_pip=True, symlinks=True)
+    python = folder / "venv" / "bin" / "python"
     install = [python, "-m", "pip", "install", "--quiet", "--no-deps", wheel]
     subprocess.run(install, check=True)
     place = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
