@@ -45,16 +45,25 @@ static int is_unset(PyObject *variable) {
     return value == Py_None;
 }
 
-PyObject *calls_quickly(State *state, PyObject *calls, PyObject *view, PyObject *target, PyObject *name,
-                        PyObject *const *args, Py_ssize_t count) {
-    if (!PyObject_TypeCheck(calls, state->calls)) Py_RETURN_NONE;
+/* Whether a class of promises has no more fields than that of the others, and is made as it. */
+static int is_kind(State *state, PyObject *kind) {
+    if (kind == state->promise) return 1;
+    if (kind == NULL || !PyType_Check(kind) || state->promise == NULL) return 0;
+    PyTypeObject *type = (PyTypeObject *)kind, *promise = (PyTypeObject *)state->promise;
+    return PyType_IsSubtype(type, promise) && type->tp_basicsize == promise->tp_basicsize &&
+           type->tp_init == promise->tp_init && type->tp_new == promise->tp_new && type->tp_dictoffset == 0;
+}
+
+PyObject *calls_quickly(State *state, PyObject *calls, PyObject *kind, PyObject *view, PyObject *target,
+                        PyObject *name, PyObject *const *args, Py_ssize_t count) {
+    if (!PyObject_TypeCheck(calls, state->calls) || !is_kind(state, kind)) Py_RETURN_NONE;
     Calls *self = (Calls *)calls;
     if (!self->is_open || self->lane == NULL || !PyUnicode_CheckExact(name)) Py_RETURN_NONE;
     int is_quick = is_in_loop(state, self);
     if (is_quick > 0) is_quick = is_unset(state->deadline);
     if (is_quick > 0) is_quick = is_unset(state->first_credit);
     if (is_quick <= 0) return is_quick < 0 ? NULL : Py_NewRef(Py_None);
-    PyObject *promise = lane_call(self->lane, view, target, name, args, count);
+    PyObject *promise = lane_call(self->lane, kind, view, target, name, args, count);
     if (promise == NULL || promise == Py_None || self->is_batched) return promise;
     PyObject *flushed = PyObject_CallNoArgs(self->flush);
     Py_XDECREF(flushed);
@@ -65,9 +74,10 @@ PyObject *calls_quickly(State *state, PyObject *calls, PyObject *view, PyObject 
 static PyObject *calls_call(Calls *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     State *state = state_of(Py_TYPE(self));
     if (state == NULL) return NULL;
-    if (count == 5 && names == NULL && PyTuple_CheckExact(args[3]) && PyDict_CheckExact(args[4]) &&
-        PyDict_GET_SIZE(args[4]) == 0) {
-        PyObject *promise = calls_quickly(state, (PyObject *)self, args[0], args[1], args[2],
+    if ((count == 5 || (count == 7 && args[5] == Py_False)) && names == NULL && PyTuple_CheckExact(args[3]) &&
+        PyDict_CheckExact(args[4]) && PyDict_GET_SIZE(args[4]) == 0) {
+        PyObject *kind = count == 7 ? args[6] : state->promise;
+        PyObject *promise = calls_quickly(state, (PyObject *)self, kind, args[0], args[1], args[2],
                                           &PyTuple_GET_ITEM(args[3], 0), PyTuple_GET_SIZE(args[3]));
         if (promise != Py_None) return promise;
         Py_DECREF(promise);

@@ -192,15 +192,15 @@ static int write_call(Lane *self, long long number, PyObject *target, PyObject *
     return done;
 }
 
-PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyObject *name, PyObject *const *args,
-                    Py_ssize_t count) {
+PyObject *lane_call(PyObject *lane, PyObject *kind, PyObject *perspective, PyObject *target, PyObject *name,
+                    PyObject *const *args, Py_ssize_t count) {
     Lane *self = (Lane *)lane;
     State *state = self->state;
     if (!is_usable(self)) return NULL;
     if (PyUnicode_GET_LENGTH(name) > LONGEST_NAME || self->unsent->is_closed) Py_RETURN_NONE;
     int is_busy = has_transaction(self);
     if (is_busy) return is_busy < 0 ? NULL : Py_NewRef(Py_None);
-    PyTypeObject *type = (PyTypeObject *)state->promise;
+    PyTypeObject *type = (PyTypeObject *)kind;
     PyObject *debug = PyObject_GetAttr((PyObject *)type, state->s_debug);
     if (debug == NULL) return NULL;
     Py_DECREF(debug);
@@ -239,6 +239,23 @@ PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyO
     return done < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+/* Whether a promise takes a value as it is; -1 with an exception. One of a contract checks values that are not of some
+   exact types. */
+static int takes(State *state, PyObject *promise, PyObject *value) {
+    PyObject *type = (PyObject *)Py_TYPE(promise);
+    if (type == state->promise) return 1;
+    if (!PyType_IsSubtype((PyTypeObject *)type, state->chain)) return 0;
+    PyObject *plain = PyObject_GetAttr(type, state->s_plain_results);
+    if (plain == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError)) return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    int found = PyFrozenSet_CheckExact(plain) ? PySet_Contains(plain, (PyObject *)Py_TYPE(value)) : 0;
+    Py_DECREF(plain);
+    return found;
+}
+
 /* ---- Frames of the peer. Each function returns 1: handled; 0: left to the general path; -1: an exception. */
 
 static int take_answer(Lane *self, Reader *reader, int kind, Py_ssize_t after, PyObject *loop) {
@@ -266,11 +283,12 @@ static int take_answer(Lane *self, Reader *reader, int kind, Py_ssize_t after, P
         if ((promise == NULL && PyErr_Occurred()) || PyDict_DelItem(self->open, request_id) < 0) done = -1;
     }
     if (done > 0 && promise != NULL) {
-        if (Py_TYPE(promise) == (PyTypeObject *)self->state->promise &&
-            chain_is_plain(self->state, (Chain *)promise)) {
+        done = takes(self->state, promise, value);
+        if (done > 0) done = chain_is_plain(self->state, (Chain *)promise);
+        if (done > 0) {
             if (PyDict_DelItem(self->waiting, request_id) < 0) done = -1;
             else done = chain_fire(self->state, (Chain *)promise, value, loop);
-        } else {
+        } else if (done == 0) {
             PyObject *stack[] = {(PyObject *)self->calls, request_id, value};
             PyObject *result = PyObject_VectorcallMethod(self->state->s_answered, stack, 3, NULL);
             Py_XDECREF(result);

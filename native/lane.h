@@ -33,9 +33,9 @@ typedef struct {
     /* Set by `use`: the classes and objects of the Python code. */
     PyObject *pending, *promise, *bridge_class, *deadline, *first_credit;
     /* Names of attributes and methods. */
-    PyObject *s_answered, *s_began, *s_begin_task, *s_broker, *s_call_soon, *s_calls, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
+    PyObject *s_answered, *s_began, *s_begin_task, *s_broker, *s_call, *s_call_soon, *s_calls, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
         *s_done, *s_enter, *s_function, *s_highest, *s_last, *s_last_name, *s_luid, *s_make_call, *s_leading, *s_methods,
-        *s_outcome_of, *s_raised, *s_result, *s_returned, *s_settled, *s_size, *s_transaction, *s_view;
+        *s_outcome_of, *s_plain_results, *s_raised, *s_result, *s_returned, *s_settled, *s_size, *s_transaction, *s_view;
     PyObject *limit;         /* the int 1 << 64 */
     PyObject *context_names; /* ("context",), for calls with that keyword */
     PyObject *running_loop;  /* asyncio's function; before `use_calls`, broker.defer.awaiting.running_loop */
@@ -98,13 +98,14 @@ int chain_is_plain(State *state, Chain *chain);
 /* Fire such a Deferred with a simple value, and wake the task; 1, or -1 with an exception. */
 int chain_fire(State *state, Chain *chain, PyObject *value, PyObject *loop);
 
-/* lane.c: make a call. NULL: an exception; None: the Python code must do it; else the promise. `lane` is a Lane. */
-PyObject *lane_call(PyObject *lane, PyObject *perspective, PyObject *target, PyObject *name, PyObject *const *args,
-                    Py_ssize_t count);
+/* lane.c: make a call. NULL: an exception; None: the Python code must do it; else the promise. `lane` is a Lane,
+   and `kind` a class of promises. */
+PyObject *lane_call(PyObject *lane, PyObject *kind, PyObject *perspective, PyObject *target, PyObject *name,
+                    PyObject *const *args, Py_ssize_t count);
 
 /* calls.c: the same, if the call can be made now and nothing is asked for besides; and have it written. */
-PyObject *calls_quickly(State *state, PyObject *calls, PyObject *view, PyObject *target, PyObject *name,
-                        PyObject *const *args, Py_ssize_t count);
+PyObject *calls_quickly(State *state, PyObject *calls, PyObject *kind, PyObject *view, PyObject *target,
+                        PyObject *name, PyObject *const *args, Py_ssize_t count);
 
 /* unsent.c: room for so many bytes at the end of the buffer; NULL with an exception. */
 char *unsent_room(Unsent *unsent, Py_ssize_t size);

@@ -10,14 +10,14 @@ static PyObject *attribute_of(PyObject *object, PyObject *name, PyObject *second
 }
 
 /* Make the call with a tuple and a dict, as the Python form does. */
-static PyObject *call_slowly(PyObject *calls, PyObject *view, PyObject *target, PyObject *const *args, Py_ssize_t count,
+static PyObject *call_slowly(State *state, PyObject *calls, PyObject *view, PyObject *target, PyObject *const *args, Py_ssize_t count,
                              PyObject *names) {
     PyObject *tuple = PyTuple_New(count - 1), *keywords = PyDict_New(), *call = NULL, *promise = NULL;
     if (tuple == NULL || keywords == NULL) goto done;
     for (Py_ssize_t i = 1; i < count; i++) PyTuple_SET_ITEM(tuple, i - 1, Py_NewRef(args[i]));
     for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++)
         if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), args[count + i]) < 0) goto done;
-    if ((call = PyObject_GetAttrString(calls, "call")) == NULL) goto done;
+    if ((call = PyObject_GetAttr(calls, state->s_call)) == NULL) goto done;
     PyObject *stack[] = {view, target, args[0], tuple, keywords};
     promise = PyObject_Vectorcall(call, stack, 5, NULL);
 done:
@@ -38,12 +38,32 @@ static PyObject *call_remote(PyObject *self, PyObject *const *args, Py_ssize_t c
     if (calls == NULL || (view = attribute_of(self, state->s_view, NULL)) == NULL ||
         (target = attribute_of(self, state->s_luid, NULL)) == NULL) goto done;
     if (names == NULL || PyTuple_GET_SIZE(names) == 0) {
-        promise = calls_quickly(state, calls, view, target, args[0], args + 1, count - 1);
+        promise = calls_quickly(state, calls, state->promise, view, target, args[0], args + 1, count - 1);
         if (promise != Py_None) goto done;
         Py_DECREF(promise);
     }
-    promise = call_slowly(calls, view, target, args, count, names);
+    promise = call_slowly(state, calls, view, target, args, count, names);
 done:
+    Py_XDECREF(calls);
+    Py_XDECREF(view);
+    Py_XDECREF(target);
+    return promise;
+}
+
+/* call_as(kind, name, args, kw): the same, with a class of the promise. */
+static PyObject *call_as(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    State *state = state_of(Py_TYPE(self));
+    if (state == NULL) return NULL;
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError, "call_as(kind, name, args, kw)");
+        return NULL;
+    }
+    PyObject *promise = NULL, *calls = attribute_of(self, state->s_broker, state->s_calls), *view = NULL, *target = NULL;
+    if (calls != NULL && (view = PyObject_GetAttr(self, state->s_view)) != NULL &&
+        (target = PyObject_GetAttr(self, state->s_luid)) != NULL) {
+        PyObject *stack[] = {calls, view, target, args[1], args[2], args[3], Py_False, args[0]};
+        promise = PyObject_VectorcallMethod(state->s_call, stack, 8, NULL);
+    }
     Py_XDECREF(calls);
     Py_XDECREF(view);
     Py_XDECREF(target);
@@ -56,6 +76,7 @@ PyDoc_STRVAR(call_remote_doc,
 
 static PyMethodDef reference_methods[] = {
     {"callRemote", (PyCFunction)(void (*)(void))call_remote, METH_FASTCALL | METH_KEYWORDS, call_remote_doc},
+    {"call_as", (PyCFunction)(void (*)(void))call_as, METH_FASTCALL, "See ``broker.flavors.reference``."},
     {NULL}};
 
 static void reference_dealloc(PyObject *self) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from broker.defer import Deferred
 from broker.failure import Failure
@@ -24,6 +24,8 @@ class Promise(Deferred[T]):
     """
 
     __slots__ = ()
+    plain_results: ClassVar[frozenset[type]] = frozenset()
+    """For a subclass that overrides ``fire``: exact types of results that it does not check."""
 
     def __aiter__(self) -> AsyncIterator[Any]:
         """Return an iterator over the items of the stream.

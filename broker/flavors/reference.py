@@ -39,7 +39,7 @@ def _reads_reference(hook: Hook) -> Hook:
 
 
 class PythonReferenceBase:
-    """The method that calls a remote object. It has a form in C, in ``broker._lane``."""
+    """The methods that call a remote object. They have a form in C, in ``broker._lane``."""
 
     __slots__ = ()
     broker: Invoker
@@ -66,6 +66,17 @@ class PythonReferenceBase:
         # A Promise; None with ``pbanswer=False``, which no caller uses as a Deferred.
         return self.broker.calls.call(  # type: ignore[return-value]
             self.view, self.luid, _name, args, kw
+        )
+
+    def call_as(
+        self, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
+    ) -> Deferred[Any]:
+        """Call a method as :meth:`callRemote` does; the Deferred is of a class that checks results.
+
+        The methods of a contract use it; see ``flavors.contracts.proxy``.
+        """
+        return self.broker.calls.call(  # type: ignore[return-value]
+            self.view, self.luid, name, args, kw, False, kind
         )
 
 
@@ -116,17 +127,6 @@ class RemoteReference(ReferenceBase, Serializable):
     @perspective.setter
     def perspective(self, perspective: object) -> None:
         self.view = view_of(perspective, split_view(self.view)[1])
-
-    def call_as(
-        self, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
-    ) -> Deferred[Any]:
-        """Call a method as :meth:`callRemote` does; the Deferred is of a class that checks results.
-
-        The methods of a contract use it; see ``flavors.contracts.proxy``.
-        """
-        return self.broker.calls.call(  # type: ignore[return-value]
-            self.view, self.luid, name, args, kw, False, kind
-        )
 
     def send(self, _name: str, /, *args: object, **kw: object) -> None:
         """Call a method one way, without an answer; if the peer has disconnected, do nothing.

@@ -154,6 +154,7 @@ def _checking(method: ContractMethod) -> type[Promise[Any]]:
 
     class Answer(Promise[Any]):
         __slots__ = ()
+        plain_results = frozenset(exact)
 
         def fire(self, result: object, loop: AbstractEventLoop | None = None) -> None:
             """Fire with the converted result."""
