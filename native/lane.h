@@ -29,11 +29,11 @@ typedef struct {
 } Name;
 
 typedef struct {
-    PyTypeObject *chain, *bridge, *unsent, *lane, *calls, *reference;
+    PyTypeObject *chain, *bridge, *unsent, *lane, *calls, *reference, *method;
     /* Set by `use`: the classes and objects of the Python code. */
     PyObject *pending, *promise, *bridge_class, *deadline, *first_credit;
     /* Names of attributes and methods. */
-    PyObject *s_answered, *s_began, *s_begin_task, *s_broker, *s_call, *s_call_soon, *s_calls, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
+    PyObject *s_answered, *s_began, *s_begin_task, *s_broker, *s_broker_reference, *s_call, *s_call_soon, *s_calls, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
         *s_done, *s_enter, *s_function, *s_highest, *s_last, *s_last_name, *s_luid, *s_make_call, *s_leading, *s_methods,
         *s_outcome_of, *s_plain_results, *s_raised, *s_result, *s_returned, *s_settled, *s_size, *s_transaction, *s_view;
     PyObject *limit;         /* the int 1 << 64 */
@@ -87,7 +87,7 @@ typedef struct {
     char has_stepped;
 } Calls;
 
-extern PyType_Spec chain_spec, bridge_spec, unsent_spec, lane_spec, calls_spec, reference_spec;
+extern PyType_Spec chain_spec, bridge_spec, unsent_spec, lane_spec, calls_spec, reference_spec, method_spec;
 
 /* chain.c */
 /* Return a new reference to the asyncio loop that runs in this thread, or to None. */
@@ -106,6 +106,10 @@ PyObject *lane_call(PyObject *lane, PyObject *kind, PyObject *perspective, PyObj
 /* calls.c: the same, if the call can be made now and nothing is asked for besides; and have it written. */
 PyObject *calls_quickly(State *state, PyObject *calls, PyObject *kind, PyObject *view, PyObject *target,
                         PyObject *name, PyObject *const *args, Py_ssize_t count);
+
+/* reference.c: the same, for a RemoteReference. */
+PyObject *reference_call(State *state, PyObject *reference, PyObject *kind, PyObject *name, PyObject *const *args,
+                         Py_ssize_t count);
 
 /* unsent.c: room for so many bytes at the end of the buffer; NULL with an exception. */
 char *unsent_room(Unsent *unsent, Py_ssize_t size);

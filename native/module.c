@@ -23,9 +23,10 @@ static int make_names(State *state) {
 #undef MAKE
     state->s_settled = PyUnicode_InternFromString("_settled");
     state->s_outcome_of = PyUnicode_InternFromString("_outcome_of");
+    state->s_broker_reference = PyUnicode_InternFromString("_broker_reference");
     state->context_names = PyTuple_Pack(1, state->s_context);
     state->limit = PyLong_FromString("10000000000000000", NULL, 16);
-    return state->context_names == NULL || state->limit == NULL || state->s_settled == NULL || state->s_outcome_of == NULL ? -1 : 0;
+    return state->context_names == NULL || state->limit == NULL || state->s_broker_reference == NULL || state->s_settled == NULL || state->s_outcome_of == NULL ? -1 : 0;
 }
 
 static int make_type(PyObject *module, PyTypeObject **place, PyType_Spec *spec) {
@@ -38,7 +39,8 @@ static int execute(PyObject *module) {
     if (make_names(state) < 0 || make_type(module, &state->chain, &chain_spec) < 0 ||
         make_type(module, &state->bridge, &bridge_spec) < 0 || make_type(module, &state->unsent, &unsent_spec) < 0 ||
         make_type(module, &state->lane, &lane_spec) < 0 || make_type(module, &state->calls, &calls_spec) < 0 ||
-        make_type(module, &state->reference, &reference_spec) < 0) return -1;
+        make_type(module, &state->reference, &reference_spec) < 0 ||
+        make_type(module, &state->method, &method_spec) < 0) return -1;
     return PyModule_AddIntConstant(module, "VERSION", LANE_VERSION);
 }
 
@@ -82,6 +84,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->lane);
     Py_VISIT(state->calls);
     Py_VISIT(state->reference);
+    Py_VISIT(state->method);
     Py_VISIT(state->deadline);
     Py_VISIT(state->first_credit);
     Py_VISIT(state->pending);
@@ -99,6 +102,7 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->lane);
     Py_CLEAR(state->calls);
     Py_CLEAR(state->reference);
+    Py_CLEAR(state->method);
     Py_CLEAR(state->deadline);
     Py_CLEAR(state->first_credit);
     Py_CLEAR(state->pending);
@@ -116,6 +120,7 @@ static void release(void *module) {
 #undef CLEAR
     Py_CLEAR(state->s_settled);
     Py_CLEAR(state->s_outcome_of);
+    Py_CLEAR(state->s_broker_reference);
     Py_CLEAR(state->context_names);
     Py_CLEAR(state->limit);
     for (int i = 0; i < NAMES; i++) Py_CLEAR(state->names[i].str);

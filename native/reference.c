@@ -10,20 +10,37 @@ static PyObject *attribute_of(PyObject *object, PyObject *name, PyObject *second
 }
 
 /* Make the call with a tuple and a dict, as the Python form does. */
-static PyObject *call_slowly(State *state, PyObject *calls, PyObject *view, PyObject *target, PyObject *const *args, Py_ssize_t count,
-                             PyObject *names) {
-    PyObject *tuple = PyTuple_New(count - 1), *keywords = PyDict_New(), *call = NULL, *promise = NULL;
-    if (tuple == NULL || keywords == NULL) goto done;
-    for (Py_ssize_t i = 1; i < count; i++) PyTuple_SET_ITEM(tuple, i - 1, Py_NewRef(args[i]));
-    for (Py_ssize_t i = 0; names != NULL && i < PyTuple_GET_SIZE(names); i++)
-        if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), args[count + i]) < 0) goto done;
-    if ((call = PyObject_GetAttr(calls, state->s_call)) == NULL) goto done;
-    PyObject *stack[] = {view, target, args[0], tuple, keywords};
-    promise = PyObject_Vectorcall(call, stack, 5, NULL);
-done:
+static PyObject *call_slowly(State *state, PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    PyObject *tuple = PyTuple_New(count - 1), *keywords = PyDict_New(), *promise = NULL;
+    int failed = tuple == NULL || keywords == NULL;
+    for (Py_ssize_t i = 1; !failed && i < count; i++) PyTuple_SET_ITEM(tuple, i - 1, Py_NewRef(args[i]));
+    for (Py_ssize_t i = 0; !failed && names != NULL && i < PyTuple_GET_SIZE(names); i++)
+        failed = PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), args[count + i]) < 0;
+    if (!failed) {
+        PyObject *calls = attribute_of(self, state->s_broker, state->s_calls), *view = NULL, *target = NULL;
+        if (calls != NULL && (view = PyObject_GetAttr(self, state->s_view)) != NULL &&
+            (target = PyObject_GetAttr(self, state->s_luid)) != NULL) {
+            PyObject *stack[] = {calls, view, target, args[0], tuple, keywords};
+            promise = PyObject_VectorcallMethod(state->s_call, stack, 6, NULL);
+        }
+        Py_XDECREF(calls);
+        Py_XDECREF(view);
+        Py_XDECREF(target);
+    }
     Py_XDECREF(tuple);
     Py_XDECREF(keywords);
-    Py_XDECREF(call);
+    return promise;
+}
+
+PyObject *reference_call(State *state, PyObject *self, PyObject *kind, PyObject *name, PyObject *const *args,
+                         Py_ssize_t count) {
+    PyObject *promise = NULL, *calls = attribute_of(self, state->s_broker, state->s_calls), *view = NULL, *target = NULL;
+    if (calls != NULL && (view = PyObject_GetAttr(self, state->s_view)) != NULL &&
+        (target = PyObject_GetAttr(self, state->s_luid)) != NULL)
+        promise = calls_quickly(state, calls, kind, view, target, name, args, count);
+    Py_XDECREF(calls);
+    Py_XDECREF(view);
+    Py_XDECREF(target);
     return promise;
 }
 
@@ -34,20 +51,12 @@ static PyObject *call_remote(PyObject *self, PyObject *const *args, Py_ssize_t c
         PyErr_SetString(PyExc_TypeError, "callRemote() needs the name of a method");
         return NULL;
     }
-    PyObject *promise = NULL, *calls = attribute_of(self, state->s_broker, state->s_calls), *view = NULL, *target = NULL;
-    if (calls == NULL || (view = attribute_of(self, state->s_view, NULL)) == NULL ||
-        (target = attribute_of(self, state->s_luid, NULL)) == NULL) goto done;
     if (names == NULL || PyTuple_GET_SIZE(names) == 0) {
-        promise = calls_quickly(state, calls, state->promise, view, target, args[0], args + 1, count - 1);
-        if (promise != Py_None) goto done;
+        PyObject *promise = reference_call(state, self, state->promise, args[0], args + 1, count - 1);
+        if (promise != Py_None) return promise;
         Py_DECREF(promise);
     }
-    promise = call_slowly(state, calls, view, target, args, count, names);
-done:
-    Py_XDECREF(calls);
-    Py_XDECREF(view);
-    Py_XDECREF(target);
-    return promise;
+    return call_slowly(state, self, args, count, names);
 }
 
 /* call_as(kind, name, args, kw): the same, with a class of the promise. */

@@ -17,11 +17,13 @@ from broker.flavors.contracts.method import ContractMethod, Form, Parameter, che
 from broker.flavors.contracts.pending import PendingReference
 from broker.flavors.promise import Promise, PromisedItems
 from broker.flavors.reference import RemoteReference
+from broker.native import native
 from jelly.atoms import Expression
 from jelly.bases import Jellyable
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from types import ModuleType
 
     from jelly.jellier import Jellier
 
@@ -140,7 +142,27 @@ def _method(method: ContractMethod) -> Callable[..., object]:
         {"_broker_answer": kind, "_broker_refer": reference, "_broker_items": PromisedItems},
         is_packed=not is_one_way,
     )
-    return _bound_by_python(function, method)
+    bound = _bound_by_python(function, method)
+    return bound if native is None else _in_c(native, bound, method, kind)
+
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def _in_c(
+    native: ModuleType, function: Callable[..., object], method: ContractMethod, kind: type
+) -> Callable[..., object]:
+    """Return a method in C in front of a function, which it needs for calls that need a check."""
+    simple = method.form is Form.CALL and all(
+        each.kind in _POSITIONAL and not each.has_default for each in method.parameters
+    )
+    if not simple:
+        return function
+    classes = tuple(frozenset(each.value.exact) for each in method.parameters)
+    made: Callable[..., object] = native.Method(function, method.name, classes, kind)
+    functools.update_wrapper(made, method.function)
+    made.__signature__ = inspect.signature(method.function)  # type: ignore[attr-defined]
+    return made
 
 
 def _checking(method: ContractMethod) -> type[Promise[Any]]:
