@@ -90,7 +90,7 @@ class Play:
             return f"deferred {self.deferreds.index(value)}"
         if isinstance(value, self.form.Bridge):
             return type(value).__name__
-        return repr(value)
+        return "no outcome" if type(value).__name__ == "_NoOutcome" else repr(value)
 
     def add(self, kind: str, which: int, other: int) -> None:
         """Add a callback."""
