@@ -30,6 +30,8 @@ _FUZZ_SECONDS = 4.0
 _TESTS = (
     "tests/broker/core/test_unsent.py",
     "tests/broker/connection/test_lane.py",
+    "tests/broker/connection/test_lane_states.py",
+    "tests/broker/connection/test_lane_finalizers.py",
     "tests/broker/connection/test_direct_wake.py",
     "tests/broker/defer",
     "tests/properties/test_lane.py",
@@ -69,9 +71,7 @@ def _read(path: Path) -> Iterator[Bug]:
     """Read bugs: each a line with ``#`` and its name, the file, and lines with ``-`` and ``+``."""
     for part in path.read_text("utf-8").removeprefix("# ").split("\n\n# "):
         name, file, *lines = part.rstrip("\n").split("\n")
-        before, after = (
-            "\n".join(line[1:] for line in lines if line[0] == sign) for sign in "-+"
-        )
+        before, after = ("\n".join(line[1:] for line in lines if line[0] == sign) for sign in "-+")
         yield Bug(name, file.removeprefix("file: "), before, after)
 
 
@@ -108,8 +108,9 @@ def find(bug: Bug, folder: Path, chosen: Sequence[str] = ()) -> str | None:
     subprocess.run([*command, *map(str, sorted(sources.glob("*.c"))), "-o", output], check=True)
     begun = time.perf_counter()
     command = programs.command("project.sanitized", str(plain), "pytest", "-x", "-q")
+    command += ["-p", "no:cacheprovider", "-W", "ignore:Module already imported"]
     done = subprocess.run(
-        [*command, "-p", "no:cacheprovider", "-W", "ignore:Module already imported", *chosen, *_TESTS],
+        [*command, *chosen, *_TESTS],
         cwd=ROOT, env=programs.environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode == 0:
