@@ -237,7 +237,7 @@ def test_an_exception(error: type[BaseException]) -> None:
 
 
 def test_a_fault_of_the_peer() -> None:
-    """A ProtocolError that the lane raises ends the connection, and nothing behind it is handled."""
+    """A ProtocolError that the lane raises ends the connection; nothing behind it is handled."""
     place = Place()
     place.feed(call(0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -112,11 +113,7 @@ def test_arguments(make: Any) -> None:
 
 
 BEFORE = pytest.mark.parametrize("before", [(), (3,), (3, 2000), (2000, 3), (2000, 2000, 3)])
-OPERATIONS = {
-    "append": lambda unsent: unsent.append(b"x" * 3),
-    "append much": lambda unsent: unsent.append(b"x" * 2000),
-    "take": lambda unsent: None,
-}
+OPERATIONS = {"append": 3, "append much": 2000, "take": 0}
 each_operation = pytest.mark.parametrize("operation", OPERATIONS)
 
 
@@ -136,13 +133,12 @@ def disturbed(make: Any, before: tuple[int, ...], operation: str, finalizer: Any
         taken.clear()
         for size in before:
             unsent.append(b"x" * size)
-        work = OPERATIONS[operation]
-        due, expected = sum(before), ran
+        piece = b"x" * OPERATIONS[operation]
+        due, expected = sum(before) + len(piece), ran
         if operation == "take":
             taken.append(run(unsent.take))
         else:
-            run(lambda: work(unsent))
-            due += 3 if operation == "append" else 2000
+            run(partial(unsent.append, piece))
         size, queued = unsent.size, unsent.queued
         rest = unsent.take()
         assert (size, bool(queued)) == (len(rest), bool(rest))

@@ -51,20 +51,22 @@ def _call(name: bytes, kind: int = 1, number: bytes = b"\5", target: bytes = _RO
 
 
 _NUMBERS = (
-    b"\5", b"\6", b"\x7f", b"\xcc\x05", b"\xcc\x80", b"\xcd\x01\x00", b"\xce\0\1\0\0", b"\xcf" + bytes(7) + b"\7",
-    b"\xcf\x7f" + b"\xff" * 7, b"\xcf\x80" + bytes(7), b"\xff", b"\xc0", b"\xd0\x05", b"\xcb" + bytes(8), b"\x00",
+    b"\5", b"\6", b"\x7f", b"\xcc\x05", b"\xcc\x80", b"\xcd\x01\x00", b"\xce\0\1\0\0",
+    b"\xcf" + bytes(7) + b"\7", b"\xcf\x7f" + b"\xff" * 7, b"\xcf\x80" + bytes(7), b"\xff",
+    b"\xc0", b"\xd0\x05", b"\xcb" + bytes(8), b"\x00",
 )  # fmt: skip
 _TARGETS = (
-    b"\1", b"\2", b"\x63", b"\xd9\4root", b"\xda\0\4root", b"\xdb\0\0\0\4root", b"\xc4\4root", b"\xa0",
-    b"\xc0", b"\x91\1", b"\x92\1\0", b"\xa4roo\xff", _pack("x" * 32), _pack("x" * 33), b"\xcc\1",
-    b"\xcf" + bytes(7) + b"\1", b"\xff",
+    b"\1", b"\2", b"\x63", b"\xd9\4root", b"\xda\0\4root", b"\xdb\0\0\0\4root", b"\xc4\4root",
+    b"\xa0", b"\xc0", b"\x91\1", b"\x92\1\0", b"\xa4roo\xff", _pack("x" * 32), _pack("x" * 33),
+    b"\xcc\1", b"\xcf" + bytes(7) + b"\1", b"\xff",
 )  # fmt: skip
 _NAMES = tuple(
     map(_pack, ("echo", "nothing", "two", "make", "fail", "type_error", "later", "wait", "missing"))
 )
 _ODD_NAMES = (
-    _pack(""), _pack("x" * 32), _pack("x" * 33), _pack("x" * 128), _pack("x" * 129), b"\xa4ech\xff", b"\xd9\4echo",
-    b"\xc4\4echo", b"\xda\0\4echo", b"\5", b"\xa3\xed\xa0\x80", _pack("é"),
+    _pack(""), _pack("x" * 32), _pack("x" * 33), _pack("x" * 128), _pack("x" * 129),
+    b"\xa4ech\xff", b"\xd9\4echo", b"\xc4\4echo", b"\xda\0\4echo", b"\5", b"\xa3\xed\xa0\x80",
+    _pack("é"),
 )  # fmt: skip
 _ECHO = _pack("echo")
 _ANSWERS = [
@@ -153,17 +155,20 @@ def _of_given() -> list[bytes]:
 
 _RAW = (
     # Heads without what they are of; lengths that are not there; and what no value is.
-    b"\x91", b"\x92", b"\x93\1", b"\x9f", b"\x81", b"\x82\xa1a\1", b"\x81\1\1", b"\x81\xc4\1a\1", b"\xa5abc",
-    b"\xd9\x09abc", b"\xda\xff\xff", b"\xdb\xff\xff\xff\xff", b"\xdc\xff\xff", b"\xdd\xff\xff\xff\xff",
-    b"\xde\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xdd\x7f\xff\xff\xff", b"\xdd\x80\0\0\0", b"\xc1", b"\xc4\0", b"\xc4\1a",
-    b"\xc7\0\1", b"\xca\0\0\0\0", b"\xcb\0", b"\xcc", b"\xcd\0", b"\xd4\1\1", b"\xa1\xff", b"\xa2\xc3\x28",
-    b"\xa3\xed\xa0\x80", b"\x81\xa3\xed\xa0\x80\1", b"\xdc\0\0", b"\xdd\0\0\0\0", b"\xde\0\0", b"\xdf\0\0\0\0",
-    b"\xdc\0\1\1", b"\xdd\0\0\0\2\1\2", b"\xde\0\1\xa1a\1", b"\xdf\0\0\0\1\xa1a\1", b"\x82\xa1a\1\xa1a\2",
-    b"\xcc\1", b"\xcd\0\1", b"\xce\0\0\0\1", b"\xcf" + bytes(7) + b"\1", b"\xd0\1", b"\xd1\xff\xff", b"\xd2" + b"\xff" * 4,
-    b"\xd3" + b"\xff" * 8, b"\xd3\x80" + bytes(7), b"\xcf" + b"\xff" * 8, b"\xd9\1a", b"\xda\0\1a", b"\xdb\0\0\0\1a",
+    b"\x91", b"\x92", b"\x93\1", b"\x9f", b"\x81", b"\x82\xa1a\1", b"\x81\1\1", b"\x81\xc4\1a\1",
+    b"\xa5abc", b"\xd9\x09abc", b"\xda\xff\xff", b"\xdb\xff\xff\xff\xff", b"\xdc\xff\xff",
+    b"\xdd\xff\xff\xff\xff", b"\xde\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xdd\x7f\xff\xff\xff",
+    b"\xdd\x80\0\0\0", b"\xc1", b"\xc4\0", b"\xc4\1a", b"\xc7\0\1", b"\xca\0\0\0\0", b"\xcb\0",
+    b"\xcc", b"\xcd\0", b"\xd4\1\1", b"\xa1\xff", b"\xa2\xc3\x28", b"\xa3\xed\xa0\x80",
+    b"\x81\xa3\xed\xa0\x80\1", b"\xdc\0\0", b"\xdd\0\0\0\0", b"\xde\0\0", b"\xdf\0\0\0\0",
+    b"\xdc\0\1\1", b"\xdd\0\0\0\2\1\2", b"\xde\0\1\xa1a\1", b"\xdf\0\0\0\1\xa1a\1",
+    b"\x82\xa1a\1\xa1a\2", b"\xcc\1", b"\xcd\0\1", b"\xce\0\0\0\1", b"\xcf" + bytes(7) + b"\1",
+    b"\xd0\1", b"\xd1\xff\xff", b"\xd2" + b"\xff" * 4, b"\xd3" + b"\xff" * 8,
+    b"\xd3\x80" + bytes(7), b"\xcf" + b"\xff" * 8, b"\xd9\1a", b"\xda\0\1a", b"\xdb\0\0\0\1a",
     b"\xcb\x7f\xf0" + bytes(6), b"\xcb\x80" + bytes(7), b"\xcb\xff\xf8\0\0\0\0\0\1",
-    b"\x91" * 5 + b"\x90", b"\x91" * 6 + b"\x90", b"\x91" * 7 + b"\x90", b"\x81\xa1a" * 6 + b"\1", b"\x81\xa1a" * 7 + b"\1",
-    b"\x91" * 120 + b"\1", b"\xd9\x21" + b"k" * 33, b"\x81\xd9\x21" + b"k" * 33 + b"\1",
+    b"\x91" * 5 + b"\x90", b"\x91" * 6 + b"\x90", b"\x91" * 7 + b"\x90",
+    b"\x81\xa1a" * 6 + b"\1", b"\x81\xa1a" * 7 + b"\1", b"\x91" * 120 + b"\1",
+    b"\xd9\x21" + b"k" * 33, b"\x81\xd9\x21" + b"k" * 33 + b"\1",
 )  # fmt: skip
 _VALUES: list[bytes] = _table([*map(_pack, range(24)), *_of_given(), *_RAW], 256)
 

@@ -84,37 +84,40 @@ def _many(number: int) -> Any:
 
 _KEPT: list[Any] = [[index] for index in range(70)]
 _LONG = "x" * 70
-_BIG = tuple([1 << 63, (1 << 64) - 1, 1 << 64, -(1 << 63), -(1 << 63) - 1, 1 << 70])
+_BIG = (1 << 63, (1 << 64) - 1, 1 << 64, -(1 << 63), -(1 << 63) - 1, 1 << 70)
 GIVEN: tuple[Callable[[], Any], ...] = (
     lambda: None, lambda: True, lambda: 1, lambda: -1, lambda: -32, lambda: -33, lambda: -129,
     lambda: -32769, lambda: -(1 << 31) - 1, lambda: 127, lambda: 128, lambda: 255, lambda: 256,
     lambda: 65535, lambda: 65536, lambda: (1 << 32) - 1, lambda: 1 << 32,
-    *[lambda big=big: big for big in _BIG],  # type: ignore[misc]
+    *[lambda big=big: big for big in _BIG],
+    # type: ignore[misc]
     lambda: [1 << 64, 1], lambda: 1.5, lambda: -0.0, lambda: float("nan"), lambda: float("inf"),
     lambda: "", lambda: "x" * 31, lambda: "x" * 32, lambda: "x" * 255, lambda: "x" * 256,
     lambda: "é", lambda: "€" * 11, lambda: "\U0001f600", lambda: "\0", lambda: "\ud800",
-    lambda: ["\udfff"], lambda: {"\ud800": 1}, lambda: b"", lambda: b"octets", lambda: [b"octets"],
-    lambda: (), lambda: (1, "two"), lambda: ((1,), 2), lambda: [(1,)], lambda: {"a": (1,)},
-    lambda: ([1], [2]), lambda: (_shared(2),), lambda: ("\ud800",), lambda: (1 << 64,),
-    list, lambda: [[]], lambda: list(range(15)), lambda: list(range(16)), lambda: [None] * 70,
-    dict, lambda: {"a": 1}, lambda: {str(n): n for n in range(15)},
-    lambda: {str(n): n for n in range(16)}, lambda: {1: 2}, lambda: {"a": {1: 2}}, lambda: {b"a": 1},
-    lambda: {Text("a"): 1}, lambda: {"": ""}, lambda: {_LONG: 1},
-    lambda: _deep(6), lambda: _deep(7), lambda: (_deep(6),), lambda: (_deep(7),), lambda: {"a": _deep(6)},
-    lambda: _shared(1), lambda: _shared(2), lambda: [_shared(1), _shared(1)],
-    lambda: [x := [], {"x": x}], lambda: [x := {}, x], _in_itself,
-    lambda: _many(63), lambda: _many(64), lambda: _many(65), lambda: (_many(32), _many(33)),
-    lambda: Text("text"), lambda: Whole(5), lambda: Row([1]), lambda: Table(a=1),
-    lambda: [Text("text")], lambda: [Whole(5)], lambda: [Row([1])], lambda: [Table(a=1)],
-    lambda: {"a": Whole(1)}, lambda: {1, 2}, lambda: 1j, lambda: object(), lambda: Referenceable(),
-    lambda: [Referenceable()], lambda: range(3), lambda: bytearray(b"a"), lambda: Ellipsis,
+    lambda: ["\udfff"], lambda: {"\ud800": 1}, lambda: b"", lambda: b"octets",
+    lambda: [b"octets"], lambda: (), lambda: (1, "two"), lambda: ((1,), 2), lambda: [(1,)],
+    lambda: {"a": (1,)}, lambda: ([1], [2]), lambda: (_shared(2),), lambda: ("\ud800",),
+    lambda: (1 << 64,), list, lambda: [[]], lambda: list(range(15)), lambda: list(range(16)),
+    lambda: [None] * 70, dict, lambda: {"a": 1}, lambda: {str(n): n for n in range(15)},
+    lambda: {str(n): n for n in range(16)}, lambda: {1: 2}, lambda: {"a": {1: 2}},
+    lambda: {b"a": 1}, lambda: {Text("a"): 1}, lambda: {"": ""}, lambda: {_LONG: 1},
+    lambda: _deep(6), lambda: _deep(7), lambda: (_deep(6),), lambda: (_deep(7),),
+    lambda: {"a": _deep(6)}, lambda: _shared(1), lambda: _shared(2),
+    lambda: [_shared(1), _shared(1)], lambda: [x := [], {"x": x}], lambda: [x := {}, x],
+    _in_itself, lambda: _many(63), lambda: _many(64), lambda: _many(65),
+    lambda: (_many(32), _many(33)), lambda: Text("text"), lambda: Whole(5), lambda: Row([1]),
+    lambda: Table(a=1), lambda: [Text("text")], lambda: [Whole(5)], lambda: [Row([1])],
+    lambda: [Table(a=1)], lambda: {"a": Whole(1)}, lambda: {1, 2}, lambda: 1j, object,
+    Referenceable, lambda: [Referenceable()], lambda: range(3),
+    lambda: bytearray(b"a"), lambda: Ellipsis,
 )  # fmt: skip
 """What methods return, and what calls have as an argument: plain, nearly plain, and not at all."""
 
 LARGE: tuple[Callable[[], Any], ...] = (
-    lambda: [0] * 19_999, lambda: [0] * 20_000, lambda: [0] * 20_001, lambda: [[0] * 10_000] + [1] * 9_999,
-    lambda: {str(n): 0 for n in range(20_001)}, lambda: (0,) * 20_001, lambda: ([0] * 20_001,),
-    lambda: "x" * 65_535, lambda: "x" * 65_536, lambda: ["x" * 1_100, "y" * 3], lambda: [0] * 65_536,
+    lambda: [0] * 19_999, lambda: [0] * 20_000, lambda: [0] * 20_001,
+    lambda: [[0] * 10_000] + [1] * 9_999, lambda: {str(n): 0 for n in range(20_001)},
+    lambda: (0,) * 20_001, lambda: ([0] * 20_001,), lambda: "x" * 65_535, lambda: "x" * 65_536,
+    lambda: ["x" * 1_100, "y" * 3], lambda: [0] * 65_536,
 )  # fmt: skip
 """The same, but large."""
 

@@ -12,6 +12,7 @@ import faulthandler
 import gc
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -171,10 +172,8 @@ def of_awaiting(value: Any) -> Case:
     def operation() -> None:
         coroutine.send(None)
         deferred.callback(value)
-        try:
+        with suppress(StopIteration):
             coroutine.send(None)
-        except StopIteration:
-            pass
 
     def check(failed: bool) -> None:
         coroutine.close()
@@ -239,7 +238,7 @@ def _operations() -> Iterator[tuple[str, Callable[[], Case]]]:
             ("é" * 1000,),
             ([0] * 600,),
         ):
-            yield f"call {str(args):.40} {form}", lambda f=form, a=args: of_call(f, a)
+            yield f"call {args!s:.40} {form}", lambda f=form, a=args: of_call(f, a)
         yield f"call by number {form}", lambda f=form: of_call(f, (1,), b"\xff")
     for value in (None, 1, [1], ("a",), ValueError):
         yield f"await {value}", lambda v=value: of_awaiting(v)

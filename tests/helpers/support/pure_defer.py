@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import broker.defer
 from broker.defer import awaiting, chain
 
-__all__ = ["FORMS"]
+__all__ = ["FORMS", "outcome", "wait"]
 
 _NAMES = ("broker.defer", "broker.native")
 
@@ -61,3 +62,18 @@ def _pure() -> SimpleNamespace:
 
 FORMS = {"used": _form(broker.defer, awaiting, chain), "pure": _pure()}
 """The classes as they are used here, and as they are in Python."""
+
+
+async def wait(deferred: Any) -> Any:
+    """Await it."""
+    return await deferred
+
+
+def outcome(function: Callable[[], Any]) -> str:
+    """What a function returns or raises, as text."""
+    try:
+        return f"returned {function()!r}"
+    except StopIteration as stop:
+        return f"ended with {stop.value!r}"
+    except BaseException as error:
+        return f"raised {type(error).__name__}({error})"
