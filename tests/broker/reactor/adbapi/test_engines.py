@@ -83,8 +83,8 @@ async def test_postgresql(postgres: Postgres) -> None:
     assert not isinstance(caught.value, ConnectionLost)
     query = "SELECT n FROM numbers WHERE n > %s ORDER BY n"
     assert await pool.runQuery(query, (1,)) == [(2,), (3,)]
-    await asyncio.gather(*(pool.runInteraction(add, n) for n in range(10, 110)))
-    assert await pool.runQuery("SELECT count(*) FROM numbers") == [(103,)]
+    await asyncio.gather(*(pool.runInteraction(add, n) for n in range(10, 1010)))
+    assert await pool.runQuery("SELECT count(*) FROM numbers") == [(1003,)]
     await pool.runOperation("DROP TABLE numbers")
     await pool.aclose()
 
