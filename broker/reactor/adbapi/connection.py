@@ -17,9 +17,9 @@ class ConnectionLost(Exception):
     """The connection to the database was lost; the next call opens another (published).
 
     Only a pool with `cp_reconnect` looks for lost connections. If a call fails and its connection
-    is lost, the error is of the database's class and a ConnectionLost, so `except` and `trap` take
-    either of the two. A transaction that was lost while it was committed may be in the database, or
-    not.
+    is lost, the error has the class that the database raised, and is a ConnectionLost too: `except`
+    and `trap` take either of the two. A transaction that was lost during its commit may be in the
+    database, or not.
     """
 
 
@@ -37,9 +37,9 @@ class Pool(Protocol):
 
 
 class Connection:
-    """A connection of the database's module, in its thread (published).
+    """A connection to the database, in its thread (published).
 
-    It has the attributes of the module's connection, except for the methods below.
+    It has the attributes of a connection of the driver, except for the methods below.
     """
 
     def __init__(self, pool: Any) -> None:
@@ -97,9 +97,9 @@ class Connection:
 
 
 class Transaction:
-    """A cursor of the database's module, in the thread of its connection (published).
+    """A cursor, in the thread of its connection (published).
 
-    It has the attributes of the module's cursor, except for the methods below. It ends with the
+    It has the attributes of a cursor of the driver, except for the methods below. It ends with the
     function that got it.
     """
 

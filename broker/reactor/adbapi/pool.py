@@ -59,8 +59,8 @@ class ConnectionPool:
     Args:
         dbapiName: the name of a module of DB-API 2, such as ``"sqlite3"`` or ``"psycopg"``; or an
             Engine.
-        connargs, connkw: the arguments of the module's ``connect``; of these, the following are the
-            pool's own.
+        connargs, connkw: the arguments of ``connect`` of the module. The names below are not passed
+            to it.
         cp_min: kept as an attribute; no thread is started in advance. Default 3.
         cp_max: how many calls run at once, and so how many connections there are. Default 5.
         cp_noisy: log at level INFO that a connection is opened or closed. Arguments, such as
@@ -114,7 +114,7 @@ class ConnectionPool:
         own = [name for name in connkw if name.startswith("cp_")]
         for name in own:
             if name[3:] not in self.CP_ARGS:
-                raise TypeError(f"{name} is no argument of a ConnectionPool")
+                raise TypeError(f"{name} is not an argument of a ConnectionPool")
             setattr(self, name[3:], connkw.pop(name))
         self.dbapiName = dbapiName
         if isinstance(dbapiName, str):
@@ -132,7 +132,7 @@ class ConnectionPool:
         self._waiting: list[Deferred[Any]] = []  # calls made before the start
         self.threadID = threading.get_ident
         self.threadpool = ThreadPool(self.min, self.max, self.name, at_end=self._leave_thread)
-        # Of a reactor of ours; of another one, its shutdown event ends the pool.
+        # None for Twisted's reactor: its shutdown event alone ends the pool.
         mainloop = getattr(self._reactor, "default", self._reactor)
         self._mainloop = mainloop if isinstance(mainloop, LoopThreads) else None
         self.startID = self._reactor.callWhenRunning(self._start)
@@ -332,7 +332,7 @@ class ConnectionPool:
     # Connections of threads.
 
     def connect(self) -> Any:
-        """Return the connection of this thread; open it if there is none (published).
+        """Return the connection of this thread; open it at the first call (published).
 
         It blocks, so it is called in threads.
         """

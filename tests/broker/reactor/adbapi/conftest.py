@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,6 +118,14 @@ def database(monkeypatch: pytest.MonkeyPatch) -> FakeDatabase:
 def database_error() -> type[DatabaseError]:
     """The error of `fake_database`."""
     return DatabaseError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """A SQLite database with a table of people."""
+    with closing(sqlite3.connect(tmp_path / "people.sqlite")) as connection:
+        connection.execute("CREATE TABLE people (name TEXT PRIMARY KEY, age INT)")
+    return str(tmp_path / "people.sqlite")
 
 
 @pytest.fixture(scope="session")
