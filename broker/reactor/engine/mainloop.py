@@ -351,10 +351,7 @@ class Mainloop(LoopThreads):
         # Do not wait here: the loop may end at any moment, and the rest would never run.
         self._ending = None
         self._let_go()
-        if (threads := self._take_threads()) is not None:
-            threads.end(wait=False)
-        while self._ends:
-            self._ends.pop(0)(False)
+        self._abandon_threads()
         self._events.after("shutdown")
         self._threads_waiting.begin()
 

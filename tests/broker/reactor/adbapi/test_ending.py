@@ -74,6 +74,28 @@ async def test_closing(database: Any, reactor: Reactor) -> None:
     assert database.statements == ["one", "three"]
 
 
+async def test_calls_while_it_closes(database: Any) -> None:
+    """A call that is made while aclose waits fails at once, and the pool stays closed."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(transaction: Any) -> None:
+        begun.set()
+        assert go_on.wait(10)
+
+    pool = ConnectionPool("fake_database", cp_reactor=Reactor())
+    slowly = pool.runInteraction(slow)
+    await asyncio.to_thread(begun.wait, 10)
+    closing = asyncio.ensure_future(pool.aclose())
+    await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="is closed"):
+        await pool.runQuery("late")
+    go_on.set()
+    await slowly
+    await closing
+    assert not pool.running
+    assert database.statements == []
+
+
 def test_close_before_the_start(reactor: Reactor, run: Run, database: Any) -> None:
     """A pool that is closed before the reactor runs does not start, and its calls fail."""
     pool = ConnectionPool("fake_database", cp_reactor=reactor)

@@ -95,3 +95,20 @@ def test_a_loop_of_another_thread() -> None:
     thread.start()
     thread.join(10)
     assert seen == [7]
+
+
+async def test_stop_as_a_guest(reactor: Reactor) -> None:
+    """In a loop of the program, stop does not wait for a call in a thread; its result arrives."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        begun.set()
+        assert go_on.wait(10)
+        return "done"
+
+    slowly = deferToThreadPool(reactor, reactor.getThreadPool(), slow)
+    await asyncio.to_thread(begun.wait, 10)
+    reactor.stop()
+    assert reactor.running
+    go_on.set()
+    assert await slowly == "done"
