@@ -153,9 +153,9 @@ TESTED_ELSEWHERE = {
         "broker/reactor/engine/test_mainloop.py",
         "the reactor as a whole",
     ),
-    "broker/reactor/engine/thread_pool.py": (
-        "broker/reactor/engine/test_waiting_threads.py",
-        "who waits for it",
+    "broker/reactor/adbapi/arguments.py": (
+        "broker/reactor/adbapi/test_pool.py",
+        "what a pool is given",
     ),
     "broker/reactor/process.py": ("broker/reactor/engine/test_steps.py", "the steps of a loop"),
     "broker/reactor/service/network.py": (

@@ -18,6 +18,7 @@ LOOPS_OF_THEIR_OWN = {
     "broker/connection/test_direct_wake.py": "an interrupt that ends the loop, which goes on",
     "broker/flavors/test_posted.py": "a call that is awaited in another loop than its own",
     "broker/net/test_forks.py": "the loop of a child after a fork",
+    "broker/reactor/adbapi/test_ending.py": "pools that end with their loop",
     "broker/reactor/engine/test_mainloop_as_guest.py": "a reactor before and after loops",
     "broker/reactor/engine/test_system_events.py": "a reactor whose events are set before a loop",
     "broker/reactor/engine/test_waiting_threads.py": "threads that wait for a loop that ends",

@@ -11,9 +11,10 @@ ROOT = Path(__file__).parents[1]
 
 WRITTEN_ONCE: dict[str, dict[str, str]] = {
     r"\bThread\(": {"broker/background.py": "threads for one function each"},
-    r"\bto_thread\(|\brun_in_executor\(|\bThreadPoolExecutor\(": {
+    r"\bto_thread\(|\brun_in_executor\(|\bThreadPoolExecutor[()]": {
         "broker/reactor/engine/thread_pool.py": "the published pool, which keeps its threads",
-        "broker/reactor/engine/mainloop.py": "waits for the end of that pool",
+        "broker/reactor/engine/loop_threads.py": "waits for the end of that pool, and of others",
+        "broker/reactor/adbapi/pool.py": "closes a pool while the loop runs",
         "broker/connection/log.py": "a text that advises it",
         "broker/files.py": "reads and writes of files, in the threads of the loop",
     },

@@ -44,6 +44,7 @@ REPLACEMENTS = [
     Replacement("twisted.internet.ssl", "broker.reactor.ssl", of_reactor=True),
     Replacement("twisted.internet.endpoints", "broker.reactor.endpoints", of_reactor=True),
     Replacement("twisted.internet.stdio", "broker.reactor.stdio", of_reactor=True),
+    Replacement("twisted.enterprise.adbapi", "broker.reactor.adbapi", of_reactor=True),
     Replacement("twisted.application.service", "broker.reactor.service", of_reactor=True),
     Replacement("twisted.application.internet", "broker.reactor.service", of_reactor=True),
     Replacement("twisted.protocols.basic", "broker.reactor.basic", of_reactor=True),

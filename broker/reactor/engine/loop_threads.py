@@ -34,6 +34,7 @@ class LoopThreads:
         self._threads: ThreadPool | None = None
         self._from_threads: deque[Callable[[], object]] = deque()
         self._threads_waiting = WaitingThreads()
+        self._ends: list[Callable[[bool], object]] = []
 
     def _current_loop(self) -> asyncio.AbstractEventLoop | None:
         raise NotImplementedError
@@ -41,6 +42,11 @@ class LoopThreads:
     def with_loop(self, f: Callable[[asyncio.AbstractEventLoop], object]) -> None:
         """Call `f(loop)` now if there is a loop, else when there is one."""
         raise NotImplementedError
+
+    def adopt_running_loop(self) -> None:
+        """Use the asyncio loop that runs in this thread, unless the reactor has a running loop."""
+        if self._loop is None or not self._loop.is_running():
+            self._current_loop()
 
     def callFromThread(self, f: Callable[..., object], *args: object, **kwargs: object) -> None:
         """Call in the loop's thread, soon; may be called from any thread (published).
@@ -120,6 +126,37 @@ class LoopThreads:
     def suggestThreadPoolSize(self, size: int) -> None:
         """Let up to `size` calls of `callInThread` run at once; default 10 (published)."""
         self.getThreadPool().adjustPoolsize(maxthreads=size)
+
+    def end_with_loop(self, end: Callable[[bool], object]) -> None:
+        """Call `end(wait)` once, when the loop ends, for threads that make calls into the loop.
+
+        `wait` says whether to wait for these threads. Then `end` is called in another thread, and
+        the loop runs meanwhile. A thread may thus wait for a call in the loop without a deadlock.
+        """
+        self._ends.append(end)
+
+    def forget_end(self, end: Callable[[bool], object]) -> None:
+        """Do not call `end` any more, if that is pending."""
+        with suppress(ValueError):
+            self._ends.remove(end)
+
+    async def _end_threads(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End the threads of `getThreadPool`, then the others; wait for their calls."""
+        if (threads := self._take_threads()) is not None:
+            await asyncio.to_thread(threads.stop)
+        await self._end_others(loop)
+
+    async def _end_others(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make the calls of `end_with_loop`, unless the reactor has another loop by now."""
+        while self._loop is loop and self._ends:
+            await asyncio.to_thread(self._ends.pop(0), True)
+
+    def _abandon_threads(self) -> None:
+        """Do as `_end_threads`, without waiting."""
+        if (threads := self._take_threads()) is not None:
+            threads.end(wait=False)
+        while self._ends:
+            self._ends.pop(0)(False)
 
     def _take_threads(self) -> ThreadPool | None:
         threads, self._threads = self._threads, None

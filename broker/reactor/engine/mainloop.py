@@ -318,7 +318,7 @@ class Mainloop(LoopThreads):
                 raise RuntimeError("the reactor's loop runs in another thread: use callFromThread")
             self._let_go_of_loop()
             self._loop = running
-            self._guest_watch = self._threads_waiting.watch()
+            self._guest_watch = self._threads_waiting.watch(partial(self._end_others, running))
             running.call_soon(self._begin)
         return self._loop
 
@@ -339,8 +339,7 @@ class Mainloop(LoopThreads):
                 self._emptied.clear()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._emptied.wait(), CLOSE_TIMEOUT)
-            if (threads := self._take_threads()) is not None:
-                await asyncio.to_thread(threads.stop)
+            await self._end_threads(loop)
             self._events.after("shutdown")
             self._threads_waiting.release_all()
             self._is_over = True
@@ -352,8 +351,7 @@ class Mainloop(LoopThreads):
         # Do not wait here: the loop may end at any moment, and the rest would never run.
         self._ending = None
         self._let_go()
-        if (threads := self._take_threads()) is not None:
-            threads.abandon()
+        self._abandon_threads()
         self._events.after("shutdown")
         self._threads_waiting.begin()
 

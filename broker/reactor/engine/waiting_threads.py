@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -80,10 +80,11 @@ class WaitingThreads:
             outcomes = list(self._queued)
         _release(outcomes, "the reactor has stopped before the call was made")
 
-    def watch(self) -> AsyncGenerator[None, None]:
+    def watch(self, then: Callable[[], Awaitable[object]]) -> AsyncGenerator[None, None]:
         """Do `release_begun` when the running loop shuts down its asynchronous generators.
 
-        `asyncio.run` does that before it waits for its threads. The caller keeps the result.
+        `asyncio.run` does that before it waits for its threads. `then` is called, and waited for,
+        after that. The caller keeps the result.
         """
 
         async def until_the_end() -> AsyncGenerator[None, None]:
@@ -91,6 +92,7 @@ class WaitingThreads:
                 yield
             finally:
                 self.release_begun()
+                await then()
 
         generator = until_the_end()
         with suppress(StopIteration):
