@@ -97,8 +97,7 @@ async def connect_stream(
         at_once: whether to make the transport without waiting for the loop if the host is this
             machine. If both ends are in one loop, the client's is made first then; in programs of
             Twisted it is made second.
-        proxy: connects to the host, whose name it looks up; None to connect without a proxy. The
-            addresses of the proxy are tried, and ``timeout`` includes its answer.
+        proxy: connects to the host, and looks up its name; ``timeout`` includes its answer.
 
     Raises:
         DNSLookupError: the name does not resolve, or is not a host name.
@@ -108,7 +107,7 @@ async def connect_stream(
         TLSError: the handshake failed, or the server's certificate is not for ``host``.
         ConfigError: ``tls`` has the settings of `TLS.server`.
     """
-    where = host_port(host, port)
+    target, where = (host, port), host_port(host, port)
     if tls is not None:
         make_filters = _only(tls.filter_maker(is_server=False, host=host, port=port))
     new = _transport_maker(
@@ -120,7 +119,6 @@ async def connect_stream(
         close_timeout=close_timeout,
     )
     ends = _end_of(timeout)
-    target = host, port
     if proxy is not None:
         host, port, where = proxy.host, proxy.port, f"the proxy {proxy}"
     resolved = await _resolve_by(ends, host, port, timeout)
