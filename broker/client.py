@@ -25,6 +25,8 @@ from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
 from broker.given import check_given
 from broker.login.client import Login
+from broker.net.proxies.choice import choose
+from broker.net.proxies.settings import Proxy
 from broker.net.scheduler import Cancellable, expire_at
 from broker.net.schemes import ConnectSettings, Location, Scheme, parse_address, scheme_of
 from broker.net.tls.settings import TLS
@@ -50,6 +52,7 @@ class Connect(Opening[Connection]):
         tls: TLS | None,
         policy: Policy,
         timeout: float,
+        proxy: str | None = None,
     ):
         self._location = parse_address(address)
         self._address = address
@@ -59,6 +62,7 @@ class Connect(Opening[Connection]):
         if type(timeout) not in (int, float) or not timeout > 0:
             raise ConfigError(f"timeout={timeout!r}: give a number of seconds, more than 0")
         self._tls = _client_tls(self._location, self._scheme, tls, policy)
+        self._proxy = None if proxy is None else _proxy(proxy, self._location, self._scheme, policy)
         self._policy = policy
         self._timeout = timeout
         # The running attempts: the timeout of each, its end by the clock of the loop, its timer.
@@ -119,7 +123,7 @@ class Connect(Opening[Connection]):
         except BaseException as error:
             await _give_up(broker)
             if isinstance(error, PBConnectionLost):
-                raise _plain_reason(broker, self._location) from error
+                raise _plain_reason(broker, self._location, self._proxy) from error
             raise
         return broker.connection
 
@@ -141,7 +145,7 @@ class Connect(Opening[Connection]):
 
         policy = self._policy
         settings = ConnectSettings(
-            self._tls, self._timeout, policy.handshake_timeout, policy.close_timeout
+            self._tls, self._timeout, policy.handshake_timeout, policy.close_timeout, self._proxy
         )
         await self._scheme.connect(self._location, reached, settings)
 
@@ -154,6 +158,7 @@ def connect(
     tls: TLS | None = None,
     policy: Policy = STRICT,
     timeout: float = 10.0,
+    proxy: str | None = None,
 ) -> Connect:
     """Connect to a server, and log in if credentials are given.
 
@@ -166,8 +171,14 @@ def connect(
         tls: the trusted authorities and the client's certificate; default the authorities of the
             system, and no certificate.
         policy: what is allowed.
-        timeout: seconds for all steps: name lookup, TCP, the TLS handshake, the server's offer, and
-            the login.
+        timeout: seconds for all steps: name lookup, TCP, the proxy's answer, the TLS handshake, the
+            server's offer, and the login.
+        proxy: the URL of the proxy to connect through: ``socks5://host:port``,
+            ``socks4://host:port``, ``socks4a://host:port`` or ``http://host:port`` (CONNECT), with
+            ``user:password@`` before the host if it asks for a login. The proxy looks up the name
+            of the server. ``"env"`` takes the URL from ``ALL_PROXY``, unless ``NO_PROXY`` lists
+            the server; no other value reads the environment. SOCKS needs the package python-socks:
+            the extra ``proxy``.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Connection. The end of the block
@@ -175,8 +186,10 @@ def connect(
 
     Raises:
         ConfigError: the address is not understood, or is public and without TLS; or an argument
-            cannot work. Raised by ``connect`` itself, before the ``await``.
-        ConnectError: the host refuses or does not answer; or the program cannot be run.
+            cannot work; or python-socks is missing. Raised by ``connect`` itself, before the
+            ``await``.
+        ConnectError: the host refuses or does not answer; the proxy cannot connect or refuses; or
+            the program cannot be run.
         DNSLookupError: the host name does not resolve.
         TimeoutError: a ConnectError: there is no connection after ``timeout`` seconds; the text
             names the step.
@@ -185,7 +198,9 @@ def connect(
         LoginFailed: the server does not accept these credentials.
         PBConnectionLost: the connection ended before the last step.
     """
-    return Connect(address, credentials, mind=mind, tls=tls, policy=policy, timeout=timeout)
+    return Connect(
+        address, credentials, mind=mind, tls=tls, policy=policy, timeout=timeout, proxy=proxy
+    )
 
 
 def ready(broker: Broker) -> Deferred[None]:
@@ -220,16 +235,21 @@ def _client_tls(
     return tls
 
 
-def _plain_reason(broker: Broker, location: Location) -> BaseException:
+def _proxy(proxy: str, location: Location, scheme: Scheme[Any], policy: Policy) -> Proxy | None:
+    target, plaintext = scheme.target(location), policy.insecure_plaintext
+    return choose(proxy, target, is_tls=scheme.is_tls, plaintext=plaintext)
+
+
+def _plain_reason(broker: Broker, location: Location, proxy: Proxy | None) -> BaseException:
     """Return the error for the caller of ``connect``, if the connection ended in the setup."""
     reason = broker.reason
     if isinstance(reason, TLSError | ProtocolError | PBConnectionLost):
         return reason
     if broker.session.dialect is None and isinstance(reason, ConnectionDone):
-        return PBConnectionLost(
-            f"{location} closed the connection without an offer; does it speak Perspective Broker?",
-            may_have_run=False,
-        )
+        # Some proxies accept first, and close if they cannot reach the server.
+        also = "" if proxy is None else f", and can the proxy {proxy} reach it?"
+        text = f"{location} closed the connection without an offer; does it speak"
+        return PBConnectionLost(f"{text} Perspective Broker{also or '?'}", may_have_run=False)
     return PBConnectionLost(f"the connection to {location} ended: {reason}", may_have_run=False)
 
 

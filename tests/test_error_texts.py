@@ -14,6 +14,7 @@ FOLDERS = ("broker", "cred", "jelly", "examples", "tests/helpers/fuzz", "tests/h
 ALLOWED = {
     "broker.core.calls.dispatch._signature_fault": "Python has no other sign of wrong arguments",
     "broker.flavors.rebuilt._why_not": "it checks whether a class shows its text",
+    "broker.net.proxies.socks._refusal": "python-socks has no codes for some errors",
     "broker.reactor.endpoints.strings._parse": "it passes on the end of Python's text",
     "broker.traces._end": "it checks whether a text was made printable",
     "cred.store_checker.StoreChecker._reaching_the_store": "it logs the same error once",

@@ -85,6 +85,10 @@ TESTED_ELSEWHERE = {
         "broker/login/mechanisms/test_over_tls.py",
         "tokens need TLS",
     ),
+    "broker/net/proxies/refusal.py": (
+        "broker/net/proxies/test_asking.py",
+        "the reasons of refusals, as errors",
+    ),
     "broker/net/socket_options.py": ("broker/net/test_tcp_keepalive.py", "options of real sockets"),
     "broker/porting/findings.py": ("broker/porting/test_scan.py", "records without behaviour"),
     "broker/porting/names.py": (

@@ -157,6 +157,7 @@ def connect(
     tls: TLS | None = None,
     policy: Policy = STRICT,
     timeout: float = 10.0,
+    proxy: str | None = None,
 ) -> Connection:
     """Connect to a server, log in if credentials are given, and wait for both.
 
@@ -172,7 +173,7 @@ def connect(
     """
     own = background("connect", "broker.connect")
     connecting = client.connect(
-        address, credentials, mind=mind, tls=tls, policy=policy, timeout=timeout
+        address, credentials, mind=mind, tls=tls, policy=policy, timeout=timeout, proxy=proxy
     )
     return Connection(own.open(connecting, partial(_opened, own)), own)
 

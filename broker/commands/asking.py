@@ -173,7 +173,13 @@ def question(
     policy = STRICT.but(insecure_plaintext=insecure_plaintext, limits=PUBLISHED.limits)
     credentials = identity.credentials()
     connecting = partial(
-        connect, address, credentials, tls=identity.tls(), policy=policy, timeout=timeout
+        connect,
+        address,
+        credentials,
+        tls=identity.tls(),
+        policy=policy,
+        timeout=timeout,
+        proxy=identity.proxy,
     )
     return Question(connecting, credentials is not None, timeout, ask, use)
 

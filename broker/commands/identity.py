@@ -1,4 +1,4 @@
-"""The options of ``call`` for the client's credentials, and for the servers that it trusts."""
+"""The options of a client: its credentials, the servers that it trusts, and its proxy."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ class Identity(Struct, frozen=True):
         no_login: whether the certificate is for TLS only.
         ca: the path of a PEM file with trusted authorities.
         pin: the SHA-256 hash of a server key.
+        proxy: the URL of a proxy, or ``env``.
     """
 
     user: str | None
@@ -43,6 +44,7 @@ class Identity(Struct, frozen=True):
     no_login: bool
     ca: str | None
     pin: str | None
+    proxy: str | None
 
     def credentials(self) -> object:
         """Return the credentials, or None without a login. Asks for a password.
@@ -109,6 +111,12 @@ _OPTIONS = (
     click.option("--no-login", is_flag=True, help="Present the certificate, but do not log in."),
     click.option("--ca", type=_FILE, help="Trust this authority instead of the usual ones."),
     click.option("--pin", metavar="HEX", help="Trust the server whose key has this SHA-256 hash."),
+    click.option(
+        "--proxy",
+        metavar="URL",
+        help="Connect through this proxy: socks5://HOST:PORT, socks4://…, http://…; or env, for the"
+        " URL in ALL_PROXY.",
+    ),
 )
 
 

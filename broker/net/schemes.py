@@ -26,6 +26,7 @@ from broker.fixes import fixed_by
 from broker.net.host_names import ascii_name
 from broker.net.listener import Listener
 from broker.net.pipes.children import connect_command
+from broker.net.proxies.settings import Proxy
 from broker.net.socket_addresses import is_loopback
 from broker.net.sockets import bind_stream, bind_unix, connect_stream, connect_unix, start_accepting
 from broker.net.tls.settings import TLS
@@ -68,12 +69,14 @@ class ConnectSettings(Struct, frozen=True):
         timeout: seconds until the server has been reached.
         handshake_timeout: seconds for the TLS handshake after that.
         close_timeout: seconds for the peer to answer the close of this end.
+        proxy: connects to the `Scheme.target`; None to connect without a proxy.
     """
 
     tls: TLS | None
     timeout: float
     handshake_timeout: float
     close_timeout: float
+    proxy: Proxy | None = None
 
 
 def _nothing(location: Location) -> None:
@@ -109,6 +112,8 @@ class Scheme(Struct, Generic[Place], frozen=True, kw_only=True):
             or a server may not use the location. ``plaintext`` is whether a public address without
             TLS is allowed.
         is_public: ``is_public(location)`` tells whether other machines can reach it.
+        target: ``target(location)`` returns the host and the port that a proxy connects to; None if
+            there can be no proxy.
         as_tls: ``as_tls(location)`` returns the same location with TLS; None if it cannot have TLS.
         is_tls: whether the connection uses TLS, so that a server needs a certificate.
     """
@@ -123,6 +128,7 @@ class Scheme(Struct, Generic[Place], frozen=True, kw_only=True):
     check_client: Callable[[Place, bool], object] = _without_rules
     check_server: Callable[[Place, bool], object] = _without_rules
     is_public: Callable[[Place], bool] = _not_public
+    target: Callable[[Place], tuple[str, int] | None] = _nothing
     as_tls: Callable[[Place], Location | None] = _nothing
     is_tls: bool = False
 
@@ -299,6 +305,7 @@ async def _connect_host(
         handshake_timeout=settings.handshake_timeout,
         close_timeout=settings.close_timeout,
         at_once=True,
+        proxy=settings.proxy,
     )
 
 
@@ -337,6 +344,10 @@ def _with_real_port(location: HostPort, sockets: Sequence[socket.socket]) -> Hos
     return replace(location, port=sockets[0].getsockname()[1])
 
 
+def _target(location: HostPort) -> tuple[str, int]:
+    return location.host, location.port
+
+
 def _is_public(location: HostPort) -> bool:
     return not location.is_loopback
 
@@ -373,6 +384,7 @@ _PB = Scheme(
     check_client=_check_plain_client,
     check_server=_check_plain_server,
     is_public=_is_public,
+    target=_target,
     as_tls=_with_tls,
 )
 _PBS = Scheme(
@@ -382,6 +394,7 @@ _PBS = Scheme(
     bind=_bind_host,
     real_address=_with_real_port,
     is_public=_is_public,
+    target=_target,
     is_tls=True,
 )
 _UNIX = Scheme(

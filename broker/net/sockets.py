@@ -36,11 +36,13 @@ from broker.net.happy_eyeballs import (
 from broker.net.host_names import ascii_name
 from broker.net.listener import Listener, MakeTransport
 from broker.net.log_throttle import LogThrottle
+from broker.net.proxies.asking import ask
+from broker.net.proxies.settings import Proxy
 from broker.net.scheduler import scheduler_of
-from broker.net.socket_addresses import host_port
+from broker.net.socket_addresses import host_port, is_loopback
 from broker.net.stream_socket import StreamSocket
 from broker.net.tls.settings import TLS
-from broker.net.tls.transport import new_transport
+from broker.net.tls.transport import RelayedTransport, new_transport
 from broker.net.transport_port import LINGER_TIME
 from broker.net.transports import MakeProtocol, StreamTransport
 
@@ -71,6 +73,7 @@ async def connect_stream(
     local_address: Local | None = None,
     attempt_delay: float | None = None,
     at_once: bool = False,
+    proxy: Proxy | None = None,
 ) -> StreamTransport:
     """Connect to a host and give the connection to a protocol.
 
@@ -94,26 +97,30 @@ async def connect_stream(
         at_once: whether to make the transport without waiting for the loop if the host is this
             machine. If both ends are in one loop, the client's is made first then; in programs of
             Twisted it is made second.
+        proxy: connects to the host, and looks up its name; ``timeout`` includes its answer.
 
     Raises:
         DNSLookupError: the name does not resolve, or is not a host name.
         ConnectionRefusedError: no program listens on that port.
         TimeoutError: no answer in time.
-        ConnectError: any other reason, or ``make_protocol`` returned None.
+        ConnectError: any other reason; the proxy refuses; or ``make_protocol`` returned None.
         TLSError: the handshake failed, or the server's certificate is not for ``host``.
         ConfigError: ``tls`` has the settings of `TLS.server`.
     """
-    where = host_port(host, port)
+    target, where = (host, port), host_port(host, port)
     if tls is not None:
         make_filters = _only(tls.filter_maker(is_server=False, host=host, port=port))
     new = _transport_maker(
         make_protocol,
         asyncio.get_running_loop(),
         make_filters,
+        kind=StreamTransport if proxy is None or is_loopback(host) else RelayedTransport,
         handshake_timeout=handshake_timeout,
         close_timeout=close_timeout,
     )
     ends = _end_of(timeout)
+    if proxy is not None:
+        host, port, where = proxy.host, proxy.port, f"the proxy {proxy}"
     resolved = await _resolve_by(ends, host, port, timeout)
     delay = ATTEMPT_DELAY if attempt_delay is None else attempt_delay
     try:
@@ -123,6 +130,8 @@ async def connect_stream(
             sock = await connect_first(resolved, ends=ends, local=local_address, delay=delay)
     except OSError as exc:
         raise _connect_error(exc, where, timeout) from exc
+    if proxy is not None:
+        await ask(proxy, sock, target, ends, timeout)
     return await _adopt(sock, new)
 
 
@@ -257,10 +266,12 @@ def _transport_maker(
     loop: asyncio.AbstractEventLoop,
     make_filters: MakeFilters | None = None,
     log_throttle: LogThrottle | None = None,
+    kind: type[StreamTransport] = StreamTransport,
     **settings: Any,
 ) -> MakeTransport:
     if make_filters is None:
-        return lambda: StreamTransport(make_protocol, loop, log_throttle)
+        return lambda: kind(make_protocol, loop, log_throttle)
+    settings["kind"] = kind
     return lambda: new_transport(make_protocol, loop, log_throttle, make_filters(), **settings)
 
 

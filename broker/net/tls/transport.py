@@ -1,4 +1,4 @@
-"""A stream connection through TLS, with the published method for the peer's certificate."""
+"""The kinds of stream connections that differ from others in who can read them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from broker.net.filters import Filter
 from broker.net.log_throttle import LogThrottle
 from broker.net.transports import MakeProtocol, StreamTransport
 
-__all__ = ["SecureTransport", "new_transport"]
+__all__ = ["RelayedTransport", "SecureTransport", "new_transport"]
 
 
 class SecureTransport(StreamTransport):
@@ -26,16 +26,36 @@ class SecureTransport(StreamTransport):
         return None if certificate is None else crypto.X509.from_cryptography(certificate)
 
 
+class RelayedTransport(StreamTransport):
+    """A StreamTransport through a proxy to another machine.
+
+    Its `peer_address` is that of the proxy. If the proxy runs on this machine, the connection is
+    still one that others can read, unless it is encrypted.
+    """
+
+    __slots__ = ()
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self._filtered is not None and self._filtered.is_encrypted
+
+
 def new_transport(
     make_protocol: MakeProtocol,
     loop: asyncio.AbstractEventLoop,
     log_throttle: LogThrottle | None = None,
     filters: Sequence[Filter] = (),
+    *,
+    kind: type[StreamTransport] = StreamTransport,
     **settings: Any,
 ) -> StreamTransport:
     """Return a transport for these filters: a SecureTransport if one of them is secure.
 
-    The arguments are those of `StreamTransport`.
+    Args:
+        kind: the class if none of them is secure. The other arguments are those of
+            `StreamTransport`.
     """
-    kind = SecureTransport if any(each.is_secure for each in filters) else StreamTransport
+    if any(each.is_secure for each in filters):
+        kind = SecureTransport
     return kind(make_protocol, loop, log_throttle, filters=filters, **settings)

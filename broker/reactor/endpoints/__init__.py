@@ -16,9 +16,13 @@ from broker.reactor.endpoints.classes import (
     connectProtocol,
     wrapClientTLS,
 )
+from broker.reactor.endpoints.proxies import SOCKS4, SOCKS5, HTTPConnect
 from broker.reactor.endpoints.strings import clientFromString, quoteStringArgument, serverFromString
 
 __all__ = [
+    "SOCKS4",
+    "SOCKS5",
+    "HTTPConnect",
     "HostnameEndpoint",
     "NoProtocol",
     "SSL4ClientEndpoint",

@@ -5,7 +5,8 @@ They work with any reactor that has the published methods, ours or Twisted's own
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from zope.interface import implementer
@@ -139,7 +140,7 @@ class UNIXServerEndpoint:
 class TCP4ClientEndpoint:
     """A TCP port to connect to (published)."""
 
-    _attempt_delay: float | None = None
+    _settings: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,
@@ -170,7 +171,7 @@ class TCP4ClientEndpoint:
                 timeout=self._timeout,
                 bindAddress=self._bindAddress,
             ),
-            self._attempt_delay,
+            self._settings,
         )
 
     def connect_secured(
@@ -185,7 +186,7 @@ class TCP4ClientEndpoint:
             self._timeout,
             self._bindAddress,
         )
-        secured._attempt_delay = self._attempt_delay
+        secured._settings = self._settings
         return secured.connect(protocolFactory)
 
     def __repr__(self) -> str:
@@ -215,14 +216,14 @@ class HostnameEndpoint(TCP4ClientEndpoint):
     ):
         name = host.decode("ascii") if isinstance(host, bytes) else host
         super().__init__(reactor, name, port, timeout, bindAddress)
-        self._attempt_delay = attemptDelay
+        self._settings = {"attempt_delay": attemptDelay}
 
 
 @implementer(IStreamClientEndpoint)
 class SSL4ClientEndpoint:
     """A TCP port to connect to with TLS (published)."""
 
-    _attempt_delay: float | None = None
+    _settings: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,
@@ -255,7 +256,7 @@ class SSL4ClientEndpoint:
                 timeout=self._timeout,
                 bindAddress=self._bindAddress,
             ),
-            self._attempt_delay,
+            self._settings,
         )
 
 
@@ -323,14 +324,15 @@ def connectProtocol(endpoint: ClientEndpoint, protocol: P) -> Deferred[P]:
 def _connect(
     factory: ProtocolFactory,
     connect: Callable[[ClientFactory], typed.Connector],
-    attempt_delay: float | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Deferred[Any]:
     connecting = _Connecting(factory)
     try:
         connecting.connector = connector = connect(connecting)
-        if attempt_delay is not None and isinstance(connector, Connector):
+        if isinstance(connector, Connector):
             # Read when the attempt begins, in a later turn of the loop.
-            connector.attempt_delay = attempt_delay
+            for name, value in settings.items():
+                setattr(connector, name, value)
     except Exception:  # noqa: BLE001 - the Deferred fails with it
         return fail()
     return connecting.connected

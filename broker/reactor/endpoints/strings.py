@@ -26,6 +26,7 @@ from broker.reactor.endpoints.classes import (
     UNIXServerEndpoint,
     wrapClientTLS,
 )
+from broker.reactor.endpoints.proxies import SOCKS4, SOCKS5, HTTPConnect, ProxiedEndpoint
 from broker.reactor.ssl.certificates import Certificate, KeyPair, PrivateCertificate
 from broker.reactor.ssl.options import (
     CertificateOptions,
@@ -69,6 +70,9 @@ def clientFromString(reactor: NetworkReactor, description: str) -> ClientEndpoin
     - ``ssl:HOST:PORT:timeout=30:bindAddress=ADDRESS:caCertsDir=FOLDER:certKey=FILE:
       privateKey=FILE:hostname=NAME``: the certificate must be for HOST, or for NAME
     - ``unix:PATH:timeout=30:lockfile=0``
+    - ``http:HOST:PORT:endpoint=DESCRIPTION:username=NAME:password=TEXT``: through the HTTP proxy at
+      that ``tcp`` endpoint, by CONNECT; ``socks5:`` and ``socks4:`` in the same way, the latter
+      without a password
 
     Raises:
         ValueError, TypeError, OSError: as `serverFromString`.
@@ -216,6 +220,46 @@ def _unix_client(
     return UNIXClientEndpoint(reactor, path, int(timeout), int(lockfile))
 
 
+def _through(
+    kind: type[ProxiedEndpoint],
+    reactor: NetworkReactor,
+    host: str,
+    port: str,
+    endpoint: str,
+    username: str | None,
+    password: str | None = None,
+) -> ClientEndpoint:
+    return kind(clientFromString(reactor, endpoint), host, int(port), username, password)
+
+
+def _http_client(
+    reactor: NetworkReactor,
+    host: str,
+    port: str,
+    endpoint: str,
+    username: str | None = None,
+    password: str | None = None,
+) -> ClientEndpoint:
+    return _through(HTTPConnect, reactor, host, port, endpoint, username, password)
+
+
+def _socks5_client(
+    reactor: NetworkReactor,
+    host: str,
+    port: str,
+    endpoint: str,
+    username: str | None = None,
+    password: str | None = None,
+) -> ClientEndpoint:
+    return _through(SOCKS5, reactor, host, port, endpoint, username, password)
+
+
+def _socks4_client(
+    reactor: NetworkReactor, host: str, port: str, endpoint: str, username: str | None = None
+) -> ClientEndpoint:
+    return _through(SOCKS4, reactor, host, port, endpoint, username)
+
+
 SERVERS: dict[str, Callable[..., ServerEndpoint]] = {
     "tcp": _tcp_server,
     "tcp6": _tcp6_server,
@@ -227,6 +271,9 @@ CLIENTS: dict[str, Callable[..., ClientEndpoint]] = {
     "tls": _tls_client,
     "ssl": _ssl_client,
     "unix": _unix_client,
+    "http": _http_client,
+    "socks5": _socks5_client,
+    "socks4": _socks4_client,
 }
 
 

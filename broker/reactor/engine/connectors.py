@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from broker.errors import ConnectionLost
 from broker.failure import Failure
+from broker.net.proxies.settings import Proxy
 from broker.net.socket_addresses import Address, IPv4Address, IPv6Address
 from broker.net.sockets import connect_stream
 from broker.net.transports import MakeProtocol, StreamProtocol
@@ -128,6 +129,7 @@ class Connector(StreamConnector):
         host, port, timeout, bindAddress: as given to `connectTCP`.
         attempt_delay: seconds without an answer after which the host's next address is tried too;
             None for 0.25.
+        proxy: connects to the host; None to connect without a proxy.
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class Connector(StreamConnector):
         self.port = _port_number(port)
         self.bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
         self.attempt_delay: float | None = None
+        self.proxy: Proxy | None = None
         self._make_filters = filters_maker(contextFactory, is_server=False)
 
     async def open(self, make_protocol: MakeProtocol, timeout: float | None) -> None:
@@ -157,6 +160,7 @@ class Connector(StreamConnector):
             timeout=timeout,
             local_address=self.bindAddress,
             attempt_delay=self.attempt_delay,
+            proxy=self.proxy,
         )
 
     def getDestination(self) -> Address:
