@@ -11,8 +11,9 @@ from support.programs import command, environment
 MOST_CALLS = {"call": 36, "cache": 30, "connect": 665}
 """Calls of the packages' own functions on each way. A step that needs more says why.
 
-A change has four more, and a login forty, than before there were a lane, which looks at the first
-message of each read, and unsent messages with an interface of their own. In C these are not counted.
+A change has four more, and a login forty, than before there was a lane, which looks at the first
+message of each read, and before unsent messages had an interface of their own. In C these are not
+counted.
 
 If Twisted is loaded, a login has some ten more: results may be its Deferreds.
 """
