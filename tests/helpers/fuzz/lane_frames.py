@@ -61,7 +61,11 @@ _TARGETS = (
     b"\xcc\1", b"\xcf" + bytes(7) + b"\1", b"\xff",
 )  # fmt: skip
 _NAMES = tuple(
-    map(_pack, ("echo", "nothing", "two", "make", "fail", "type_error", "later", "wait", "missing"))
+    map(
+        _pack,
+        ("echo", "nothing", "two", "make", "fail", "type_error", "later", "wait", "missing")
+        + ("nap", "work"),
+    )
 )
 _ODD_NAMES = (
     _pack(""), _pack("x" * 32), _pack("x" * 33), _pack("x" * 128), _pack("x" * 129),
