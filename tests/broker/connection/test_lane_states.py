@@ -161,6 +161,35 @@ async def test_a_coroutine(form: str) -> None:
     assert [each[1:8] for each in ends[0].log] == ["'wait',", "'echo',", "'wait',", "'echo',"]
 
 
+async def fed_in_a_callback(end: End, data: bytes) -> None:
+    """Let an end receive bytes while no task runs, and let the loop turn a few times."""
+    asyncio.get_running_loop().call_soon(end.feed, data)
+    for _ in range(5):
+        await asyncio.sleep(0)
+        end.run()
+
+
+@each_lane
+async def test_a_drain_in_a_coroutine(form: str) -> None:
+    """FAULT: a drain that a coroutine method begins does not end before that method."""
+    end = End(form, loop=asyncio.get_running_loop())
+    end.do(lambda room: room.broker.drain().addCallback(lambda _: room.log.append("idle")))
+    await fed_in_a_callback(end, call(2, "do_async"))
+    assert end.log == [repr(("begins",)), repr(("ends",)), "idle"]
+    assert end.broker.session.running == 0
+
+
+@each_lane
+async def test_a_coroutine_is_shown(form: str) -> None:
+    """FAULT: a snapshot shows a coroutine method also in its first step."""
+    end = End(form, loop=asyncio.get_running_loop())
+    names: list[str] = []
+    end.do(lambda room: names.extend(each.name for each in room.broker.session.snapshot().running))
+    await fed_in_a_callback(end, call(2, "do_async"))
+    assert names == ["do_async"]
+    assert end.broker.session.snapshot().running == ()
+
+
 @each_lane
 def test_a_large_result(form: str) -> None:
     """A result that is sent in slices is sent before the answers to the calls behind it."""

@@ -293,6 +293,7 @@ def test_a_failure(form: Any, error: Exception) -> None:
 
 
 @each_form
+@pytest.mark.filterwarnings("ignore:the .type, exc, tb. signature:DeprecationWarning")
 def test_throw(form: Any) -> None:
     """An exception that is thrown in is raised, and the awaiter leaves the chain."""
 

@@ -33,7 +33,7 @@ _TESTS = (
     "tests/broker/connection/test_lane_states.py",
     "tests/broker/connection/test_lane_finalizers.py",
     "tests/broker/connection/test_direct_wake.py",
-    "tests/broker/defer",
+    *(f"tests/broker/defer/test_{name}.py" for name in ("forms", "fields", "awaiting", "chain")),
     "tests/properties/test_lane.py",
     "tests/broker/connection/test_lane_memory.py",
 )

@@ -60,9 +60,8 @@ _TARGETS = (
     b"\xa0", b"\xc0", b"\x91\1", b"\x92\1\0", b"\xa4roo\xff", _pack("x" * 32), _pack("x" * 33),
     b"\xcc\1", b"\xcf" + bytes(7) + b"\1", b"\xff",
 )  # fmt: skip
-_NAMES = tuple(
-    map(_pack, ("echo", "nothing", "two", "make", "fail", "type_error", "later", "wait", "missing"))
-)
+_CALLED = ["echo", "nothing", "two", "make", "fail", "type_error", "later", "wait", "missing"]
+_NAMES = tuple(map(_pack, [*_CALLED, "nap", "work"]))
 _ODD_NAMES = (
     _pack(""), _pack("x" * 32), _pack("x" * 33), _pack("x" * 128), _pack("x" * 129),
     b"\xa4ech\xff", b"\xd9\4echo", b"\xc4\4echo", b"\xda\0\4echo", b"\5", b"\xa3\xed\xa0\x80",

@@ -183,6 +183,20 @@ class Office(Root):
         self._note("wait", args)
         return list(args)
 
+    async def remote_nap(self, *args: Any) -> Any:
+        """Be a coroutine that waits for something, and does something."""
+        self._note("nap", args)
+        self._room.pending.append(Deferred())
+        got = await self._room.pending[-1]
+        self._note("awake", got)
+        return self.remote_act(*args)
+
+    async def remote_work(self, *args: Any) -> Any:
+        """Be a coroutine that does something at once, and raises."""
+        self._note("work", args)
+        self.remote_act(*args)
+        return self.remote_fail() if len(args) > 1 else args
+
     def remote_act(self, *args: Any) -> Any:
         """Do something that the lane must notice."""
         self._note("act", args)
@@ -218,6 +232,11 @@ class LoopSteps(ManualScheduler):
         self._of_loop = LoopScheduler(loop)
         self.create_task = self._of_loop.create_task  # type: ignore[assignment]
         self.stepped_loop = self._of_loop.stepped_loop  # type: ignore[assignment]
+
+    @property
+    def begin_task(self) -> Any:  # type: ignore[override]
+        """As in the loop: from Python 3.12 on, a task takes its first step at once."""
+        return self._of_loop.begin_task
 
     def soon(self, f: Callable[..., object], *args: Any) -> None:
         """Call in the next turn; what follows the start of a task, in the next turn of the loop."""

@@ -44,6 +44,12 @@ class House(Office):
         self._note("do", args)
         return self.todo(self._room)
 
+    async def remote_do_async(self, *args: Any) -> Any:
+        """Do it in a coroutine, at once."""
+        self._note("begins")
+        self.todo(self._room)
+        self._note("ends")
+
 
 class End(Room):
     """An end whose object is known to the lane, and which counts what the lane leaves.

@@ -101,12 +101,12 @@ def of_run(form: str, data: bytes) -> Case:
     return (lambda: run(data, 0, -1)), check
 
 
-def of_call(form: str, args: tuple[Any, ...], name: bytes = b"root") -> Case:
+def of_call(form: str, args: tuple[Any, ...]) -> Case:
     """Make a call."""
     room = Room(form, False, POLICIES[0])
     room.feed(framed(1, 9, "root", "nothing", [], {}))
     broker = room.broker
-    reference = broker.remoteForName(name)
+    reference = broker.remoteForName(b"root")
     made: list[Any] = [None]
     broker.calls.is_batched = True
 
@@ -138,25 +138,6 @@ def of_call(form: str, args: tuple[Any, ...], name: bytes = b"root") -> Case:
         room.end()
 
     return operation, check
-
-
-def of_receiving(form: str, data: bytes) -> Case:
-    """Receive bytes."""
-    room = Room(form, False, POLICIES[0])
-    room.feed(framed(1, 9, "root", "nothing", [], {}))
-    room.run()
-    room.sent = b""
-
-    def check(failed: bool) -> None:
-        try:
-            room.scheduler.run()
-        except MemoryError:
-            raise AssertionError("an old error") from None
-        frames_of(room.transport.take())
-        room.release()
-        room.end()
-
-    return (lambda: room.broker.dataReceived(data)), check
 
 
 async def _awaits(deferred: Any, found: list[Any]) -> None:
@@ -212,34 +193,23 @@ _CALLS = framed(1, 20, "root", "echo", [[1], {"a": [2]}], {})
 _ALL = (
     _CALLS + framed(2, 0, "root", "nothing", ["é" * 40], {}) + framed(5, 1, {"a": [1, "€"]})
     + framed(6, 2, (1, [2])) + framed(1, 21, "root", "give", [40], {})
-    + framed(1, 22, "root", "fail", [], {}) + framed(1, 23, "root", "echo", [1 << 40], {})
+    + framed(1, 23, "root", "echo", [1 << 40], {})
 )  # fmt: skip
 _LEFT = framed(1, 24, "root", "echo", [1], {}, 5000)
 _BAD = _CALLS + framed(1, 25, "root", "echo", [b"octets"], {})
 
 
 def _operations() -> Iterator[tuple[str, Callable[[], Case]]]:
-    # Only of the forms in C: in Python each line may raise MemoryError.
+    # Only of the forms in C, and what does not leave them: in Python each line may raise
+    # MemoryError, and CPython 3.12 and msgspec 0.22 end the process in some places.
     for before in ((), (3,), (600,), (3, 2000), (2000, 2000, 3)) if native is not None else ():
         for size in (None, 5, 700, 3000):
             yield f"unsent {before} {size}", lambda b=before, s=size: of_unsent(b, s)
     for form in set(LANES) & {"c"}:
         for name, data in (("all", _ALL), ("left", _CALLS + _LEFT), ("bad", _BAD)):
             yield f"run {name} {form}", lambda f=form, d=data: of_run(f, d)
-            # msgspec 0.22 itself ends the process if it has no memory for an error, or for bytes.
-            if data is not _BAD:
-                yield f"receive {name} {form}", lambda f=form, d=data: of_receiving(f, d)
-        for args in (
-            (),
-            (1, "two"),
-            ([1], {"a": [2.5]}),
-            ("\ud800",),
-            (1 << 70,),
-            ("é" * 1000,),
-            ([0] * 600,),
-        ):
+        for args in ((), (1, "two"), ([1], {"a": [2.5]}), ("é" * 1000,), ([0] * 600,)):
             yield f"call {args!s:.40} {form}", lambda f=form, a=args: of_call(f, a)
-        yield f"call by number {form}", lambda f=form: of_call(f, (1,), b"\xff")
     for value in (None, 1, [1], ("a",), ValueError):
         yield f"await {value}", lambda v=value: of_awaiting(v)
     for is_stepped in (False, True):
