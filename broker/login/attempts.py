@@ -206,7 +206,8 @@ class Attempt:
         shared, visit = self._shared, self._visit
         visit.check()
         view = PortalView(shared.portal, self._request_avatar)
-        result = await view.login(credentials, mind, *interfaces)
+        # A portal may return the result itself.
+        result = await maybeDeferred(view.login, credentials, mind, *interfaces)
         user = self._user
         if user is None:
             # The portal has logged the user in without its realm, and tells no avatar id.
@@ -244,8 +245,8 @@ class Attempt:
         throttle.log(logger, logging.WARNING, address, "%s: %s: %s", address, kind, text)
 
 
-def check_mechanism(name: object) -> None:
-    """Check the name of a way to log in that is not one of PB.
+def check_mechanism(name: object) -> str:
+    """Return the name of a way to log in, if it is not one of PB.
 
     Raises:
         WrongType: a TypeError: it is not a str.
@@ -259,6 +260,7 @@ def check_mechanism(name: object) -> None:
         )
     if name.lower() in {row.name.lower() for row in MECHANISMS.rows}:
         raise ConfigError(f"mechanism='{name}' is one of PB: give the name of the front end")
+    return name
 
 
 def _secret_in(credentials: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias
 
 from zope.interface import implementer
 
@@ -15,17 +15,18 @@ from cred.portal import IRealm, LoginResult
 
 __all__ = ["AvatarFunction", "realm"]
 
-AvatarFunction: TypeAlias = Callable[[Any, Any], object] | Callable[[Any], object]
-"""Of the avatar id and the mind, or of the avatar id; returns the avatar, or an awaitable of it."""
+# Of the avatar id and the mind; returns the avatar, or an awaitable of it.
+Function: TypeAlias = Callable[[Any, Any], object]
 
-_Function: TypeAlias = Callable[[Any, Any], object]
+AvatarFunction: TypeAlias = Function | Callable[[Any], object]
+"""The same, or of the avatar id only."""
 
 
 @implementer(IRealm)
 class _FunctionRealm:
     """A realm that calls a function for each interface; see :func:`realm`."""
 
-    def __init__(self, functions: Mapping[Any, _Function], doc: str | None = None):
+    def __init__(self, functions: Mapping[Any, Function], doc: str | None = None):
         self._functions = dict(functions)
         self.__doc__ = doc
 
@@ -42,15 +43,7 @@ class _FunctionRealm:
         raise NotImplementedError(f"this realm makes avatars for {names}")
 
 
-@overload
-def realm(functions: Mapping[Any, AvatarFunction], /) -> _FunctionRealm: ...
-
-
-@overload
-def realm(function: AvatarFunction, /) -> _FunctionRealm: ...
-
-
-def realm(function: AvatarFunction | Mapping[Any, AvatarFunction], /) -> _FunctionRealm:
+def realm(function: Function | Mapping[Any, AvatarFunction]) -> _FunctionRealm:
     """Make a realm of a function, or of a function for each interface; usable as a decorator.
 
     ::
@@ -61,31 +54,37 @@ def realm(function: AvatarFunction | Mapping[Any, AvatarFunction], /) -> _Functi
         realm = broker.realm({pb.IPerspective: member, IGuest: guest, IAdmin: admin})
 
     Args:
-        function: ``f(avatar_id, mind)`` or ``f(avatar_id)``, synchronous or async, which returns an
-            Avatar. ``avatar_id`` is the value that the checker returned, usually the user name, or
+        function: ``f(avatar_id, mind)``, synchronous or async, which returns an Avatar.
+            ``avatar_id`` is the value that the checker returned, usually the user name, or
             ``ANONYMOUS``. ``mind`` is the object that the client sent, often a RemoteReference, or
             None; at another front end, what it passed to ``login``. If the avatar has a
             ``logout()``, synchronous or async, it runs once: when the peer drops the avatar or has
-            disconnected. Or a mapping from the interfaces to such functions, one for each kind of
-            avatar. A login gets an avatar for the first of its interfaces that is there.
+            disconnected. Or a mapping from interfaces to such functions, which may also be
+            ``f(avatar_id)``. A login gets an avatar for the first of its interfaces that is there.
 
     Raises:
-        WrongType: a TypeError: a function cannot be called, or not with the avatar id.
+        WrongType: a TypeError: a function cannot be called, or one of the mapping not with an
+            avatar id.
         ConfigError: the mapping is empty.
     """
     if isinstance(function, Mapping):
         if not function:
             raise ConfigError("a realm without interfaces makes no avatars: realm({IGuest: guest})")
         return _FunctionRealm({each: _with_mind(given) for each, given in function.items()})
-    return _FunctionRealm({IPerspective: _with_mind(function)}, function.__doc__)
+    _check_callable(function)
+    return _FunctionRealm({IPerspective: function}, function.__doc__)
 
 
-def _with_mind(function: Any) -> _Function:
-    """Return the function itself, or one that drops the mind if it takes only the avatar id."""
+def _check_callable(function: object) -> None:
     if not callable(function):
         raise WrongType(
             f"realm takes a function of avatar id and mind, not {type(function).__name__}"
         )
+
+
+def _with_mind(function: Any) -> Function:
+    """Return the function itself, or one that drops the mind if it takes only the avatar id."""
+    _check_callable(function)
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):

@@ -147,10 +147,9 @@ class Visit:
         """
         if not interfaces:
             raise WrongType("login takes interfaces: login(credentials, mind, IGuest, mechanism=…)")
-        check_mechanism(mechanism)
+        attempt = Attempt(self._shared, self, check_mechanism(mechanism))
         self.check()
         self._shared.check_open()
-        attempt = Attempt(self._shared, self, mechanism)
         task = self._scheduler.create_task(attempt.run(credentials, mind, interfaces))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,95 @@
+"""broker.login.arrivals: the address of a peer of a front end, and whether others can read."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import broker
+from broker.login.arrivals import peer_of_front_end
+from broker.net.socket_addresses import IPv4Address, IPv6Address, UNIXAddress, source_of
+
+
+@pytest.mark.parametrize(
+    ("peer", "shown", "source"),
+    [
+        (("192.0.2.1", 80), "192.0.2.1:80", "192.0.2.1"),
+        (["192.0.2.1", 80], "192.0.2.1:80", "192.0.2.1"),
+        (("2001:db8::1", 80, 0, 0), "[2001:db8::1]:80", "2001:db8::/64"),
+        (("2001:db8::1", 80), "[2001:db8::1]:80", "2001:db8::/64"),
+        (("::ffff:192.0.2.1", 80, 0, 0), "[::ffff:192.0.2.1]:80", "192.0.2.1"),
+        ("192.0.2.1", "192.0.2.1:0", "192.0.2.1"),
+        ("2001:db8::1", "[2001:db8::1]:0", "2001:db8::/64"),
+        (IPv4Address("TCP", "192.0.2.1", 8), "192.0.2.1:8", "192.0.2.1"),
+        (IPv6Address("TCP", "2001:db8::1", 8), "[2001:db8::1]:8", "2001:db8::/64"),
+        (UNIXAddress("/run/pb"), "unix:/run/pb", ""),
+        ("/run/pb", "unix:/run/pb", ""),
+        (b"\0name", "unix:\\x00name", ""),
+        ("", "unix:", ""),
+        (None, ":0", ""),
+    ],
+)
+@pytest.mark.parametrize("is_private", [True, False])
+def test_addresses(peer: Any, shown: str, source: str, is_private: bool) -> None:
+    """An address has its text for the audit log, and its source for the throttle."""
+    address, private = peer_of_front_end(peer, is_private)
+    assert (str(address), source_of(address), private) == (shown, source, is_private)
+
+
+@pytest.mark.parametrize(
+    ("peer", "is_private", "error", "text"),
+    [
+        ("example.org", True, broker.ConfigError, "is an IP address, or the path"),
+        ("192.0.2.1:80", True, broker.ConfigError, "is an IP address, or the path"),
+        (("192.0.2.1", 80), None, broker.ConfigError, "^say is_private=True if "),
+        (5, True, broker.WrongType, "or an asyncio transport, not int$"),
+        ("192.0.2.1", "yes", broker.WrongType, "^is_private= is True or False, not str$"),
+    ],
+)
+def test_what_is_refused(peer: Any, is_private: Any, error: type[Exception], text: str) -> None:
+    """Text that is no address would have no source, and no limit: it is refused."""
+    with pytest.raises(error, match=text):
+        peer_of_front_end(peer, is_private)
+
+
+class Transport:
+    """Tells what it was given."""
+
+    def __init__(self, **known: Any):
+        self.get_extra_info = known.get
+
+
+@pytest.mark.parametrize(
+    ("known", "is_private"),
+    [
+        ({"peername": ("192.0.2.1", 80)}, False),
+        ({"peername": ("127.0.0.1", 80)}, True),
+        ({"peername": ("::1", 80, 0, 0)}, True),
+        ({"peername": ("192.0.2.1", 80), "ssl_object": object()}, True),
+        ({"peername": None}, False),
+    ],
+)
+def test_a_transport(known: dict[str, Any], is_private: bool) -> None:
+    """A transport of asyncio tells both; the front end may know better, behind a proxy."""
+    assert peer_of_front_end(Transport(**known), None)[1] is is_private
+    for given in (True, False):
+        assert peer_of_front_end(Transport(**known), given)[1] is given
+
+
+async def test_a_unix_socket(each_loop: Any, tmp_path: Path) -> None:
+    """A peer on a UNIX socket has no source, and is private."""
+    found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def opened(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found.set_result(peer_of_front_end(writer, None))
+        writer.close()
+
+    path = str(tmp_path / "door")
+    async with await asyncio.start_unix_server(opened, path):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(path)
+            assert await found == (UNIXAddress(""), True)
