@@ -9,16 +9,16 @@ __all__ = ["Identity", "RefusesUsers"]
 
 
 class RefusesUsers(Protocol):
-    """A checker that can tell later that a user may not be logged in any more."""
+    """A checker that can tell later that a user may no longer be logged in."""
 
     def refused(self, names: Collection[str], /) -> Any:
-        """Return those of these avatar ids who may not be logged in any more.
+        """Return those of these avatar ids who may no longer be logged in.
 
         Args:
             names: avatar ids that this checker has returned.
 
         Returns:
-            Some of the names, in a collection, or an awaitable of it. If it fails, nobody is
+            Some of the names, in a collection, or an awaitable of it. If it fails, no user is
             refused.
         """
 

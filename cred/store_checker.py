@@ -102,7 +102,7 @@ class StoreChecker:
         return self._run(self._scram_in_thread, username)
 
     def refused(self, names: Collection[str]) -> Deferred[frozenset[str]]:
-        """Return a Deferred of those of these users who are disabled, or not in the store any more.
+        """Return a Deferred of those of these users who are disabled, or no longer in the store.
 
         A server asks each second for the users who are logged in, and ends the connections of those
         who are refused. A flood of logins does not delay the answer.

@@ -33,7 +33,7 @@ def peer_of_front_end(peer: Any, is_private: bool | None) -> tuple[Any, bool]:
 
     Raises:
         ConfigError: this cannot be told from ``peer``.
-        WrongType: a TypeError: ``peer`` is nothing of this kind, or ``is_private`` is not a bool.
+        WrongType: a TypeError: ``peer`` is not of this kind, or ``is_private`` is not a bool.
     """
     if is_private is not None and not isinstance(is_private, bool):
         raise WrongType(f"is_private= is True or False, not {type(is_private).__name__}")

@@ -123,7 +123,7 @@ class PortalLogins:
         Raises:
             LoginFailed: LoginWhileBusy, a ServerBusy: too many connections wait for a login.
                 LoginWhileDraining, a ServerDraining: the server is being closed.
-            ConfigError: ``peer`` is no possible address, or does not tell whether it is private.
+            ConfigError: ``peer`` is not an address, or does not tell whether it is private.
             WrongType: a TypeError: an argument is of the wrong type.
             RuntimeError: no asyncio loop is running.
         """

@@ -25,7 +25,7 @@ logger = logging.getLogger("broker.login")
 RECHECK: Final = 1.0
 """Seconds from one look at the users who are logged in to the next."""
 
-_REFUSED: Final = "this user may not log in any more"
+_REFUSED: Final = "this user may no longer log in"
 
 
 class Session(Protocol):

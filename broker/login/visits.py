@@ -178,7 +178,7 @@ class Visit:
             self._end(reason)
 
     def end(self, code: str, text: str) -> None:
-        """End the visit: a user may not be logged in any more; for `broker.login.sessions`."""
+        """End the visit: a user may no longer be logged in; see `broker.login.sessions`."""
         self.stop(LoginExpired(text))
 
     async def wait_left(self) -> None:
@@ -263,6 +263,6 @@ class Visit:
 
 
 def _log_out(task: asyncio.Task[FrontEndLogin]) -> None:
-    """Log out: nobody waits for this login any more."""
+    """Log out: the caller has stopped waiting for this login."""
     if not task.cancelled() and task.exception() is None:
         task.result().logout()

@@ -168,7 +168,7 @@ async def test_a_disabled_user(store: UserStore, dialect: str, gone: str) -> Non
                 found = store.find("alice")
                 assert found is not None
                 store.replace(replace(found, is_disabled=True))
-            assert await first.next() == "! LoginExpired: this user may not log in any more"
+            assert await first.next() == "! LoginExpired: this user may no longer log in"
             await goes.wait_closed()
             await until(lambda: sorted(records.gone) == ["lines alice", "pb alice"])
             assert await stays.avatar.callRemote("whoami") == "bob"

@@ -60,7 +60,7 @@ def test_all_users_are_asked_for_at_once() -> None:
     sessions, scheduler = filled(alice, bob, guest)
     scheduler.advance(RECHECK)
     assert (first.asked, second.asked) == ([{"alice", "bob"}], [{"alice"}])
-    assert alice.ends == [("kicked", "this user may not log in any more")]
+    assert alice.ends == [("kicked", "this user may no longer log in")]
     assert bob.ends == guest.ends == []
     assert len(sessions) == 2
     scheduler.advance(RECHECK)
