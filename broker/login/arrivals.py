@@ -11,7 +11,7 @@ import os
 import socket
 from typing import Any
 
-from broker.errors import ConfigError, WrongType
+from broker.errors import ConfigError, PBConnectionLost, WrongType
 from broker.net.socket_addresses import (
     Address,
     IPv4Address,
@@ -19,6 +19,7 @@ from broker.net.socket_addresses import (
     UNIXAddress,
     address_of,
     is_local,
+    source_of,
 )
 
 __all__ = ["peer_of_front_end"]
@@ -33,6 +34,7 @@ def peer_of_front_end(peer: Any, is_private: bool | None) -> tuple[Any, bool]:
 
     Raises:
         ConfigError: this cannot be told from ``peer``.
+        PBConnectionLost: the peer had disconnected before its address was read.
         WrongType: a TypeError: ``peer`` is not of this kind, or ``is_private`` is not a bool.
     """
     if is_private is not None and not isinstance(is_private, bool):
@@ -46,6 +48,9 @@ def peer_of_front_end(peer: Any, is_private: bool | None) -> tuple[Any, bool]:
             is_private = ask("ssl_object") is not None or is_local(address)
     else:
         address = _address(peer, None)
+    if not source_of(address) and not is_local(address):
+        # Without a source its guesses would have no limit, and it may have sent some.
+        raise PBConnectionLost("the peer has disconnected already")
     if is_private is None:
         raise ConfigError(
             "say is_private=True if the peer uses TLS or is on this machine, else is_private=False"
@@ -54,13 +59,12 @@ def peer_of_front_end(peer: Any, is_private: bool | None) -> tuple[Any, bool]:
 
 
 def _address(peer: Any, family: int | None) -> Any:
-    if isinstance(peer, Address) or hasattr(peer, "host"):
+    if hasattr(peer, "host") or is_local(peer):
         return peer
     if isinstance(peer, tuple | list):
         is_ipv6 = isinstance(peer[0], str) and ":" in peer[0]
         return address_of(socket.AF_INET6 if is_ipv6 else socket.AF_INET, peer)
     if peer is None:
-        # The peer had disconnected before its address was read.
         return address_of(socket.AF_INET if family is None else family, None)
     if isinstance(peer, str | bytes):
         return _of_text(os.fsdecode(peer))

@@ -123,6 +123,7 @@ class PortalLogins:
         Raises:
             LoginFailed: LoginWhileBusy, a ServerBusy: too many connections wait for a login.
                 LoginWhileDraining, a ServerDraining: the server is being closed.
+            PBConnectionLost: the peer has disconnected already, so that its address is not known.
             ConfigError: ``peer`` is not an address, or does not tell whether it is private.
             WrongType: a TypeError: an argument is of the wrong type.
             RuntimeError: no asyncio loop is running.
@@ -162,7 +163,9 @@ class PortalLogins:
     async def close(self, *, timeout: float | None = None) -> None:
         """End all visits, and wait until their blocks have ended; accept no more of them.
 
-        The close of the last server that serves this object does so; without a server, call this.
+        The close of the last ``broker.Server`` that serves this object does so. Without such a
+        server call this, also if there are factories of the published API. A server that begins
+        later accepts visits again.
 
         Args:
             timeout: the most seconds to wait; default ``close_timeout`` of the policy.

@@ -2,9 +2,10 @@
 
 Theory of operation. A session is a connection, or another visit, on which users have logged in. A
 checker may answer with an `Identity` that names itself as ``checker``. Each second all these users
-are looked up at once, by ``checker.refused(names)``, as long as there are such sessions. A session
-whose user is refused is ended. So a user who is disabled is gone from every front end within the
-same time, and a failing store of users ends no session.
+are looked up at once, by ``checker.refused(names)``, as long as there are such sessions. A checker
+that has not answered is not asked again. A session whose user is refused is ended. So a user who is
+disabled is gone from every front end within the same time, and a failing store of users ends no
+session.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ class Sessions:
         self._open: dict[Session, None] = {}
         self._scheduler: Scheduler | None = None
         self._timer: Cancellable | None = None
+        # The checkers that have not answered yet, by their ids.
+        self._asked: dict[int, RefusesUsers] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -64,10 +67,14 @@ class Sessions:
             scheduler: the clock of the session.
         """
         self._open[session] = None
-        # A program may use a portal in several loops, one after the other.
-        if checker is not None and (self._timer is None or scheduler is not self._scheduler):
+        if checker is None:
+            return
+        if not _have_one_loop(scheduler, self._scheduler):
+            # A program may use a portal in several loops, one after the other.
             self._stop()
+            self._asked = {}
             self._scheduler = scheduler
+        if self._timer is None:
             self._timer = scheduler.timeout(RECHECK, self._look)
 
     def remove(self, session: Session) -> None:
@@ -95,28 +102,37 @@ class Sessions:
             timer.cancel()
 
     def _look(self) -> None:
-        """Ask each checker for its users; look again when all have answered."""
+        """Ask each checker for its users, unless it has still to answer."""
         self._timer = None
-        names: dict[RefusesUsers, set[str]] = {}
+        # By the ids: a checker need not have a hash.
+        names: dict[int, tuple[RefusesUsers, set[str]]] = {}
         for session in self._open:
             for name, checker in session.users.items():
                 if checker is not None:
-                    names.setdefault(checker, set()).add(name)
+                    names.setdefault(id(checker), (checker, set()))[1].add(name)
         if not names or self._scheduler is None:
             return
         self._timer = self._scheduler.timeout(RECHECK, self._look)
-        for checker, asked in names.items():
-            answer = maybeDeferred(checker.refused, asked)
-            answer.addCallback(self._refused, checker).addErrback(_not_asked)
+        for key, (checker, asked) in names.items():
+            if key not in self._asked:
+                self._asked[key] = checker
+                answer = maybeDeferred(checker.refused, asked)
+                answer.addBoth(self._answered, self._asked, key)
+                answer.addCallback(self._refused, checker).addErrback(_not_looked_up)
+
+    def _answered(self, answer: object, asked: dict[int, RefusesUsers], key: int) -> object:
+        asked.pop(key, None)
+        return answer
 
     def _refused(self, names: Collection[str], checker: RefusesUsers) -> None:
-        if names:
-            refused = [
-                session
-                for session in self._open
-                if any(session.users.get(name) is checker for name in names)
-            ]
-            self._end(refused, _REFUSED)
+        refused = frozenset(names)
+        sessions = [
+            session
+            for session in self._open
+            for name, known in session.users.items()
+            if known is checker and name in refused
+        ]
+        self._end(list(dict.fromkeys(sessions)), _REFUSED)
 
     def _end(self, sessions: list[Session], text: str) -> None:
         for session in sessions:
@@ -124,6 +140,11 @@ class Sessions:
             session.end("kicked", text)
 
 
-def _not_asked(failure: Failure) -> None:
+def _have_one_loop(one: Scheduler, other: Scheduler | None) -> bool:
+    # Each connection of Twisted has a scheduler of its own; there is one reactor.
+    return type(one) is type(other) and other is not None and one.loop is other.loop
+
+
+def _not_looked_up(failure: Failure) -> None:
     """Keep all sessions: a store of users that does not answer has no influence on them."""
     logger.debug("the users who are logged in were not checked", exc_info=failure.value)

@@ -1,7 +1,7 @@
 """A visit: one connection, or one request, of a front end that does not speak PB.
 
 Theory of operation. Each login runs in a task of its own. So a peer that disconnects in the middle
-cannot keep the throttle from counting its guess. What such a login returns is logged out at once.
+cannot keep the throttle from counting its guess. The avatar of such a login is logged out at once.
 """
 
 from __future__ import annotations

@@ -30,7 +30,6 @@ from broker.net.socket_addresses import IPv4Address, IPv6Address, UNIXAddress, s
         ("/run/pb", "unix:/run/pb", ""),
         (b"\0name", "unix:\\x00name", ""),
         ("", "unix:", ""),
-        (None, ":0", ""),
     ],
 )
 @pytest.mark.parametrize("is_private", [True, False])
@@ -56,6 +55,14 @@ def test_what_is_refused(peer: Any, is_private: Any, error: type[Exception], tex
         peer_of_front_end(peer, is_private)
 
 
+@pytest.mark.parametrize("peer", [None, ("", 0), IPv4Address("TCP", "", 0)])
+def test_a_peer_that_has_gone(peer: Any) -> None:
+    """A peer without an address would have no limit: it is refused, however it is given."""
+    for given in (peer, Transport(peername=peer)):
+        with pytest.raises(broker.PBConnectionLost, match="has disconnected already"):
+            peer_of_front_end(given, True)
+
+
 class Transport:
     """Tells what it was given."""
 
@@ -70,7 +77,6 @@ class Transport:
         ({"peername": ("127.0.0.1", 80)}, True),
         ({"peername": ("::1", 80, 0, 0)}, True),
         ({"peername": ("192.0.2.1", 80), "ssl_object": object()}, True),
-        ({"peername": None}, False),
     ],
 )
 def test_a_transport(known: dict[str, Any], is_private: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -68,9 +69,62 @@ def test_all_users_are_asked_for_at_once() -> None:
     assert len(alice.ends) == 1
 
 
-@pytest.mark.parametrize("answer", [fail(OSError("no store")), Deferred(), 5])
+def test_a_checker_that_does_not_answer() -> None:
+    """It is not asked again before it has answered; others are, and so is it in another loop."""
+    answer: Deferred[Any] = Deferred()
+    slow, quick = Checker(answer), Checker()
+    session = Fake(alice=slow, bob=quick)
+    sessions, scheduler = filled(session)
+    for _ in range(3):
+        scheduler.advance(RECHECK)
+    assert (len(slow.asked), len(quick.asked)) == (1, 3)
+    other = InALoop()
+    sessions.add(session, slow, other)
+    other.advance(RECHECK)
+    assert len(slow.asked) == 2
+    answer.callback(["alice"])
+    assert len(session.ends) == 1
+
+
+def test_a_checker_without_a_hash() -> None:
+    """A checker may be of any class."""
+
+    @dataclass
+    class Plain:
+        names: list[str]
+
+        def refused(self, names: Collection[str]) -> list[str]:
+            return self.names
+
+    session, other = Fake(alice=Plain(["alice"])), Fake(alice=Plain([]))
+    _, scheduler = filled(session, other)
+    scheduler.advance(RECHECK)
+    assert (len(session.ends), len(other.ends)) == (1, 0)
+
+
+def test_logins_all_the_time() -> None:
+    """Logins do not put off the next look, also where each connection has a scheduler of its own,
+    as with Twisted.
+    """
+    checker = Checker()
+    sessions, scheduler = filled(Fake(alice=checker))
+    for _ in range(10):
+        scheduler.advance(RECHECK / 4)
+        sessions.add(Fake(bob=checker), checker, ManualScheduler())
+    assert len(checker.asked) == 2
+
+
+class InALoop(ManualScheduler):
+    """That of another loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = object()  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("answer", [fail(OSError("no store")), 5])
 def test_a_checker_that_fails(answer: Any) -> None:
-    """A checker that fails or does not answer ends nobody, and is asked again."""
+    """A checker that fails ends nobody, and is asked again."""
     checker = Checker(answer)
     session = Fake(alice=checker)
     _, scheduler = filled(session)
@@ -103,7 +157,7 @@ def test_another_loop() -> None:
     """A timer of a loop that has ended does not keep later sessions from being looked up."""
     checker = Checker(["alice"])
     sessions, _ = filled(Fake(bob=checker))
-    scheduler, session = ManualScheduler(), Fake(alice=checker)
+    scheduler, session = InALoop(), Fake(alice=checker)
     sessions.add(session, checker, scheduler)
     scheduler.advance(RECHECK)
     assert len(session.ends) == 1
