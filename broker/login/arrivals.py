@@ -40,10 +40,14 @@ def peer_of_front_end(peer: Any, is_private: bool | None) -> tuple[Any, bool]:
     if is_private is not None and not isinstance(is_private, bool):
         raise WrongType(f"is_private= is True or False, not {type(is_private).__name__}")
     ask = getattr(peer, "get_extra_info", None)
-    if callable(ask):
+    if hasattr(peer, "getPeer"):
+        address: Any = peer.getPeer()
+        if is_private is None:
+            is_private = _is_private(peer, address)
+    elif callable(ask):
         sock = ask("socket")
         family = socket.AF_INET if sock is None else sock.family
-        address: Any = _address(ask("peername"), family)
+        address = _address(ask("peername"), family)
         if is_private is None:
             is_private = ask("ssl_object") is not None or is_local(address)
     else:
@@ -69,8 +73,16 @@ def _address(peer: Any, family: int | None) -> Any:
     if isinstance(peer, str | bytes):
         return _of_text(os.fsdecode(peer))
     raise WrongType(
-        f"the peer of a front end is an address or an asyncio transport, not {type(peer).__name__}"
+        f"the peer of a front end is an address or a transport, not {type(peer).__name__}"
     )
+
+
+def _is_private(transport: Any, address: object) -> bool:
+    known = getattr(transport, "is_private", None)
+    if known is not None:
+        # A transport of this package.
+        return bool(known)
+    return hasattr(transport, "getPeerCertificate") or is_local(address)
 
 
 def _of_text(text: str) -> Address:

@@ -110,9 +110,9 @@ class PortalLogins:
         many, a visit or connection of the source that has the most is ended for it.
 
         Args:
-            peer: an asyncio transport or StreamWriter; or the address of the peer, as
-                ``(host, port)``, as an object with a ``host``, as a str with an IP address, or the
-                path of a UNIX socket, which may be empty.
+            peer: a transport of asyncio, of ``broker.reactor`` or of Twisted, or a StreamWriter; or
+                the address of the peer, as ``(host, port)``, as an object with a ``host``, as a str
+                with an IP address, or the path of a UNIX socket, which may be empty.
             is_private: whether a third party cannot read what the peer sends: it uses TLS, or is on
                 this machine. None if ``peer`` is a transport, which knows both. Behind a proxy only
                 the front end knows.

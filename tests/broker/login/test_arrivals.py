@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.certificates import Authority
 
 import broker
 from broker.login.arrivals import peer_of_front_end
@@ -45,7 +46,7 @@ def test_addresses(peer: Any, shown: str, source: str, is_private: bool) -> None
         ("example.org", True, broker.ConfigError, "is an IP address, or the path"),
         ("192.0.2.1:80", True, broker.ConfigError, "is an IP address, or the path"),
         (("192.0.2.1", 80), None, broker.ConfigError, "^say is_private=True if "),
-        (5, True, broker.WrongType, "or an asyncio transport, not int$"),
+        (5, True, broker.WrongType, "or a transport, not int$"),
         ("192.0.2.1", "yes", broker.WrongType, "^is_private= is True or False, not str$"),
     ],
 )
@@ -84,6 +85,50 @@ def test_a_transport(known: dict[str, Any], is_private: bool) -> None:
     assert peer_of_front_end(Transport(**known), None)[1] is is_private
     for given in (True, False):
         assert peer_of_front_end(Transport(**known), given)[1] is given
+
+
+class Published:
+    """A transport as Twisted's."""
+
+    def __init__(self, host: str):
+        self.peer = IPv4Address("TCP", host, 80)
+
+    def getPeer(self) -> IPv4Address:
+        """Return the address of the peer."""
+        return self.peer
+
+
+class InTLS(Published):
+    """The same, inside TLS."""
+
+    def getPeerCertificate(self) -> None:
+        """Return none."""
+
+
+def test_a_published_transport() -> None:
+    """A transport with the published names tells both."""
+    for peer, is_private in (
+        (Published("192.0.2.1"), False),
+        (Published("127.0.0.1"), True),
+        (InTLS("192.0.2.1"), True),
+    ):
+        assert peer_of_front_end(peer, None) == (peer.peer, is_private)
+        assert peer_of_front_end(peer, not is_private) == (peer.peer, not is_private)
+
+
+async def test_our_transports(tmp_path: Path) -> None:
+    """So does one of this package, inside TLS and without."""
+    pair = Authority(tmp_path).issue()
+    tls = broker.TLS.server(pair.certificate_path, pair.key_path)
+    client = broker.TLS.client(ca=tmp_path / "test-CA.pem")
+    async with broker.serve(
+        broker.Root(), "pb://127.0.0.1:0", "pbs://127.0.0.1:0", tls=tls
+    ) as server:
+        for address, used in zip(server.addresses, (None, client), strict=True):
+            async with broker.connect(address, tls=used):
+                port: Any = server.connections[-1].broker.port
+                assert peer_of_front_end(port, None) == (port.peer_address, True)
+                assert port.peer_address.host == "127.0.0.1"
 
 
 async def test_a_unix_socket(each_loop: Any, tmp_path: Path) -> None:
