@@ -36,7 +36,7 @@ class Login:
         return self.login.avatar
 
     @property
-    def interface(self) -> Any:
+    def interface(self) -> object:
         """The one of the requested interfaces that the avatar provides."""
         return self.login.interface
 
@@ -103,7 +103,9 @@ class Visit(ClosedByBlock):
         """Why it was ended; None while it goes on, and after `close`."""
         return self.visit.reason
 
-    def login(self, credentials: Any, mind: Any, *interfaces: Any, mechanism: str) -> Login:
+    def login(
+        self, credentials: object, mind: object, *interfaces: object, mechanism: str
+    ) -> Login:
         """Log in, and wait for it; the realm runs in the loop's thread.
 
         Arguments and errors are those of `broker.login.visits.Visit.login`.
@@ -129,7 +131,7 @@ class Visit(ClosedByBlock):
             own.wait(partial(_called, self.visit.close))
 
 
-def arrive(logins: PortalLogins, peer: Any, *, is_private: bool | None = None) -> Visit:
+def arrive(logins: PortalLogins, peer: object, *, is_private: bool | None = None) -> Visit:
     """Begin a visit: a connection of a front end in threads, or a request of it.
 
     Arguments and errors are those of `broker.PortalLogins.arrive`. Use the logins of one

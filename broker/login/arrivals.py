@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from typing import Any
 
 from broker.errors import ConfigError, PBConnectionLost, WrongType
 from broker.net.socket_addresses import (
@@ -25,7 +24,7 @@ from broker.net.socket_addresses import (
 __all__ = ["peer_of_front_end"]
 
 
-def peer_of_front_end(peer: Any, is_private: bool | None) -> tuple[Any, bool]:
+def peer_of_front_end(peer: object, is_private: bool | None) -> tuple[object, bool]:
     """Return the address of a peer, and whether a third party cannot read the connection.
 
     Args:
@@ -40,8 +39,9 @@ def peer_of_front_end(peer: Any, is_private: bool | None) -> tuple[Any, bool]:
     if is_private is not None and not isinstance(is_private, bool):
         raise WrongType(f"is_private= is True or False, not {type(is_private).__name__}")
     ask = getattr(peer, "get_extra_info", None)
-    if hasattr(peer, "getPeer"):
-        address: Any = peer.getPeer()
+    published = getattr(peer, "getPeer", None)
+    if published is not None:
+        address: object = published()
         if is_private is None:
             is_private = _is_private(peer, address)
     elif callable(ask):
@@ -62,7 +62,7 @@ def peer_of_front_end(peer: Any, is_private: bool | None) -> tuple[Any, bool]:
     return address, is_private
 
 
-def _address(peer: Any, family: int | None) -> Any:
+def _address(peer: object, family: int | None) -> object:
     if hasattr(peer, "host") or is_local(peer):
         return peer
     if isinstance(peer, tuple | list):
@@ -77,7 +77,7 @@ def _address(peer: Any, family: int | None) -> Any:
     )
 
 
-def _is_private(transport: Any, address: object) -> bool:
+def _is_private(transport: object, address: object) -> bool:
     known = getattr(transport, "is_private", None)
     if known is not None:
         # A transport of this package.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from broker.core.policy import Policy
 from broker.defer import maybeDeferred
@@ -70,7 +70,7 @@ class Visited(Protocol):
         key: identifies the visit to the throttle.
     """
 
-    address: Any
+    address: object
     is_private: bool
     key: object
 
@@ -107,7 +107,7 @@ class FrontEndLogin:
             self.interface, self.avatar, logout = result
         except (TypeError, ValueError):
             raise TypeError("requestAvatar returns (interface, avatar, logout)") from None
-        self._logout: Callable[[], Any] | None = logout
+        self._logout: Callable[[], object] | None = logout
         self.avatar_id = user.avatar_id
         self.mechanism = user.mechanism
         self.groups = user.groups
@@ -152,7 +152,7 @@ class Attempt:
         self._user: AcceptedUser | None = None
 
     async def run(
-        self, credentials: Any, mind: object, interfaces: tuple[object, ...]
+        self, credentials: object, mind: object, interfaces: tuple[object, ...]
     ) -> FrontEndLogin:
         """Log in; see `broker.login.visits.Visit.login`."""
         try:
@@ -167,7 +167,7 @@ class Attempt:
                 raise
             raise refusal from None
 
-    def _prepared(self, credentials: Any) -> Any:
+    def _prepared(self, credentials: object) -> object:
         """Return the credentials as checkers want them; note the account that they are for.
 
         Raises:
@@ -263,7 +263,7 @@ def check_mechanism(name: object) -> str:
     return name
 
 
-def _secret_in(credentials: Any) -> str:
+def _secret_in(credentials: object) -> str:
     """Return what secret the credentials show, in words; empty if they show none."""
     for row in MECHANISMS.rows:
         if row.is_for_private and any(kind.providedBy(credentials) for kind in row.checked_as):

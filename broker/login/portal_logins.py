@@ -7,7 +7,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 from broker.core.policy import STRICT, Policy
 from broker.errors import ServerBusy, ServerDraining, WrongType
@@ -103,7 +102,7 @@ class PortalLogins:
         """The visits that have not ended."""
         return tuple(self._visits)
 
-    def arrive(self, peer: Any, *, is_private: bool | None = None) -> Visit:
+    def arrive(self, peer: object, *, is_private: bool | None = None) -> Visit:
         """Begin a visit: a connection of a front end, or a request of it.
 
         It counts as a connection that has not logged in until its first login. If there are too

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from broker.defer import Deferred
 from broker.errors import LoginExpired, PBConnectionLost, WrongType
@@ -45,7 +45,7 @@ class Visit:
         users: the users who have logged in, see `broker.login.sessions.Session`.
     """
 
-    def __init__(self, shared: Shared, address: Any, is_private: bool, scheduler: LoopScheduler):
+    def __init__(self, shared: Shared, address: object, is_private: bool, scheduler: LoopScheduler):
         self.address = address
         self.is_private = is_private
         self.reason: Exception | None = None
@@ -58,7 +58,7 @@ class Visit:
         self._logins: dict[FrontEndLogin, None] = {}
         self._ends: dict[Deferred[Exception | None], None] = {}
         self._tasks: set[asyncio.Task[FrontEndLogin]] = set()
-        self.block: asyncio.Task[Any] | None = None
+        self.block: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._left = asyncio.Event()
         self._is_cancelled = False
@@ -117,7 +117,7 @@ class Visit:
             raise self._why() from None
 
     async def login(
-        self, credentials: Any, mind: Any, *interfaces: Any, mechanism: str
+        self, credentials: object, mind: object, *interfaces: object, mechanism: str
     ) -> FrontEndLogin:
         """Log in as a peer of a PB server does: past the throttle, with a line in the audit log.
 
