@@ -66,6 +66,7 @@ __all__ = [
     "PBConnectionLost",
     "Peer",
     "Policy",
+    "PortalLogins",
     "Progress",
     "Promise",
     "ProtocolError",
@@ -198,6 +199,7 @@ if TYPE_CHECKING:
     from broker.flavors.subscribers import Delivery, Slow, Subscribers
     from broker.flavors.viewable import Viewable, ViewPoint
     from broker.login.groups import allow
+    from broker.login.portal_logins import PortalLogins
     from broker.login.realm import realm
     from broker.login.throttle import LoginThrottle
     from broker.net.tls.settings import TLS
@@ -245,6 +247,7 @@ _HOMES = {
     "broker.flavors.subscribers": "Delivery Slow Subscribers",
     "broker.flavors.viewable": "ViewPoint Viewable",
     "broker.connection.connection": "Connection",
+    "broker.login.portal_logins": "PortalLogins",
     "broker.login.realm": "realm",
     "broker.login.groups": "allow",
     "broker.login.throttle": "LoginThrottle",

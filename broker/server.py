@@ -20,7 +20,8 @@ from broker.errors import ConfigError, WrongType
 from broker.fixes import fixed_by
 from broker.given import check_given
 from broker.login.accept import Acceptor
-from broker.login.server import root_of
+from broker.login.portal_logins import LEAVING, PortalLogins
+from broker.login.server import PortalRoot, root_of
 from broker.net import forks
 from broker.net.listener import Listener
 from broker.net.scheduler import scheduler_of
@@ -34,9 +35,6 @@ from cred.portal import Portal
 __all__ = ["Serve", "Server", "ServerStats", "serve"]
 
 logger = logging.getLogger("broker.server")
-
-# The goodbye of a server.
-LEAVING = "the server is shutting down"
 
 
 class ServerStats(Struct):
@@ -68,7 +66,10 @@ class Server:
         self.addresses: tuple[str, ...] = ()
         self.stats = ServerStats()
         self._root = root_of(root)
-        self._acceptor = Acceptor(policy, self.stats.limits)
+        # Shared with other front ends if the target is a PortalLogins.
+        self._logins = self._root.logins if isinstance(self._root, PortalRoot) else None
+        pending = self._root.pending if isinstance(self._root, PortalRoot) else None
+        self._acceptor = Acceptor(policy, self.stats.limits, pending)
         self._policy = policy
         self._tls: TLS | None = None
         # A dict for its order: connections are closed in the order in which they came.
@@ -154,11 +155,17 @@ class Server:
         for broker in self._brokers:
             forks.check(broker)
         self._is_closing = True
+        logins = self._logins
+        is_last = logins is not None and logins.begin_closing(self)
         for listener in self._listeners:
             listener.close()
         if seconds:
             await drained(self._brokers, seconds)
-        await close_all(self._brokers, self._policy.close_timeout, LEAVING, at_once=not seconds)
+        closing = close_all(self._brokers, self._policy.close_timeout, LEAVING, at_once=not seconds)
+        if logins is not None and is_last:
+            await asyncio.gather(closing, logins.close(timeout=self._policy.close_timeout))
+        else:
+            await closing
         self._acceptor.log_throttle.settle()
         self._closed.set()
 
@@ -186,6 +193,8 @@ class Server:
             self._listeners.append(listener)
             addresses.append(str(scheme.real_address(location, sockets)))
         self.addresses = tuple(addresses)
+        if self._logins is not None:
+            self._logins.begin_serving(self)
 
     def _accept(self, address: Any) -> Broker | None:
         if self._is_closing:
@@ -259,7 +268,8 @@ def serve(
     """Serve an object, or a portal, at one or more addresses.
 
     Args:
-        target: a Root, whose methods every peer may call; or a Portal, which peers log in to.
+        target: a Root, whose methods every peer may call; or a Portal, which peers log in to; or a
+            PortalLogins, whose portal has other front ends too.
         addresses: ``pb://host:port``, or ``pbs://host:port`` for TLS; port 0 takes a free one. Or
             ``pb+unix:///path`` for a UNIX socket, which replaces a dead one at that path. The
             default is the loopback address at port 8787.
@@ -289,7 +299,8 @@ def serve(
         raise WrongType(f"debug= is True or False, not {type(debug).__name__}")
     locations = [parse_address(address) for address in addresses or (default,)]
     root_of(target)
-    if isinstance(target, Portal) and not target.checkers:
+    portal = target.portal if isinstance(target, PortalLogins) else target
+    if isinstance(portal, Portal) and not portal.checkers:
         raise ConfigError(
             "this portal has no checker, so no client can log in: Portal(realm, [checker])"
         )

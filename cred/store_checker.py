@@ -10,7 +10,7 @@ of an unknown user; see `cred.store_costs`. The store and the hashing run in the
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -45,7 +45,8 @@ class StoreChecker:
     """Accepts the users of a store, by a password in clear or by SCRAM.
 
     It returns a `cred.identity.Identity`: the user name of the store, with the groups of the user.
-    A password whose hash is weaker than `profile` is hashed again when the user logs in.
+    A user who is disabled or removed later is logged out within two seconds, see `refused`. A
+    password whose hash is weaker than `profile` is hashed again when the user logs in.
 
     SCRAM is offered only if no user has an Argon2id hash: a client prefers SCRAM to sending a
     password, and SCRAM cannot succeed with such a hash. This is decided when the checker is made,
@@ -73,6 +74,8 @@ class StoreChecker:
         )
         self._profile = profile
         self._workers = workers
+        # Of its own: those for logins have a queue, which strangers can fill.
+        self._rechecks = Workers(threads=1)
         self._costs = Costs(store, profile)
         # The last error of the store; each error is logged once.
         self._trouble = ""
@@ -98,6 +101,21 @@ class StoreChecker:
         """
         return self._run(self._scram_in_thread, username)
 
+    def refused(self, names: Collection[str]) -> Deferred[frozenset[str]]:
+        """Return a Deferred of those of these users who are disabled, or no longer in the store.
+
+        A server asks each second for the users who are logged in, and ends the connections of those
+        who are refused. A flood of logins does not delay the answer.
+
+        Args:
+            names: names of users, as in the store.
+
+        Returns:
+            A Deferred of a set of names. It fails with LoginUnavailable if the store does not
+            answer.
+        """
+        return self._rechecks.run(self._reaching_the_store, self._refused_in_thread, names)
+
     def close(self) -> None:
         """Close the store."""
         self.store.close()
@@ -117,6 +135,13 @@ class StoreChecker:
             self._trouble = ""
             logger.info("the user store is available again")
         return result
+
+    def _refused_in_thread(self, names: Collection[str]) -> frozenset[str]:
+        refused: Callable[[Collection[str]], Collection[str]] | None
+        refused = getattr(self.store, "refused", None)
+        if refused is not None:
+            return frozenset(refused(names))
+        return frozenset(name for name in names if _is_refused(self.store.find(name)))
 
     def _check_in_thread(self, username: Text, password: Text) -> Identity:
         name = _name_of(username)
@@ -140,7 +165,7 @@ class StoreChecker:
         if user is None or reason:
             raise wrong_login(reason)
         self._upgrade_in_thread(user, verifier, password)
-        return Identity(user.name, user.groups)
+        return Identity(user.name, user.groups, checker=self)
 
     def _identify_in_thread(self, username: Text, verifier: ScramVerifier) -> Identity:
         # The proof was right, but the user may have changed since the exchange began.
@@ -150,7 +175,7 @@ class StoreChecker:
             raise wrong_login(reason)
         if user.verifier != str(verifier):
             raise wrong_login("password changed meanwhile")
-        return Identity(user.name, user.groups)
+        return Identity(user.name, user.groups, checker=self)
 
     def _scram_in_thread(self, username: Text) -> ScramVerifier:
         octets = to_octets(username)
@@ -177,6 +202,10 @@ class StoreChecker:
         except (StoreError, ConfigError) as error:
             # The credentials are right, so the login succeeds; the next one tries this again.
             logger.warning("a password could not be hashed again: %s", shown(error))
+
+
+def _is_refused(user: User | None) -> bool:
+    return user is None or user.is_disabled
 
 
 def _why_not(user: User | None) -> str:

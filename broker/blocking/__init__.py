@@ -12,5 +12,18 @@ from broker.blocking.loop import loop
 from broker.blocking.reference import Reference, Stream
 from broker.blocking.server import Server, serve
 from broker.blocking.timeouts import timeout
+from broker.blocking.visits import Login, Visit, arrive
 
-__all__ = ["Connection", "Reference", "Server", "Stream", "connect", "loop", "serve", "timeout"]
+__all__ = [
+    "Connection",
+    "Login",
+    "Reference",
+    "Server",
+    "Stream",
+    "Visit",
+    "arrive",
+    "connect",
+    "loop",
+    "serve",
+    "timeout",
+]

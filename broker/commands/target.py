@@ -15,6 +15,7 @@ import click
 from broker.commands.tracing import traceback_of
 from broker.flavors.referenceable import Root
 from broker.interfaces import IPBRoot
+from broker.login.portal_logins import PortalLogins
 from broker.login.realm import realm
 from broker.login.throttle import LoginThrottle
 from cred.checkers import CredentialsChecker
@@ -55,7 +56,7 @@ def served(
     checkers: Sequence[CredentialsChecker],
     name: str,
     throttle: LoginThrottle | None = None,
-) -> Root | Portal:
+) -> Root | Portal | PortalLogins:
     """Return the object to serve.
 
     Without checkers it is a Root or a Portal, or a class of one, which is called. With checkers it
@@ -78,7 +79,7 @@ def served(
                 "--allow-failures limits logins by --checker; for your own Portal, pass the"
                 " limits as throttle="
             )
-        public: Root | Portal = _public(made, name)
+        public: Root | Portal | PortalLogins = _public(made, name)
         return public
     return Portal(_realm(made, name), checkers, throttle=throttle)
 
@@ -91,7 +92,7 @@ def show_cause(error: Exception) -> None:
 
 
 def _public(made: object, name: str) -> Any:
-    if isinstance(made, Portal) or IPBRoot(made, None) is not None:
+    if isinstance(made, Portal | PortalLogins) or IPBRoot(made, None) is not None:
         return made
     if _is_realm(made) or callable(made):
         raise WrongTarget(
@@ -102,7 +103,7 @@ def _public(made: object, name: str) -> Any:
 
 
 def _realm(made: object, name: str) -> Realm:
-    if isinstance(made, Portal):
+    if isinstance(made, Portal | PortalLogins):
         raise WrongTarget(f"{name} is a Portal and has its own checkers: omit --checker")
     if _is_realm(made):
         return made

@@ -28,23 +28,29 @@ class Acceptor:
         policy: how many connections may wait for a login, how long, and how much data all
             connections together may hold.
         limits: counts the refusals by each limit.
+        pending: the connections that have not logged in; None for those of this server only.
 
     Attributes:
         log_throttle: limits the log records about all peers that have not logged in; about all
             peers of a server without a login.
     """
 
-    def __init__(self, policy: Policy, limits: Counter[str]):
+    def __init__(
+        self, policy: Policy, limits: Counter[str], pending: PendingConnections | None = None
+    ):
         self.limits = limits
         self._policy = policy
-        self._pending = PendingConnections(policy)
+        self._pending = PendingConnections(policy) if pending is None else pending
         self._turns = Turns(policy.turn_time)
         self.log_throttle = LogThrottle()
         self._budget = Budget(policy.max_buffered)
 
     @property
     def waiting(self) -> int:
-        """The number of connections that have not logged in, of a server with a login."""
+        """The number of connections that have not logged in, of a server with a login.
+
+        Those of other front ends are among them if the servers share their logins.
+        """
         return len(self._pending)
 
     def receive(self, broker: Broker, root: object, address: object) -> bool:

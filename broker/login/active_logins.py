@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from zope.interface import classImplements
 
@@ -14,17 +15,19 @@ from broker.connection.peer import Peer, peer_of
 from broker.core.principal import Principal
 from broker.defer import maybeDeferred
 from broker.errors import LoginExpired
+from broker.login.sessions import Sessions
 from broker.net.scheduler import Cancellable
 from cred.checkers import ANONYMOUS
-from cred.identity import Identity
+from cred.identity import Identity, RefusesUsers
 from jelly.interfaces import IJellyable
 
-__all__ = ["AcceptedUser", "ActiveLogins"]
+__all__ = ["EXPIRED", "AcceptedUser", "ActiveLogins"]
 
 # Declared here, since cred does not import jelly, and jelly does not know cred.
 classImplements(Identity, IJellyable)
 
-_EXPIRED = "token expired; log in again"
+EXPIRED: Final = "token expired; log in again"
+_NOBODY: Final[Mapping[str, RefusesUsers | None]] = MappingProxyType({})
 
 
 class AcceptedUser(NamedTuple):
@@ -35,18 +38,22 @@ class AcceptedUser(NamedTuple):
         mechanism: the name of the mechanism.
         groups: the groups that this user is in.
         expires: when the login ends, in seconds since 1970; None for never.
+        checker: can refuse the user later, see `cred.identity.Identity`; or None.
     """
 
     avatar_id: str | None
     mechanism: str
     groups: frozenset[str] = frozenset()
     expires: float | None = None
+    checker: RefusesUsers | None = None
 
     @classmethod
     def of(cls, avatar_id: object, mechanism: str) -> AcceptedUser:
         """Make one of the avatar id that a checker returned."""
         if isinstance(avatar_id, Identity):
-            return cls(str(avatar_id), mechanism, avatar_id.groups, avatar_id.expires)
+            return cls(
+                str(avatar_id), mechanism, avatar_id.groups, avatar_id.expires, avatar_id.checker
+            )
         if avatar_id == ANONYMOUS:
             return cls(None, mechanism)
         if isinstance(avatar_id, bytes):
@@ -64,11 +71,30 @@ class ActiveLogins:
     Args:
         broker: the server's side of the connection.
         clock: returns the time, in seconds since 1970.
+        sessions: the sessions of all front ends, of which this connection becomes one; None if it
+            is not one of them.
     """
 
-    __slots__ = ("_active", "_broker", "_clock", "_deadline", "_is_first", "_timer", "_unknown")
+    __slots__ = (
+        "_active",
+        "_broker",
+        "_clock",
+        "_deadline",
+        "_is_first",
+        "_sessions",
+        "_timer",
+        "_unknown",
+        "_users",
+    )
 
-    def __init__(self, broker: Broker, clock: Callable[[], float] = time.time):
+    def __init__(
+        self,
+        broker: Broker,
+        clock: Callable[[], float] = time.time,
+        sessions: Sessions | None = None,
+    ):
+        self._sessions = sessions
+        self._users: dict[str, RefusesUsers | None] | None = None
         self._broker = broker
         self._clock = clock
         self._unknown = broker.peer
@@ -80,6 +106,11 @@ class ActiveLogins:
 
     def __len__(self) -> int:
         return len(self._active)
+
+    @property
+    def users(self) -> Mapping[str, RefusesUsers | None]:
+        """The users of all logins, see `broker.login.sessions.Session`; also those logged out."""
+        return _NOBODY if self._users is None else self._users
 
     def add(
         self, user: AcceptedUser, sent: Any, logout: Callable[[], object], principal: Principal
@@ -102,7 +133,7 @@ class ActiveLogins:
         expires = user.expires
         if expires is not None and expires <= self._clock():
             maybeDeferred(logout)
-            raise LoginExpired(_EXPIRED)
+            raise LoginExpired(EXPIRED)
         if broker.disconnected:
             # The peer disconnected while the realm was making the avatar.
             maybeDeferred(logout)
@@ -112,6 +143,8 @@ class ActiveLogins:
         peer.mechanism = user.mechanism
         login = ActiveLogin(self, peer, logout)
         self._own(principal)
+        if self._sessions is not None and user.avatar_id is not None:
+            self._join(self._sessions, user.avatar_id, user.checker)
         if expires is not None:
             self._end_at(expires)
         if hasattr(sent, "processUniqueID"):
@@ -121,6 +154,15 @@ class ActiveLogins:
         self._active[login] = None
         self._show()
         return login.end
+
+    def _join(self, sessions: Sessions, name: str, checker: RefusesUsers | None) -> None:
+        """Be one of the sessions, with this user too."""
+        if self._users is None:
+            self._users = {name: checker}
+        # A login without a checker does not replace one that has been checked.
+        elif self._users.get(name) is None:
+            self._users[name] = checker
+        sessions.add(self, checker, self._broker.port.scheduler)
 
     def _own(self, principal: Principal) -> None:
         """Let objects without an owner belong to the user, while there has been only one."""
@@ -148,6 +190,8 @@ class ActiveLogins:
         """Log out all users: the connection has ended."""
         if self._timer is not None:
             self._timer.cancel()
+        if self._sessions is not None:
+            self._sessions.remove(self)
         for login in list(self._active):
             login.end()
 
@@ -165,11 +209,23 @@ class ActiveLogins:
         self._timer = self._broker.port.scheduler.later(expires - self._clock(), self._expire)
 
     def _expire(self) -> None:
-        """Close the connection after what was sent; calls that come from now on are not run."""
+        self.end("expired", EXPIRED)
+
+    def end(self, code: str, text: str) -> None:
+        """Close the connection after what was sent; calls that come from now on are not run.
+
+        Args:
+            code: the code of the goodbye.
+            text: the reason, for the peer and the log.
+        """
         broker = self._broker
-        log.expired(broker, LoginExpired(_EXPIRED))
+        if self._sessions is not None:
+            self._sessions.remove(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        log.expired(broker, LoginExpired(text))
         broker.session.drain()
-        broker.leave("expired", _EXPIRED)
+        broker.leave(code, text)
         port, seconds = broker.port, broker.policy.close_timeout
         # Otherwise pages that the peer has asked for would still be sent to their end.
         self._timer = port.scheduler.timeout(seconds, port.abortConnection)

@@ -30,7 +30,14 @@ from cred.credentials import Scram
 from cred.error import LoginFailed
 from jelly.fields import fields_of
 
-__all__ = ["Login", "LoginPutOff", "LoginWhileBusy", "LoginWhileDraining", "login"]
+__all__ = [
+    "Login",
+    "LoginPutOff",
+    "LoginWhileBusy",
+    "LoginWhileDraining",
+    "as_login_failed",
+    "login",
+]
 
 
 class LoginPutOff(TooManyAttempts, LoginFailed):
@@ -155,10 +162,24 @@ def _refused(failure: Failure) -> Any:
     error = failure.as_exception()
     if refusal is None or isinstance(error, LoginFailed):
         return failure
-    made = _AT_A_LOGIN[refusal](*error.args)
+    made = _at_a_login(_AT_A_LOGIN[refusal], error)
+    raise (as_received(made, error) if isinstance(error, RemoteError) else made) from None
+
+
+def as_login_failed(error: Exception) -> Exception:
+    """Return the error of a login for one that may end other calls too; another one as it is."""
+    if not isinstance(error, LoginFailed):
+        for kind, at_a_login in _AT_A_LOGIN.items():
+            if isinstance(error, kind):
+                return _at_a_login(at_a_login, error)
+    return error
+
+
+def _at_a_login(kind: type[Exception], error: BaseException) -> Exception:
+    made = kind(*error.args)
     for name, item in fields_of(error).items():
         setattr(made, name, item)
-    raise (as_received(made, error) if isinstance(error, RemoteError) else made) from None
+    return made
 
 
 def _wrong_type(credentials: object) -> WrongType:

@@ -40,7 +40,14 @@ from cred.saslprep import LONGEST_NAME
 from cred.workers import QueueFull
 from jelly.foreign import has_jelly_hook
 
-__all__ = ["ClientContext", "LoginContext", "LoginServer", "Named", "ServerContext"]
+__all__ = [
+    "ClientContext",
+    "LoginContext",
+    "LoginServer",
+    "Named",
+    "ServerContext",
+    "text_of_avatar_id",
+]
 
 T = TypeVar("T")
 
@@ -295,7 +302,7 @@ class ServerContext(LoginContext):
     def _accept(self, avatar_id: object) -> object:
         """Open the gate for a user; return the avatar id, in the type that the policy gives."""
         if self.policy.text_user_names and isinstance(avatar_id, bytes):
-            avatar_id = _as_text(avatar_id)
+            avatar_id = text_of_avatar_id(avatar_id)
         self._accepted = AcceptedUser.of(avatar_id, self.mechanism.name)
         self._server.accepted()
         return avatar_id
@@ -366,7 +373,12 @@ def _with_mind(
     return function(avatar_id, mind.open() if isinstance(mind, Unopened) else mind, *interfaces)
 
 
-def _as_text(avatar_id: bytes) -> str:
+def text_of_avatar_id(avatar_id: bytes) -> str:
+    """Return the avatar id of a checker as text, for a policy with ``text_user_names``.
+
+    Raises:
+        TypeError: it is not UTF-8.
+    """
     try:
         return avatar_id.decode("utf-8")
     except UnicodeDecodeError:

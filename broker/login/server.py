@@ -28,6 +28,8 @@ from broker.login.context import LoginContext, ServerContext
 from broker.login.mechanisms import MECHANISMS
 from broker.login.mechanisms.mechanism import AnyMechanism, login_asked_for, no_answer_wanted
 from broker.login.mechanisms.table import MechanismTable
+from broker.login.portal_logins import PortalLogins
+from broker.login.sessions import Sessions
 from broker.login.throttle import LoginThrottle
 from cred.portal import Portal
 from jelly.security import class_name
@@ -40,30 +42,39 @@ class PortalRoot:
     """Makes the login objects of a portal, which share one throttle.
 
     Args:
-        portal: checks the credentials and makes the avatars.
+        portal: checks the credentials and makes the avatars; or a PortalLogins, which other servers
+            and front ends share.
         table: the mechanisms that may be offered.
+
+    Attributes:
+        portal: the portal.
+        logins: what all logins of the portal share.
+        pending: the connections of all front ends that have not logged in; None if each server
+            counts its own.
     """
 
-    def __init__(self, portal: Portal, table: MechanismTable = MECHANISMS):
-        self.portal = portal
-        self._throttle = LoginThrottle() if portal.throttle is None else portal.throttle
-        self._audit = Audit()
+    def __init__(self, portal: Portal | PortalLogins, table: MechanismTable = MECHANISMS):
+        is_shared = isinstance(portal, PortalLogins)
+        self.logins = portal if isinstance(portal, PortalLogins) else PortalLogins(portal)
+        self.portal = self.logins.portal
+        self.pending = self.logins.pending if is_shared else None
         self._kind = login_root_of(table)
 
     def rootObject(self, broker: Broker) -> LoginRoot:
         """Return the login object of one connection."""
-        return self._kind(self.portal, broker, self._throttle, self._audit)
+        logins = self.logins
+        return self._kind(self.portal, broker, logins.throttle, logins.audit, logins.sessions)
 
 
 def root_of(target: object) -> Any:
-    """Return the IPBRoot of a Root, a Portal, or an object that adapts to IPBRoot.
+    """Return the IPBRoot of a Root, a Portal, a PortalLogins, or an object that adapts to IPBRoot.
 
     Raises:
         TypeError: it is something else. For a class the error is a WrongType.
     """
     if is_root(target):
         return target
-    if isinstance(target, Portal):
+    if isinstance(target, Portal | PortalLogins):
         return PortalRoot(target)
     adapted: Any = IPBRoot(target, None)
     if adapted is not None:
@@ -91,6 +102,7 @@ class LoginRoot(Referenceable):
         broker: the connection.
         throttle: limits failed logins.
         audit: the log of logins.
+        sessions: the sessions of all front ends; None for a connection that is not one of them.
 
     Attributes:
         table: the mechanisms.
@@ -102,13 +114,20 @@ class LoginRoot(Referenceable):
     table: ClassVar[MechanismTable]
     mind_arguments: ClassVar[Mapping[str, int | None]]
 
-    def __init__(self, portal: Portal, broker: Broker, throttle: LoginThrottle, audit: Audit):
+    def __init__(
+        self,
+        portal: Portal,
+        broker: Broker,
+        throttle: LoginThrottle,
+        audit: Audit,
+        sessions: Sessions | None = None,
+    ):
         self.portal = portal
         self.broker = broker
         self.throttle = throttle
         self.audit = audit
         self.connection_key = object()
-        self.logins = ActiveLogins(broker)
+        self.logins = ActiveLogins(broker, sessions=sessions)
         self._on_accepted: tuple[Callable[[], object], ...] = (broker.session.open_gate,)
         broker.session.shut_gate(self.mind_arguments)
         broker.session.name_logins(self.remote_mechanisms)

@@ -16,6 +16,7 @@ from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy, published_policy
 from broker.errors import PBConnectionLost
 from broker.given import check_given
+from broker.login.portal_logins import PortalLogins
 from broker.login.server import root_of
 from broker.net.transports import StreamTransport
 from broker.opening import Opening
@@ -310,7 +311,7 @@ def pair(
             assert await pair.client.avatar.callRemote("whoami") == "alice"
 
     Args:
-        target: a Root, a Portal, or a scripted `peer`.
+        target: a Root, a Portal, a PortalLogins, or a scripted `peer`.
         user: log in as this user without a password: the realm of the portal is asked for this
             avatar id, and its checkers are not.
         groups: the groups that the user is in.
@@ -343,9 +344,11 @@ def pair(
     policy = policy.but(dialects=(dialect,))
     # A factory does not tell whether its server has a login.
     is_factory = face == "published" and hasattr(target, "buildProtocol")
-    is_portal = None if is_factory else isinstance(target, Portal)
+    is_portal = None if is_factory else isinstance(target, Portal | PortalLogins)
     _check_login(is_portal, user, groups, credentials, mind)
     if user is not None:
+        if isinstance(target, PortalLogins):
+            target = target.portal
         if not isinstance(target, Portal):
             raise TypeError("user= is for a Portal")
         target, credentials = portal_for(target, user, groups), AS_USER

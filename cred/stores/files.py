@@ -18,7 +18,7 @@ import re
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
@@ -122,6 +122,11 @@ class FileStore:
         """Yield all users, in the order of their names, as they were when this was called."""
         users = self._read().users
         return (users[name] for name in sorted(users))
+
+    def refused(self, names: Collection[str]) -> set[str]:
+        """Return those of these users who are disabled, or not in the file."""
+        users = self._read().users
+        return {name for name in names if (user := users.get(name)) is None or user.is_disabled}
 
     def stamp(self) -> object:
         """Return a value that differs after every change of the file."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from sqlalchemy import (
     exc,
     false,
     inspect,
+    not_,
     select,
 )
 from sqlalchemy.engine import URL, Engine, make_url
@@ -162,6 +163,17 @@ class SQLStore:
             if len(rows) < _PAGE:
                 return
             after = rows[-1].name
+
+    def refused(self, names: Collection[str]) -> set[str]:
+        """Return those of these users who are disabled, or not there; some hundreds at a time."""
+        found = set(names)
+        asked = list(found)
+        for start in range(0, len(asked), _PAGE):
+            page = asked[start : start + _PAGE]
+            query = select(USERS.c.name).where(USERS.c.name.in_(page), not_(USERS.c.is_disabled))
+            with self._begin() as connection:
+                found.difference_update(connection.execute(query).scalars())
+        return found
 
     def close(self) -> None:
         """Close the connections; a later call opens new ones."""

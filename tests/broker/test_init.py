@@ -16,7 +16,7 @@ FACE = """
     contract implements servant describe resolved reference_of interface_of
     Promise Stream RemoteStream stream_of credit read_file write_file Progress throttled Files
 """
-SETTINGS = "Policy STRICT PUBLISHED Limits LoginThrottle Rate Stats Broker accelerated"
+SETTINGS = "Policy STRICT PUBLISHED Limits LoginThrottle PortalLogins Rate Stats Broker accelerated"
 FLAVORS = """
     Referenceable Root Viewable ViewPoint Copyable RemoteCopy Cacheable RemoteCache
     RemoteCacheObserver Avatar AsReferenceable RemoteReference RemoteMethod

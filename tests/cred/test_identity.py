@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import threading
+from typing import Any
 
 from cred import Identity
 
@@ -23,5 +25,8 @@ def test_plain() -> None:
 
 def test_survives_a_copy() -> None:
     """Pickled and loaded it knows what it knew."""
-    loaded = pickle.loads(pickle.dumps(Identity("alice", ["staff"], 5.0)))
+    checker: Any = threading.Lock()
+    loaded = pickle.loads(pickle.dumps(Identity("alice", ["staff"], 5.0, checker)))
     assert (loaded, loaded.groups, loaded.expires) == ("alice", frozenset({"staff"}), 5.0)
+    # It can be of any type, and belongs to the server.
+    assert loaded.checker is None

@@ -282,3 +282,40 @@ def test_closing(checker: StoreChecker, store: FileStore) -> None:
     """Closing the checker closes its store; a file is opened again by the next use."""
     checker.close()
     assert store._cached is None
+
+
+@pytest.mark.parametrize("can_ask", [True, False])
+def test_who_is_refused_later(
+    store: FileStore, outcome: Outcome, can_ask: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its identities name it as the checker, which refuses disabled and removed users; also with a
+    store that has no ``refused``.
+    """
+    if not can_ask:
+        monkeypatch.delattr(FileStore, "refused")
+    checker = StoreChecker(store, profile=CHEAP)
+    alice = outcome(checker.requestAvatarId(UsernamePassword("alice", "wonderland")))
+    sam = outcome(checker.requestAvatarId(Proof("sam", SCRAM_VERIFIER)))
+    assert alice.checker is sam.checker is checker
+    names = ["alice", "sam", "dora", "nobody"]
+    assert outcome(checker.refused(names)) == {"dora", "nobody"}
+    store.remove("sam")
+    assert outcome(checker.refused(names)) == {"dora", "nobody", "sam"}
+
+
+async def test_a_flood_of_logins_does_not_delay_it(store: FileStore) -> None:
+    """The queue of logins, which strangers can fill, is not that of these questions."""
+    checker = StoreChecker(store, profile=CHEAP, workers=Workers(threads=0, queue=0))
+    with pytest.raises(QueueFull):
+        await checker.requestAvatarId(UsernamePassword("alice", "wonderland"))
+    assert await checker.refused(["alice", "dora"]) == {"dora"}
+
+
+def test_a_store_that_fails_refuses_nobody(
+    store: FileStore, outcome: Outcome, tmp_path: Path
+) -> None:
+    """The question fails, so that no session is ended."""
+    checker = StoreChecker(store, profile=CHEAP)
+    (tmp_path / "users.db").unlink()
+    with pytest.raises(LoginUnavailable):
+        outcome(checker.refused(["alice"]))

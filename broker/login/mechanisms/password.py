@@ -12,7 +12,7 @@ from cred.credentials import IUsernamePassword, UsernamePassword
 from cred.octets import Text, as_given, to_octets
 from cred.saslprep import LONGEST_PASSWORD
 
-__all__ = ["PASSWORD"]
+__all__ = ["PASSWORD", "secret_of"]
 
 
 class Password(Mechanism[WithPassword]):
@@ -47,14 +47,14 @@ class Password(Mechanism[WithPassword]):
         self.require(context)
         # The name first, so that a malformed password counts for the account.
         name = context.name_of(username)
-        secret = _secret_of(password, context.policy.text_user_names)
+        secret = secret_of(password, context.policy.text_user_names)
         return context.admit(UsernamePassword(name, secret), mind)
 
 
 PASSWORD = Password()
 
 
-def _secret_of(password: object, as_bytes: bool) -> Text:
+def secret_of(password: object, as_bytes: bool) -> Text:
     """Return a password that the peer sent, in the type that the policy gives to checkers.
 
     Raises:

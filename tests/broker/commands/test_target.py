@@ -9,6 +9,7 @@ import pytest
 
 import broker
 from broker.commands.target import WrongTarget, load, served
+from broker.login.portal_logins import PortalLogins
 from cred.checkers import AllowAnonymousAccess
 from cred.portal import Portal
 
@@ -60,6 +61,8 @@ def test_a_portal_with_checkers() -> None:
     """A Portal has its own checkers."""
     with pytest.raises(WrongTarget) as caught:
         served(Portal(Realm()), [AllowAnonymousAccess()], "shop:portal")
+    with pytest.raises(WrongTarget, match="is a Portal and has its own checkers"):
+        served(PortalLogins(Portal(Realm())), [AllowAnonymousAccess()], "shop:logins")
     assert str(caught.value) == ("shop:portal is a Portal and has its own checkers: omit --checker")
 
 

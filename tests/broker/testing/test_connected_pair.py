@@ -33,6 +33,15 @@ async def test_a_root(dialect: str, policy: broker.Policy) -> None:
     assert made.server.is_closed
 
 
+async def test_the_logins_of_several_front_ends() -> None:
+    """A PortalLogins is served as its portal is: with credentials, or for a user."""
+    logins = broker.PortalLogins(club_portal([]))
+    async with pair(logins, user="bob", groups={"x"}) as made:
+        assert made.client.avatar is not None
+    with pytest.raises(TypeError, match="a portal asks for a login"):
+        pair(logins)
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 async def test_a_user_needs_no_password(dialect: str) -> None:
     """The realm is asked for the user, checkers are not; the groups are those of the caller."""

@@ -149,6 +149,17 @@ def test_two_writers_lose_nobody(store_text: str) -> None:
     store.close()
 
 
+def test_who_may_not_log_in_any_more(store: UserStore) -> None:
+    """Of many names, those of disabled users and of unknown ones are refused."""
+    for number in range(3):
+        store.add(User(f"user{number}", is_disabled=number == 1))
+    ask: Any = store
+    assert ask.refused(["user0", "user1", "user2", "nobody"]) == {"user1", "nobody"}
+    assert ask.refused([]) == set()
+    many = [f"nobody{number}" for number in range(1200)]
+    assert ask.refused([*many, "user0"]) == set(many)
+
+
 def test_closing_twice(store: UserStore) -> None:
     """A second close does nothing."""
     store.close()
