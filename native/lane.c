@@ -21,7 +21,6 @@ typedef struct {
     Py_ssize_t position, handled, most_in, most_out, high_water, max_calls;
     Py_ssize_t received, answered;               /* calls, and bytes of answers, that are not counted yet */
     long long highest;
-    int beginning;                               /* coroutine methods that take their first step */
     char is_open, has_more;
 } Lane;
 
@@ -411,6 +410,21 @@ static int read_call(Lane *self, Reader *reader, Incoming *call) {
     return reader->end - reader->next == 1 && *reader->next == 0x80;
 }
 
+/* Tell which method takes its first step, for who asks meanwhile; NULL: none. An exception that is set is kept. */
+static int note_beginning(Lane *self, Incoming *call) {
+    PyObject *type, *value, *traceback, *noted = Py_NewRef(Py_None);
+    PyErr_Fetch(&type, &value, &traceback);
+    if (call != NULL) {
+        PyObject *number = PyLong_FromLongLong(call->number);
+        Py_SETREF(noted, number == NULL ? NULL : PyTuple_Pack(2, number, call->name));
+        Py_XDECREF(number);
+    }
+    int failed = noted == NULL || PyObject_SetAttr(self->incoming, self->state->s_beginning, noted) < 0;
+    Py_XDECREF(noted);
+    if (!failed) PyErr_Restore(type, value, traceback);
+    return failed ? -1 : 0;
+}
+
 /* Start a coroutine method as a task that takes its first step now. Most end in it, and are answered here.
    1: done; 0: it cannot be started so; -1: an exception. */
 static int begin_coroutine(Lane *self, Incoming *call, PyObject *coroutine) {
@@ -424,11 +438,10 @@ static int begin_coroutine(Lane *self, Incoming *call, PyObject *coroutine) {
     }
     PyObject *copy = PyContext_Copy(context), *task = NULL, *result = NULL, *is_done = NULL;
     int done = -1;
-    if (copy != NULL) {
+    if (copy != NULL && note_beginning(self, call) == 0) {
         PyObject *stack[] = {coroutine, copy};
-        self->beginning++;
         task = PyObject_Vectorcall(begin, stack, 1, state->context_names);
-        self->beginning--;
+        if (note_beginning(self, NULL) < 0) Py_CLEAR(task);
     }
     if (task != NULL) is_done = PyObject_CallMethodNoArgs(task, state->s_done);
     /* If the lane was closed meanwhile, others may wait for the end of the call: the Python code tells them. */
@@ -601,7 +614,6 @@ static PyMemberDef lane_members[] = {
     {"reader", T_OBJECT_EX, offsetof(Lane, reader), READONLY, NULL},
     {"is_open", T_BOOL, offsetof(Lane, is_open), 0, NULL},
     {"has_more", T_BOOL, offsetof(Lane, has_more), READONLY, NULL},
-    {"beginning", T_INT, offsetof(Lane, beginning), READONLY, NULL},
     {"position", T_PYSSIZET, offsetof(Lane, position), READONLY, NULL},
     {"handled", T_PYSSIZET, offsetof(Lane, handled), READONLY, NULL},
     {NULL}};

@@ -149,7 +149,6 @@ class PythonLane:
         "_take_answer",
         "_translator",
         "_unsent",
-        "beginning",
         "handled",
         "has_more",
         "is_open",
@@ -174,8 +173,6 @@ class PythonLane:
         self.is_open = False
         self.has_more = False
         self.position = self.handled = 0
-        # The general path counts each method that has begun.
-        self.beginning = 0
         self.most_in = self.reader.most_unchecked
         writer: Any = session.outbox.writer
         self.most_out = writer.most_unchecked

@@ -122,7 +122,13 @@ class RunningMethods:
         """Start a task whose first step is taken now; most methods end in it."""
         # Noted first: the first step may end the connection, which cancels the method.
         work = self._started[call] = RunningMethod()
-        task = begin()
+        try:
+            task = begin()
+        except BaseException:
+            # KeyboardInterrupt or SystemExit: the loop may go on.
+            self._ended(call)
+            self._session.incoming.forget(call)
+            raise
         if task.done():
             self._finish_future(call, task)
             return

@@ -31,7 +31,6 @@ class Lane(Protocol):
         is_open: whether it may take a further frame. The inbox opens and closes it.
         position: where the first frame begins that it has not taken.
         handled: number of frames that the last :meth:`run` has taken.
-        beginning: number of coroutine methods that take their first step just now.
         has_more: whether it has stopped in front of a complete frame because it had taken enough,
             or because too many bytes are unsent.
     """
@@ -41,7 +40,6 @@ class Lane(Protocol):
     position: int
     handled: int
     has_more: bool
-    beginning: int
 
     def run(self, data: bytes, start: int, most: int, /) -> None:
         """Handle at most ``most`` frames of ``data`` from ``start``; all if it is negative.

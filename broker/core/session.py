@@ -280,9 +280,9 @@ class Session:
     @property
     def running(self) -> int:
         """Number of incoming calls without an answer."""
-        inbox = self.inbox
-        beginning = 0 if inbox.lane is None else inbox.lane.beginning
-        return len(self.incoming.running) + len(inbox.works) + inbox.has_barrier + beginning
+        incoming, inbox = self.incoming, self.inbox
+        begins = incoming.beginning is not None
+        return len(incoming.running) + len(inbox.works) + inbox.has_barrier + begins
 
     def drain(self) -> None:
         """Refuse the peer's calls from now on, with ServerDraining.

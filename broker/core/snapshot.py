@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from broker.core.calls.incoming import IncomingCalls
     from broker.core.session import Session
 
 __all__ = ["RunningCall", "SessionSnapshot", "snapshot_of"]
@@ -73,6 +74,15 @@ class SessionSnapshot(Struct, frozen=True):
     queued_bytes: int
 
 
+def _running(incoming: IncomingCalls) -> tuple[RunningCall, ...]:
+    running = [
+        RunningCall(call.name, call.since, call.wants_answer) for call in incoming.running.values()
+    ]
+    if incoming.beginning is not None:
+        running.append(RunningCall(incoming.beginning[1], incoming.runner.now(), True))
+    return tuple(running)
+
+
 def snapshot_of(session: Session) -> SessionSnapshot:
     """Return what a session shows; takes time in proportion to the number of running calls."""
     stats, inbox, outbox = session.stats, session.inbox, session.outbox
@@ -90,10 +100,7 @@ def snapshot_of(session: Session) -> SessionSnapshot:
         bytes_sent=stats.bytes_sent,
         bytes_received=stats.bytes_received,
         limits=dict(stats.limits),
-        running=tuple(
-            RunningCall(call.name, call.since, call.wants_answer)
-            for call in incoming.running.values()
-        ),
+        running=_running(incoming),
         works=len(inbox.works),
         open_calls=len(session.outgoing.open_calls),
         exports=len(translator.exports),

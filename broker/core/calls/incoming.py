@@ -85,6 +85,7 @@ class IncomingCalls:
     Attributes:
         is_draining: refuse new calls.
         refuses_sends: refuse one-way calls too.
+        beginning: id and name of the call whose coroutine method the lane in C begins, or None.
         highest: the highest request id of a call so far.
         inbox: knows the time at which a call was received.
         max_calls: most calls that may run at once.
@@ -105,6 +106,7 @@ class IncomingCalls:
         "_stats",
         "_translator",
         "answers",
+        "beginning",
         "context",
         "highest",
         "inbox",
@@ -131,6 +133,7 @@ class IncomingCalls:
         self.refuses_sends = False
         self.tracing: Tracing | None = None
         self.highest = 0
+        self.beginning: tuple[RequestId, str] | None = None
         self.max_calls = policy.max_calls
         self.context = contextvars.copy_context()
         self.answers = Answers(host, translator, outbox, stats, self.context)
@@ -423,6 +426,10 @@ class IncomingCalls:
         if self.running.pop(call.key, None) is call:
             self._translator.let_go_unread(call.watched)
             self.answers.refuse(call, error)
+
+    def forget(self, call: IncomingCall) -> None:
+        """Drop a pending call without an answer: its method has raised what ends the program."""
+        self.running.pop(call.key, None)
 
     def _incoming(
         self, message: CallMessage, wants_answer: bool, principal: Principal | None = None
