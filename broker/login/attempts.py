@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from broker.core.policy import Policy
 from broker.defer import maybeDeferred
@@ -167,7 +167,7 @@ class Attempt:
                 raise
             raise refusal from None
 
-    def _prepared(self, credentials: object) -> object:
+    def _prepared(self, credentials: Any) -> Any:
         """Return the credentials as checkers want them; note the account that they are for.
 
         Raises:

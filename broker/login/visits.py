@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from broker.defer import Deferred
 from broker.errors import LoginExpired, PBConnectionLost, WrongType
@@ -117,7 +117,7 @@ class Visit:
             raise self._why() from None
 
     async def login(
-        self, credentials: object, mind: object, *interfaces: object, mechanism: str
+        self, credentials: Any, mind: Any, *interfaces: Any, mechanism: str
     ) -> FrontEndLogin:
         """Log in as a peer of a PB server does: past the throttle, with a line in the audit log.
 
