@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 PACKAGES = ("broker/connection", "broker/core", "broker/login", "broker/net")
 
+ARRIVED = "what a front end gives: a transport of any library, or an address"
 AVATAR = "an avatar of the application, which need not have the method (published)"
 AWAITABLE = "a value of the application, of any type, which may be awaitable"
 CREDENTIALS = "credentials of the application, which need not be of this library"
@@ -56,11 +57,20 @@ ALLOWED = {
     ("broker/core/tracer.py", "value", 1): FAILURE,
     ("broker/login/accept.py", "host", 1): TWISTED,
     ("broker/login/active_logins.py", "processUniqueID", 1): AVATAR,
+    ("broker/login/arrivals.py", "getPeer", 1): ARRIVED,
+    ("broker/login/arrivals.py", "getPeerCertificate", 1): ARRIVED,
+    ("broker/login/arrivals.py", "get_extra_info", 1): ARRIVED,
+    ("broker/login/arrivals.py", "host", 1): ARRIVED,
+    ("broker/login/arrivals.py", "is_private", 1): ARRIVED,
+    ("broker/login/attempts.py", "username", 1): CREDENTIALS,
     ("broker/login/audit.py", "reason", 1): ERROR,
     ("broker/login/context.py", "perspectiveMessageReceived", 1): AVATAR,
     ("broker/login/mechanisms/mechanism.py", "password", 1): CREDENTIALS,
     ("broker/login/mechanisms/mechanism.py", "username", 1): CREDENTIALS,
     ("broker/login/portal_view.py", "__func__", 1): METHOD,
+    ("broker/login/portal_logins.py", "host", 1): TWISTED,
+    ("broker/login/portal_logins.py", "limit", 1): ERROR,
+    ("broker/login/realm.py", "__name__", 2): METHOD,
     ("broker/login/realm.py", "logout", 1): AVATAR,
     ("broker/login/results.py", "__await__", 1): AWAITABLE,
     ("broker/net/forks.py", "register_at_fork", 1): PLATFORM,

@@ -11,7 +11,7 @@ from broker.printable import repr_of
 __all__ = ["checked_engine", "plain_result"]
 
 
-def plain_result(result: Any, function: Callable[..., Any]) -> Any:
+def plain_result(result: object, function: Callable[..., object]) -> object:
     """Return the result of a function, unless it would use the connection in another thread."""
     if not (
         inspect.isgenerator(result) or inspect.isasyncgen(result) or inspect.isawaitable(result)
@@ -25,7 +25,7 @@ def plain_result(result: Any, function: Callable[..., Any]) -> Any:
     )
 
 
-def checked_engine(engine: Any, others: set[str]) -> Any:
+def checked_engine(engine: Any, others: set[str]) -> object:
     """Return an engine that goes with these arguments."""
     if hasattr(engine, "sync_engine"):
         raise TypeError("an AsyncEngine is used without a ConnectionPool, or by its sync_engine")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from broker.traces import log_error
 
@@ -23,16 +23,20 @@ class ConnectionLost(Exception):
     """
 
 
+OfDriver: TypeAlias = Any
+"""An object of a module of DB-API 2.0, or of SQLAlchemy: a connection or a cursor."""
+
+
 class Pool(Protocol):
     """What a Connection and a Transaction need of their pool."""
 
     reconnect: bool
     good_sql: str
 
-    def connect(self) -> Any:
+    def connect(self) -> object:
         """Return this thread's connection."""
 
-    def disconnect(self, conn: Any) -> object:
+    def disconnect(self, conn: OfDriver) -> object:
         """Close this thread's connection."""
 
 
@@ -42,9 +46,9 @@ class Connection:
     It has the attributes of a connection of the driver, except for the methods below.
     """
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool: Pool = pool
-        self._connection: Any = None
+        self._connection: OfDriver = None
         self.reconnect()
 
     def close(self) -> None:
@@ -87,7 +91,7 @@ class Connection:
         if connection is not None:
             self._pool.disconnect(connection)
 
-    def _living(self) -> Any:
+    def _living(self) -> OfDriver:
         if self._connection is None:
             raise ConnectionLost("the connection to the database is lost; reconnect() opens one")
         return self._connection
@@ -103,9 +107,9 @@ class Transaction:
     function that got it.
     """
 
-    _cursor: Any = None
+    _cursor: OfDriver = None
 
-    def __init__(self, pool: Any, connection: Any) -> None:
+    def __init__(self, pool: Pool, connection: OfDriver) -> None:
         self._pool: Pool = pool
         self._connection = connection
         self.reopen()
@@ -140,7 +144,7 @@ class Transaction:
         return getattr(self._cursor, name)
 
 
-def run_good_sql(connection: Any, good_sql: str) -> None:
+def run_good_sql(connection: OfDriver, good_sql: str) -> None:
     """Run a statement that succeeds in a connection that works, and commit."""
     cursor = connection.cursor()
     cursor.execute(good_sql)
@@ -152,7 +156,7 @@ def as_lost(error: BaseException) -> Exception | None:
     """Return an error like this one that is a ConnectionLost besides, or None if none can be."""
     if isinstance(error, ConnectionLost) or not isinstance(error, Exception):
         return None
-    theirs: Any = type(error)
+    theirs: OfDriver = type(error)
     try:
         cls = _lost(theirs)
         lost = cls.__new__(cls, *error.args)

@@ -17,6 +17,7 @@ from broker.reactor.adbapi.arguments import checked_engine, plain_result
 from broker.reactor.adbapi.connection import (
     Connection,
     ConnectionLost,
+    OfDriver,
     Transaction,
     as_lost,
     run_good_sql,
@@ -96,21 +97,21 @@ class ConnectionPool:
     min = 3
     max = 5
     name: str | None = None
-    openfun: Callable[[Any], object] | None = None
+    openfun: Callable[[OfDriver], object] | None = None
     reconnect = False
     good_sql = "select 1"
     running = False
-    connectionFactory: Callable[..., Any] = Connection
-    transactionFactory: Callable[..., Any] = Transaction
-    shutdownID: Any = None
-    startID: Any = None
+    connectionFactory: Callable[..., Connection] = Connection
+    transactionFactory: Callable[..., Transaction] = Transaction
+    shutdownID: object = None
+    startID: object = None
     # For subclasses that do not call `__init__`.
-    _engine: Any = None
+    _engine: OfDriver = None
     _is_closed = False
     _has_ended = False
 
-    def __init__(self, dbapiName: Any, *connargs: Any, **connkw: Any) -> None:
-        self._reactor = connkw.pop("cp_reactor", default)
+    def __init__(self, dbapiName: object, *connargs: object, **connkw: Any) -> None:
+        self._reactor: Any = connkw.pop("cp_reactor", default)
         own = [name for name in connkw if name.startswith("cp_")]
         for name in own:
             if name[3:] not in self.CP_ARGS:
@@ -126,7 +127,7 @@ class ConnectionPool:
         self.connkw = connkw
         self.min = min(self.min, self.max)
         self.max = max(self.min, self.max)
-        self.connections: dict[int, Any] = {}
+        self.connections: dict[int, object] = {}
         self._lost = object()  # another one after each lost connection
         self._tested: dict[int, object] = {}  # by thread, the `_lost` that it knows
         self._waiting: list[Deferred[Any]] = []  # calls made before the start
@@ -224,7 +225,7 @@ class ConnectionPool:
 
     # Calls.
 
-    def runQuery(self, *args: Any, **kw: Any) -> Deferred[Any]:
+    def runQuery(self, *args: object, **kw: object) -> Deferred[Any]:
         """Execute a statement; return a Deferred of all rows, as ``fetchall`` has them (published).
 
         Args:
@@ -232,12 +233,12 @@ class ConnectionPool:
         """
         return self.runInteraction(self._runQuery, *args, **kw)
 
-    def runOperation(self, *args: Any, **kw: Any) -> Deferred[None]:
+    def runOperation(self, *args: object, **kw: object) -> Deferred[None]:
         """Execute a statement that has no rows; return a Deferred of None (published)."""
         return self.runInteraction(self._runOperation, *args, **kw)
 
     def runInteraction(
-        self, interaction: Callable[..., Any], *args: Any, **kw: Any
+        self, interaction: Callable[..., object], *args: object, **kw: object
     ) -> Deferred[Any]:
         """Call ``interaction(transaction, …)`` in a thread; return a Deferred of its result.
 
@@ -252,16 +253,18 @@ class ConnectionPool:
         """
         return self._call(self._runInteraction, interaction, *args, **kw)
 
-    def runWithConnection(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Deferred[Any]:
+    def runWithConnection(
+        self, func: Callable[..., object], *args: object, **kw: object
+    ) -> Deferred[Any]:
         """Do as `runInteraction`; the function gets the `Connection` (published)."""
         return self._call(self._runWithConnection, func, *args, **kw)
 
-    def _call(self, work: Callable[..., Any], /, *args: Any, **kw: Any) -> Deferred[Any]:
+    def _call(self, work: Callable[..., object], /, *args: object, **kw: object) -> Deferred[Any]:
         if self._is_closed:
             return fail(RuntimeError(_CLOSED))
-        made: list[Deferred[Any]] = []
+        made: list[Deferred[object]] = []
 
-        def unless_cancelled() -> Any:
+        def unless_cancelled() -> object:
             return None if made and made[0].called else work(*args, **kw)
 
         deferred = deferToThreadPool(self._reactor, self.threadpool, unless_cancelled)
@@ -276,17 +279,21 @@ class ConnectionPool:
 
     # In a thread. Programs override these methods, to try again for instance.
 
-    def _runWithConnection(self, func: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    def _runWithConnection(
+        self, func: Callable[..., object], *args: object, **kw: object
+    ) -> object:
         if self._engine is not None:
             with self._engine.begin() as connection:
                 return plain_result(func(connection, *args, **kw), func)
         return self._commit_or_roll_back(partial(_with_connection, func, args, kw))
 
-    def _runInteraction(self, interaction: Callable[..., Any], *args: Any, **kw: Any) -> Any:
+    def _runInteraction(
+        self, interaction: Callable[..., object], *args: object, **kw: object
+    ) -> object:
         if self._engine is not None:
             return self._runWithConnection(interaction, *args, **kw)
 
-        def work(connection: Any) -> Any:
+        def work(connection: OfDriver) -> object:
             transaction = self.transactionFactory(self, connection)
             try:
                 result = plain_result(interaction(transaction, *args, **kw), interaction)
@@ -299,7 +306,7 @@ class ConnectionPool:
 
         return self._commit_or_roll_back(work)
 
-    def _commit_or_roll_back(self, work: Callable[[Any], Any]) -> Any:
+    def _commit_or_roll_back(self, work: Callable[[Connection], object]) -> object:
         connection = self.connectionFactory(self)
         try:
             result = work(connection)
@@ -316,13 +323,13 @@ class ConnectionPool:
             raise
         return result
 
-    def _runQuery(self, trans: Any, *args: Any, **kw: Any) -> Any:
+    def _runQuery(self, trans: OfDriver, *args: object, **kw: object) -> object:
         return self._execute(trans, *args, **kw).fetchall()
 
-    def _runOperation(self, trans: Any, *args: Any, **kw: Any) -> None:
+    def _runOperation(self, trans: OfDriver, *args: object, **kw: object) -> None:
         self._execute(trans, *args, **kw)
 
-    def _execute(self, trans: Any, *args: Any, **kw: Any) -> Any:
+    def _execute(self, trans: OfDriver, *args: object, **kw: object) -> OfDriver:
         if self._engine is None:
             trans.execute(*args, **kw)
             return trans
@@ -331,7 +338,7 @@ class ConnectionPool:
 
     # Connections of threads.
 
-    def connect(self) -> Any:
+    def connect(self) -> object:
         """Return the connection of this thread; open it at the first call (published).
 
         It blocks, so it is called in threads.
@@ -353,7 +360,7 @@ class ConnectionPool:
             self.connections[thread] = connection
         return connection
 
-    def _test(self, connection: Any) -> Any:
+    def _test(self, connection: OfDriver) -> object:
         """Return a connection if it works; close it if it is lost, and return None."""
         try:
             run_good_sql(connection, self.good_sql)
@@ -362,7 +369,7 @@ class ConnectionPool:
             return None
         return connection
 
-    def disconnect(self, conn: Any) -> None:
+    def disconnect(self, conn: OfDriver) -> None:
         """Close the connection of this thread (published).
 
         Raises:
@@ -376,7 +383,7 @@ class ConnectionPool:
             self._close(conn)
             del self.connections[thread]
 
-    def _close(self, conn: Any) -> None:
+    def _close(self, conn: OfDriver) -> None:
         self._say("closing a connection to the database by %s")
         try:
             conn.close()
@@ -389,6 +396,9 @@ class ConnectionPool:
 
 
 def _with_connection(
-    func: Callable[..., Any], args: tuple[Any, ...], kw: dict[str, Any], connection: Any
-) -> Any:
+    func: Callable[..., object],
+    args: tuple[object, ...],
+    kw: dict[str, object],
+    connection: OfDriver,
+) -> object:
     return plain_result(func(connection, *args, **kw), func)
