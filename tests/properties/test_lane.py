@@ -81,9 +81,9 @@ class Giving(Office):
         return self.value
 
 
-def sent(form: str, value: Any) -> tuple[Any, ...]:
+def sent(form: str, value: Any, policy: int = 0) -> tuple[Any, ...]:
     """What an end sends and shows after it has returned a value, and sent it as an argument."""
-    room = Room(form, False, POLICIES[0])
+    room = Room(form, False, POLICIES[policy])
     room.office.__class__ = Giving
     room.office.value = value  # type: ignore[attr-defined]
     body = b"\x96\1\5\xa4root\xa4next\x90\x80"
@@ -114,7 +114,9 @@ def test_values_out(form: str, value: Any) -> None:
 def test_chosen_values_out(form: str, number: int) -> None:
     """So is each value of the tables: nearly plain, or at a limit."""
     make = (*GIVEN, *LARGE)[number]
-    assert sent(form, make()) == sent("none", make())
+    # Also where frames are small: the third policy.
+    for policy in (0, 2):
+        assert sent(form, make(), policy) == sent("none", make(), policy)
 
 
 class Awaiting:

@@ -14,6 +14,7 @@ from support.memory import BrokerPair
 
 from broker.connection.lane import LONGEST_NAME
 from broker.core.policy import STRICT
+from broker.defer.awaiting import Bridge
 from broker.failure import Failure
 
 each_lane = pytest.mark.parametrize("form", LANES)
@@ -222,6 +223,22 @@ def test_calls(form: str) -> None:
     end.feed(answer(4, "seven"))
     assert promise.result == "seven"
     assert 4 not in end.broker.calls.waiting
+
+
+@each_lane
+def test_a_paused_promise(form: str) -> None:
+    """A Promise that is paused takes its result, and gives it when it is not paused any more."""
+    end = End(form)
+    seen: list[Any] = []
+    promise = end.promises[1]
+    bridge = Bridge(promise)
+    bridge.when_done(lambda woken: seen.append(woken.outcome))
+    promise.pause()
+    end.feed(answer(2, "two"))
+    assert promise.called
+    assert seen == []
+    promise.unpause()
+    assert seen == ["two"]
 
 
 @each_lane

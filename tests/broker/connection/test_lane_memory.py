@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import tracemalloc
+import weakref
 from typing import Any
 
 import pytest
@@ -72,6 +73,20 @@ def test_nothing_is_kept(form: str) -> None:
                 break
     assert abs(blocks) < 100
     assert all(abs(each) < 20 for each in references), references
+
+
+@pytest.mark.parametrize("form", LANES)
+def test_calls_without_an_answer_are_collected(form: str) -> None:
+    """A connection is collected with the Promises of its calls, each of which refers to it."""
+    with Quiet():
+        room = Room(form, True, POLICIES[0])
+        room.feed(b"\0\0\0\3\x92\x0c\1")
+        assert room.broker.calls.lane is not None
+        promises = [room.root.callRemote("x", number) for number in range(3)]
+        gone = weakref.ref(room.broker)
+        del room, promises
+        gc.collect()
+        assert gone() is None
 
 
 @pytest.mark.parametrize("form", LANES)

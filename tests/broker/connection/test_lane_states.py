@@ -305,3 +305,16 @@ async def test_a_task_told_to_stop(form: str, error: type[BaseException]) -> Non
     assert type(task.exception()) is error
     end.feed(call(3, "echo", 3))
     assert [each[1] for each in end.answers()] == [2, 3]
+
+
+@each_lane
+@pytest.mark.parametrize("state", [abort, cut, leave], ids=lambda state: state.__name__)
+def test_answers_before_the_end(form: str, state: Callable[[Room], object]) -> None:
+    """FAULT: an answer that came before the end, and before a malformed frame, is settled."""
+    bad = framed(1, 5, "root", "echo", [b"octets"], {})
+    for each in (form, "none"):
+        end = End(each)
+        end.do(state)
+        end.feed(call(2, "do") + answer(2, "two") + bad)
+        end.end()
+        assert end.promises[1].result == "two"

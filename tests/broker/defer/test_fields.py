@@ -8,7 +8,7 @@ import gc
 import sys
 import threading
 import weakref
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
@@ -304,3 +304,21 @@ def test_steps_in_two_threads(form: Any) -> None:
     for thread in threads:
         thread.join()
     assert sorted(steps.found, key=str) == [None, None, True, True]
+
+
+@each_form
+@pytest.mark.parametrize("is_stepped", [False, True], ids=["soon", "now"])
+async def test_the_context_of_an_awaiter(form: Any, is_stepped: bool) -> None:
+    """Each awaiter is called in its own context, by the loop and in the middle of a turn."""
+    variable: ContextVar[int] = ContextVar("variable", default=0)
+    loop = asyncio.get_running_loop()
+    bridge = form.Bridge(form.Deferred())
+    seen: list[int] = []
+    for number in (1, 2):
+        context = copy_context()
+        context.run(variable.set, number)
+        bridge.add_done_callback(lambda _: seen.append(variable.get()), context=context)
+    bridge.deliver(5, loop if is_stepped else None)
+    assert seen == ([1, 2] if is_stepped else [])
+    await asyncio.sleep(0)
+    assert seen == [1, 2]

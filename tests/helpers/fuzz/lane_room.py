@@ -484,7 +484,6 @@ _ACTIONS: tuple[Callable[[Room], object], ...] = (
     lambda room: room.broker.drain(),
     lambda room: room.broker.leave("bye", "of this side"),
     lambda room: room.broker.abort(Error("a fault")),
-    lambda room: room.broker.session.shut_gate({}),
     lambda room: room.broker.session.incoming.intercept(_intercept),
 )
 
