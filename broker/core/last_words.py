@@ -40,7 +40,13 @@ def last_words(
                 yield None
         while messages or has_more:
             if not messages:
-                has_more = decode(messages)
+                try:
+                    has_more = decode(messages)
+                except ProtocolError:
+                    has_more = False
+                    # The messages before the fault are handled.
+                    if not messages:
+                        return
                 if not messages:
                     # A large message takes several steps to decode.
                     yield None

@@ -171,7 +171,7 @@ async def fed_in_a_callback(end: End, data: bytes) -> None:
 
 @each_lane
 async def test_a_drain_in_a_coroutine(form: str) -> None:
-    """FAULT: a drain that a coroutine method begins does not end before that method."""
+    """a drain that a coroutine method begins does not end before that method."""
     end = End(form, loop=asyncio.get_running_loop())
     end.do(lambda room: room.broker.drain().addCallback(lambda _: room.log.append("idle")))
     await fed_in_a_callback(end, call(2, "do_async"))
@@ -181,7 +181,7 @@ async def test_a_drain_in_a_coroutine(form: str) -> None:
 
 @each_lane
 async def test_a_coroutine_is_shown(form: str) -> None:
-    """FAULT: a snapshot shows a coroutine method also in its first step."""
+    """a snapshot shows a coroutine method also in its first step."""
     end = End(form, loop=asyncio.get_running_loop())
     names: list[str] = []
     end.do(lambda room: names.extend(each.name for each in room.broker.session.snapshot().running))
@@ -310,7 +310,7 @@ async def test_a_task_told_to_stop(form: str, error: type[BaseException]) -> Non
 @each_lane
 @pytest.mark.parametrize("state", [abort, cut, leave], ids=lambda state: state.__name__)
 def test_answers_before_the_end(form: str, state: Callable[[Room], object]) -> None:
-    """FAULT: an answer that came before the end, and before a malformed frame, is settled."""
+    """an answer that came before the end, and before a malformed frame, is settled."""
     bad = framed(1, 5, "root", "echo", [b"octets"], {})
     for each in (form, "none"):
         end = End(each)
