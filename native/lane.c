@@ -184,7 +184,7 @@ static int write_call(Lane *self, long long number, PyObject *target, PyObject *
     if (done > 0) done = write_target(&writer, target);
     if (done > 0) done = write_text(&writer, name);
     if (done > 0) done = write_head(&writer, 0x90, 15, 0xdc, count);
-    for (Py_ssize_t i = 0; done > 0 && i < count; i++) done = write_value(&writer, args[i], DEPTH);
+    for (Py_ssize_t i = 0; done > 0 && i < count; i++) done = write_argument(&writer, args[i]);
     if (done > 0) done = write_byte(&writer, 0x80);
     if (done > 0) return end_frame(&writer, self->most_out);
     drop_frame(&writer);

@@ -138,6 +138,7 @@ typedef struct {
 
 /* Return 1; 0 if the value is not plain, without an exception; -1 with one. */
 int write_value(Writer *writer, PyObject *value, int depth);
+int write_argument(Writer *writer, PyObject *value);
 int write_text(Writer *writer, PyObject *text);
 int write_head(Writer *writer, unsigned char fixed, int fixed_most, unsigned char kind, Py_ssize_t size);
 int write_number(Writer *writer, long long number);

@@ -284,14 +284,22 @@ int write_text(Writer *writer, PyObject *text) {
     return 1;
 }
 
-/* Whether a container may occur in this message: it has not occurred before, as far as is known. */
-static int is_new(Writer *writer, PyObject *value) {
-    /* The only reference is that of the container that it is in. */
-    if (Py_REFCNT(value) == 1) return 1;
+/* Remember a container; whether it has not occurred in this message before, and can be remembered. */
+static int remember(Writer *writer, PyObject *value) {
     for (int i = 0; i < writer->shared; i++) if (writer->seen[i] == value) return 0;
     if (writer->shared == MOST_SHARED) return 0;
     writer->seen[writer->shared++] = value;
     return 1;
+}
+
+/* Whether a container may occur in this message. One reference is that of the container that it is in. */
+static int is_new(Writer *writer, PyObject *value) { return Py_REFCNT(value) == 1 || remember(writer, value); }
+
+int write_argument(Writer *writer, PyObject *value) {
+    /* Since Python 3.14 the caller's references to an argument need not be counted. */
+    int is_container = Py_TYPE(value) == &PyList_Type || Py_TYPE(value) == &PyDict_Type;
+    if (is_container && Py_REFCNT(value) == 1 && !remember(writer, value)) return 0;
+    return write_value(writer, value, DEPTH);
 }
 
 int write_value(Writer *writer, PyObject *value, int depth) {
