@@ -85,9 +85,7 @@ class FlowControl:
             self._write_stall.watch()
         wants_data = session.inbox.wants_data
         is_held = is_full and (wants_data or session.incoming.answers.size > policy.max_unsent)
-        if is_held:
-            session.inbox.close_lane()
-        session.inbox.holds_calls = is_held
+        session.inbox.hold_calls(is_held)
         if is_full and not is_held:
             self._resume()
         self._is_impeded = is_full or not wants_data

@@ -298,7 +298,7 @@ class Pump:
 
     def drained(self) -> None:
         """Resume: few bytes are unsent again."""
-        self._session.inbox.holds_calls = False
+        self._session.inbox.hold_calls(False)
         waiting, self._when_drained = self._when_drained, []
         for callback in waiting:
             callback()

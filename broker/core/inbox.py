@@ -456,6 +456,12 @@ class Inbox:
         self.clear()
         self._stats.count_limit(error)
 
+    def hold_calls(self, is_held: bool) -> None:
+        """Hold the calls of the peer from now on, or handle them again."""
+        if is_held:
+            self.close_lane()
+        self.holds_calls = is_held
+
     def handle(self, message: Queued) -> None:
         """Handle one message now, or queue it if it must wait.
 

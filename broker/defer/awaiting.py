@@ -138,8 +138,13 @@ class PythonBridgeBase:
 
     def result(self) -> object:
         """Return the result or raise the exception, as ``result`` of a future does."""
-        outcome = self.outcome
-        return outcome if outcome.__class__ in PLAIN else self._outcome_of()
+        if self.outcome.__class__ in PLAIN:
+            return self.outcome
+        try:
+            return self._outcome_of()
+        finally:
+            # This frame is in the traceback of a failure; see `broker.failure`.
+            del self
 
     def _outcome_of(self) -> object:
         raise NotImplementedError

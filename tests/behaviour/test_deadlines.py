@@ -126,14 +126,14 @@ def test_calls_that_are_held(policy: Any, count: int) -> None:
     """Each counts from the receipt of its own bytes, decoded or not."""
     line = Line(policy)
     server = line.pair.server
-    server.session.inbox.holds_calls = True
+    server.session.inbox.hold_calls(True)
     outcomes = []
     for _ in range(3):
         outcomes += [line.call(2.0, "plain") for _ in range(count)]
         server.dataReceived(line.bytes())
         line.clock.clock += 1.0
     # Now is 3: the first calls have waited 3 seconds, the second 2, the last 1.
-    server.session.inbox.holds_calls = False
+    server.session.inbox.hold_calls(False)
     server.pump.run()
     line.pair.exchange()
     assert [name_of(each) for each in outcomes[:count]] == ["CallTimeout"] * count

@@ -369,7 +369,7 @@ def test_reading_stops_and_goes_on_with_held_calls() -> None:
     transport = pair.transport(pair.server)
     transport.unsent = STRICT.high_water + 1
     pair.server.flush()
-    pair.server.session.inbox.holds_calls = True
+    pair.server.session.inbox.hold_calls(True)
     for n in range(100):
         pair.root.callRemote("echo", n)
     pair.client.flush()

@@ -32,8 +32,9 @@ class FakeSession:
     def count(self) -> None:
         """Do nothing: no lane counts."""
 
-    def close_lane(self) -> None:
-        """Do nothing: there is no lane."""
+    def hold_calls(self, is_held: bool) -> None:
+        """Note it."""
+        self.holds_calls = is_held
 
 
 class Share:

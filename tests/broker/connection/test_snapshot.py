@@ -69,7 +69,7 @@ def test_unsent_bytes() -> None:
     pair.transport(pair.client).unsent = STRICT.high_water + 1
     shown = pair.client.snapshot()
     assert (shown.unsent, shown.state) == (STRICT.high_water + 1, State.SLOW)
-    pair.client.session.inbox.holds_calls = True
+    pair.client.session.inbox.hold_calls(True)
     assert pair.client.snapshot().state is State.HELD
 
 

@@ -31,7 +31,7 @@ def test_at_most_so_many(waits: bool) -> None:
     assert room.handled == []
     assert room.inbox.pump(2) is True
     assert room.handled == ([1, 3] if waits else [0, 1])
-    room.inbox.holds_calls = False
+    room.inbox.hold_calls(False)
     assert room.inbox.pump(2) is True
     assert room.inbox.pump(1) is False
     assert sorted(room.handled) == [0, 1, 2, 3, 4]
@@ -41,10 +41,10 @@ def test_at_most_so_many(waits: bool) -> None:
 def test_calls_are_held(kind: str) -> None:
     """While calls are held, they and what may let go their objects wait, in order."""
     room = Room("call", kind, "answer", kind, "ping")
-    room.inbox.holds_calls = True
+    room.inbox.hold_calls(True)
     assert room.inbox.pump(-1) is False
     assert room.handled == [2, 4]
-    room.inbox.holds_calls = False
+    room.inbox.hold_calls(False)
     assert room.inbox.pump(-1) is False
     assert room.handled == [2, 4, 0, 1, 3]
 
@@ -53,7 +53,7 @@ def test_calls_are_held(kind: str) -> None:
 def test_answers_are_not_held(kind: str) -> None:
     """The answers to our own calls, pings and the like go on meanwhile."""
     room = Room("call", kind)
-    room.inbox.holds_calls = True
+    room.inbox.hold_calls(True)
     assert room.inbox.pump(-1) is False
     assert room.handled == [1]
 
@@ -62,10 +62,10 @@ def test_what_cancels_a_running_call_is_not_held() -> None:
     """It is handled at once; the same for a call that waits is not."""
     room = Room("call", "cancel", "cancel")
     room.running.add(2)
-    room.inbox.holds_calls = True
+    room.inbox.hold_calls(True)
     assert room.inbox.pump(-1) is False
     assert room.handled == [2]
-    room.inbox.holds_calls = False
+    room.inbox.hold_calls(False)
     room.inbox.pump(-1)
     assert room.handled == [2, 0, 1]
 
@@ -74,7 +74,7 @@ def test_what_comes_behind_held_calls_waits_behind_them() -> None:
     """Once calls wait, those that come later do too, even if they are held no more."""
     room = Room("call", "ping", "decref", "call")
     room.on[1] = lambda: setattr(room.inbox, "holds_calls", False)
-    room.inbox.holds_calls = True
+    room.inbox.hold_calls(True)
     assert room.inbox.pump(-1) is False
     assert room.handled == [1, 0, 2, 3]
 
@@ -82,11 +82,11 @@ def test_what_comes_behind_held_calls_waits_behind_them() -> None:
 def test_what_was_held_comes_first() -> None:
     """Calls that were held and are not any more go before those that came since."""
     room = Room("call", "call")
-    room.inbox.holds_calls = True
+    room.inbox.hold_calls(True)
     room.inbox.pump()
     room.ready.append(KINDS["call"](2))
     room.inbox.receive(b"\2")
-    room.inbox.holds_calls = False
+    room.inbox.hold_calls(False)
     assert room.inbox.pump(2) is True
     assert room.inbox.pump() is False
     assert room.handled == [0, 1, 2]
@@ -117,9 +117,9 @@ def test_no_method_overtakes_a_task(kind: str) -> None:
 def test_no_held_method_overtakes_a_task() -> None:
     """Nor is a method that was held."""
     room = Room("async", "call")
-    room.inbox.holds_calls = True
+    room.inbox.hold_calls(True)
     room.inbox.pump(-1)
-    room.inbox.holds_calls = False
+    room.inbox.hold_calls(False)
     room.on[0] = lambda: setattr(room.inbox, "has_unstarted_tasks", True)
     assert room.inbox.pump(-1) is True
     assert room.handled == [0]
@@ -133,7 +133,7 @@ def test_a_full_outbox_ends_the_turn(waits: bool) -> None:
     """With more due than the high water mark, the rest is for the next turn."""
     room = Room("ping", "ping", "ping")
     if waits:
-        room.inbox.holds_calls = True
+        room.inbox.hold_calls(True)
     room.on[0] = lambda: setattr(room.outbox.unsent, "size", POLICY.high_water)
     room.on[1] = lambda: setattr(room.outbox.unsent, "size", POLICY.high_water + 1)
     assert room.inbox.pump(-1) is True
@@ -153,7 +153,7 @@ def test_a_fault_comes_behind_what_was_before_it(waits: bool) -> None:
     with pytest.raises(ProtocolError, match="no message"):
         room.inbox.pump(-1)
     assert room.handled == ([0, 2] if waits else [0, 1, 2])
-    room.inbox.holds_calls = False
+    room.inbox.hold_calls(False)
     assert room.inbox.pump() is False
     assert len(room.handled) == 3 - waits
 
@@ -208,10 +208,10 @@ def test_how_much_waits() -> None:
     assert room.inbox.wants_data
     room.inbox.receive(bytes(1))
     assert not room.inbox.wants_data
-    room.inbox.holds_calls = True
+    room.inbox.hold_calls(True)
     room.inbox.pump(-1)
     assert not room.inbox.wants_data
-    room.inbox.holds_calls = False
+    room.inbox.hold_calls(False)
     room.inbox.pump(-1)
     assert room.inbox.wants_data
 
@@ -224,7 +224,7 @@ def test_the_end() -> None:
         room.inbox.pump(1)
         room.inbox.clear()
         room.inbox.receive(b"\0\1\xff")
-        room.inbox.holds_calls = False
+        room.inbox.hold_calls(False)
         assert room.inbox.pump(-1) is False
         assert room.handled == ([1] if holds else [0])
 
@@ -238,7 +238,7 @@ def test_nothing_is_kept_after_the_end() -> None:
     room = Room()
     things = [Thing(), Thing()]
     gone = [weakref.ref(thing) for thing in things]
-    room.inbox.holds_calls = True
+    room.inbox.hold_calls(True)
     for _ in range(2):
         room.ready = [messages.PlainCall(0, 1, "m", (things.pop(),), {})]
         room.inbox.receive(b"\0")
@@ -278,12 +278,12 @@ def test_a_turn_s_worth_is_decoded_at_a_time() -> None:
 def test_answers_behind_held_calls_are_decoded_too() -> None:
     """However many calls are held, what comes behind them and does not wait goes on."""
     room = Room(*["call"] * 5, "answer", policy=POLICY.but(turn_messages=2))
-    room.inbox.holds_calls = True
+    room.inbox.hold_calls(True)
     for _ in range(3):
         room.inbox.pump(1)
     assert room.handled == [5]
     assert room.inbox.pump(1) is False
-    room.inbox.holds_calls = False
+    room.inbox.hold_calls(False)
     assert room.inbox.pump(-1) is False
     assert room.handled == [5, 0, 1, 2, 3, 4]
 

@@ -49,9 +49,9 @@ def test_whatever_happens(steps: list[Any], turn: int) -> None:
     kinds: list[str] = []
     for step in steps:
         if step == "hold":
-            inbox.holds_calls = True
+            inbox.hold_calls(True)
         elif step == "go on":
-            inbox.holds_calls = False
+            inbox.hold_calls(False)
         elif step == "begin":
             inbox.has_unstarted_tasks = False
         elif isinstance(step, int):
@@ -62,7 +62,7 @@ def test_whatever_happens(steps: list[Any], turn: int) -> None:
             room.ready.append(KINDS[step](number))
             room.on[number] = lambda number=number, step=step: handle(number, step)  # type: ignore[misc]
             inbox.receive(bytes([number]))
-    inbox.holds_calls = False
+    inbox.hold_calls(False)
     for _ in range(len(kinds) + 1):
         inbox.has_unstarted_tasks = False
         inbox.pump(-1)
@@ -77,15 +77,15 @@ def test_items_wait_for_the_call_that_opens_their_stream() -> None:
     """Items and the end stay behind a call that is held, as long as their stream is not open."""
     room = Room("call", "items", "end", "answer")
     room.on[0] = lambda: room.open_streams.add(STREAM)
-    room.inbox.holds_calls = True
+    room.inbox.hold_calls(True)
     room.inbox.pump()
     assert room.handled == [3]
-    room.inbox.holds_calls = False
+    room.inbox.hold_calls(False)
     room.inbox.pump()
     assert room.handled == [3, 0, 1, 2]
     room = Room("call", "items", "end", "answer")
     room.open_streams.add(STREAM)
-    room.inbox.holds_calls = True
+    room.inbox.hold_calls(True)
     room.inbox.pump()
     assert room.handled == [1, 2, 3]
 
@@ -116,7 +116,7 @@ def test_a_stream_in_a_call_that_is_held() -> None:
     store = Store()
     pair = BrokerPair(store, policy=STRICT)
     inbox = pair.server.session.inbox
-    inbox.holds_calls = True
+    inbox.hold_calls(True)
 
     async def lines() -> AsyncIterator[int]:
         for number in range(600):
@@ -125,7 +125,7 @@ def test_a_stream_in_a_call_that_is_held() -> None:
     pair.root.callRemote("store", lines())
     pair.exchange()
     assert inbox.has_held
-    inbox.holds_calls = False
+    inbox.hold_calls(False)
     pair.server.pump.resume()
     pair.exchange()
     assert store.got == [*range(600)]
@@ -152,12 +152,12 @@ def test_what_cancels_a_held_call_waits_behind_it() -> None:
     pair = SessionPair(Later(), offered=(MSGPACK,))
     runs = pair.client.outgoing.call(ROOT, "later", (), {})
     pair.exchange()
-    pair.server.inbox.holds_calls = True
+    pair.server.inbox.hold_calls(True)
     held = pair.client.outgoing.call(ROOT, "later", (), {})
     pair.client.outgoing.abandon(held)
     pair.client.outgoing.abandon(runs)
     pair.exchange()
     assert [event.ticket.request_id for event in pair.server_host.of(CallCancelled)] == [runs]
-    pair.server.inbox.holds_calls = False
+    pair.server.inbox.hold_calls(False)
     pair.server.pump()
     assert [event.ticket.request_id for event in pair.server_host.of(CallCancelled)] == [runs, held]

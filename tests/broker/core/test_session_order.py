@@ -231,7 +231,7 @@ def test_holding_calls() -> None:
     kept = Referenceable()
     object_id = session.translator.export(kept, id(kept))
     request_id = session.outgoing.call(1, "m", (), {})
-    session.inbox.holds_calls = True
+    session.inbox.hold_calls(True)
     feed(
         session,
         message(1, b"echo", 1),
@@ -244,7 +244,7 @@ def test_holding_calls() -> None:
     assert session.host.outcomes == [(request_id, True, 5)]
     assert session.translator.exports.get(object_id) is not None
     assert session.pump() is False
-    session.inbox.holds_calls = False
+    session.inbox.hold_calls(False)
     feed(session, message(3, b"echo", 3))
     assert root.log == [(1,), (2,), (3,)]
     assert session.translator.exports.get(object_id) is None
@@ -254,9 +254,9 @@ def test_held_calls_go_on_in_slices() -> None:
     """Held messages are handled before newer ones, however many pump takes."""
     root = Server()
     session = ready_server(root)
-    session.inbox.holds_calls = True
+    session.inbox.hold_calls(True)
     feed(session, *(message(n, b"echo", n) for n in range(1, 4)))
-    session.inbox.holds_calls = False
+    session.inbox.hold_calls(False)
     feed(session, message(4, b"echo", 4), pump=False)
     assert session.pump(1) is True
     assert session.pump(2) is True
@@ -268,7 +268,7 @@ def test_two_ends_that_hold_each_others_calls() -> None:
     """Calls made before both ends hold back are still answered: no deadlock."""
     pair = SessionPair(Server())
     request_id = pair.client.outgoing.call(ROOT, "echo", (1,), {})
-    pair.client.inbox.holds_calls = True
+    pair.client.inbox.hold_calls(True)
     pair.exchange()
     assert pair.client_host.outcome(request_id) == 1
 

@@ -97,13 +97,13 @@ def test_states() -> None:
     assert pair.server.snapshot().dialect == "pb"
     assert not pair.server.snapshot().is_logged_in
     pair.server.open_gate()
-    pair.server.inbox.holds_calls = True
+    pair.server.inbox.hold_calls(True)
     pair.client.outgoing.call(ROOT, "echo", (), {})
     pair.exchange()
     shown = pair.server.snapshot()
     assert (shown.is_logged_in, shown.holds_calls, shown.is_draining) == (True, True, False)
     assert shown.waiting_bytes > 0
-    pair.server.inbox.holds_calls = False
+    pair.server.inbox.hold_calls(False)
     pair.server.drain()
     pair.client.outgoing.call(ROOT, "echo", (), {})
     assert pair.client.snapshot().queued == 1
