@@ -25,8 +25,8 @@ test: $(VENV)/.installed $(VENV)/.test $(VENV)/.check
 	$(PYTEST)
 	$(BIN)/python -c 'import sys, broker; sys.exit(broker.accelerated)' || BROKER_PURE=1 $(PYTEST) $(TWO_FORMS)
 
-# What needs root, and programs of the system (ip).
-system: $(VENV)/.installed $(VENV)/.test
+# What needs root, programs of the system (ip, Xvfb), and its libraries (for Qt and Tk).
+system: $(VENV)/.installed $(VENV)/.test $(VENV)/.gui
 	$(BIN)/pytest $(wildcard tests/system/*.py)
 
 check: $(VENV)/.installed $(VENV)/.check
@@ -144,6 +144,6 @@ $(VENV)/.installed: $(VENV)/.pip $(SOURCES)
 	$(PIP) install --force-reinstall --no-deps .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.check $(VENV)/.bench: $(VENV)/.%: $(VENV)/.pip pyproject.toml
+$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.gui: $(VENV)/.%: $(VENV)/.pip pyproject.toml
 	$(PIP) install --group $*
 	@touch $@
