@@ -304,7 +304,7 @@ class Guest:
         """Tell the front end; an error of one front end does not keep the others from hearing."""
         try:
             self._listener.hears(event, room, who, text)
-        except Exception:  # noqa: BLE001
+        except Exception:
             logger.exception("%s could not be told of %r", self.name, event)
 
     def join(self, name: str) -> Room:
