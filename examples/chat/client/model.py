@@ -1,4 +1,4 @@
-"""What a chat client shows: accounts, conversations, unread counts; it knows no toolkit and no wire.
+"""What a chat client shows: accounts, conversations, what is unread; no toolkit and no wire.
 
 A network tells of an `Event`, which `Chat.take` puts where it belongs. A front end draws `Chat`,
 and is told of changes by the function that it gives to `Chat.watch`.
@@ -201,7 +201,8 @@ class Chat:
     def close(self, conversation: Conversation) -> None:
         """Remove a conversation, and show the one of its network."""
         account = conversation.account
-        if conversation.name and account.conversations.pop(conversation.name, None):
+        if conversation.name in account.conversations and conversation.name:
+            del account.conversations[conversation.name]
             self.show(account.conversations[""])
 
     def complete(self, text: str) -> list[str]:

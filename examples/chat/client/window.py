@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import qasync
+import qasync  # type: ignore[import-untyped]
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QFont
 from PySide6.QtWidgets import (
@@ -151,7 +151,7 @@ def run(open_accounts: Callable[[], Messenger]) -> None:
     Args:
         open_accounts: makes the messenger, in the running loop.
     """
-    app = QApplication.instance() or QApplication([])
+    app = QApplication([])
     app.setQuitOnLastWindowClosed(False)
 
     async def main() -> None:
