@@ -1,7 +1,7 @@
 """The lines of IRC: splits one into its fields, and joins fields to one; for servers and clients.
 
-A line is ``[@tags ][:source ]COMMAND[ parameter]…[ :last parameter]``, without CR LF. The fields are
-separated by spaces; only the last one may be empty, have spaces, or begin with a colon.
+A line is ``[@tags ][:source ]COMMAND[ parameter]…[ :last parameter]``, without CR LF. The fields
+are separated by spaces; only the last one may be empty, have spaces, or begin with a colon.
 """
 
 from __future__ import annotations
