@@ -25,23 +25,21 @@ NEEDS = {"terminal": ["textual"], "window": ["PySide6", "qasync"]}
 def main(arguments: list[str] | None = None) -> None:
     """Ask for the passwords, then run the client in the terminal or in a window."""
     given = _parser().parse_args(arguments)
+    front_end = "window" if given.window else "terminal"
+    missing = [name for name in NEEDS[front_end] if find_spec(name) is None]
+    if missing:
+        sys.exit(f"chat: install {' and '.join(missing)} for the {front_end}")
     try:
-        networks = [(address, _network(address, given.ca)) for address in given.addresses]
+        logins = [_login(address, given.ca) for address in given.addresses]
     except broker.ConfigError as error:
         sys.exit(f"chat: {error}")
 
     def open_accounts() -> Messenger:
         messenger = Messenger(Chat())
-        for address, network in networks:
-            nick = nick_of(address)
-            title = f"{nick}@{urlsplit(address).hostname}"
+        for title, nick, network in logins:
             messenger.add(title, nick, Kept(network), *(given.room or [LOBBY]))
         return messenger
 
-    front_end = "window" if given.window else "terminal"
-    missing = [name for name in NEEDS[front_end] if find_spec(name) is None]
-    if missing:
-        sys.exit(f"chat: install {' and '.join(missing)} for the {front_end}")
     if given.window:
         from examples.chat.client import window
 
@@ -75,9 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _network(address: str, ca: str | None) -> Network:
-    nick_of(address)
-    return network_of(address, getpass.getpass(f"Password for {address}: "), ca)
+def _login(address: str, ca: str | None) -> tuple[str, str, Network]:
+    """Ask for what the address lacks; return title, name and network."""
+    nick = nick_of(address) or input(f"Name at {address}: ").strip()
+    title = f"{nick}@{urlsplit(address).hostname}"
+    return title, nick, network_of(address, nick, getpass.getpass(f"Password of {title}: "), ca)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,9 @@ SILENCE = 90.0
 LONGEST_TEXT = 350
 """Bytes of a text in one line; the server puts our name and the room before it."""
 
+ACTION = "\x01ACTION "
+"""What begins a text that tells what its speaker does; the model has ``/me`` for it."""
+
 SETUP = 15.0
 """Seconds for the connection and the login."""
 
@@ -87,16 +90,19 @@ class IRCNetwork:
 
     async def join(self, room: str) -> None:
         """Go into a room."""
-        self._write("JOIN", room)
+        self._write("JOIN", _field(room))
 
     async def part(self, room: str) -> None:
         """Leave a room."""
-        self._write("PART", room)
+        self._write("PART", _field(room))
 
     async def say(self, where: str, text: str) -> None:
         """Say something in a room, or to a person; a long text is sent in several lines."""
+        begin, end = "", ""
+        if text.startswith("/me "):
+            begin, end, text = ACTION, "\x01", text.removeprefix("/me ")
         for piece in cut(text, LONGEST_TEXT):
-            self._write("PRIVMSG", where, piece)
+            self._write("PRIVMSG", where, f"{begin}{piece}{end}")
 
     async def set_topic(self, room: str, text: str) -> None:
         """Set the topic of a room."""
@@ -182,6 +188,8 @@ class IRCNetwork:
         where, text = message.parameters[:2]
         kind = "said" if message.command == "PRIVMSG" else "noticed"
         place = where if where.startswith("#") else message.nick
+        if text.startswith(ACTION):
+            text = f"/me {text.removeprefix(ACTION).rstrip(chr(1))}"
         # A server's own notices have no user in their source.
         return Event(kind, place if "!" in message.source else "", message.nick, text)
 
@@ -226,3 +234,10 @@ class IRCNetwork:
         "QUIT": _quit, "TOPIC": _topic, "332": _had_topic, "353": _some_names, "366": _all_names,
         "372": _banner_line, "376": _banner_end,
     }  # fmt: skip
+
+
+def _field(name: str) -> str:
+    """Return a name that is one field, wherever it stands in a line."""
+    if not name or " " in name or name.startswith(":"):
+        raise broker.Error(f"{name!r} is not a name")
+    return name

@@ -224,6 +224,10 @@ class Chat:
     def take(self, account: Account, event: Event) -> None:
         """Put an event of an account's network where it belongs."""
         event = _clean(event)
+        is_mine = event.kind == "left" and event.who == account.nick
+        if is_mine and event.place not in account.conversations:
+            # The user has left and closed it.
+            return
         place = account.conversation(event.place)
         match event.kind:
             case "online":

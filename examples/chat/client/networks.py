@@ -110,28 +110,29 @@ _ROWS = {
 }
 
 
-def network_of(address: str, password: str, ca: str | None = None) -> Network:
-    """Return the network of an address such as ``pbs://alice@chat.example``, not yet connected.
+def network_of(address: str, nick: str, password: str, ca: str | None = None) -> Network:
+    """Return the network of an address such as ``pbs://chat.example``, not yet connected.
+
+    Args:
+        address: the scheme, the host, and the port if it is another than usual.
+        nick, password: of the user.
+        ca: the file of the trusted authority; None for those of the system.
+
+    Raises:
+        ConfigError: the address is not understood, or is public and without TLS.
+    """
+    parts, row = _parsed(address)
+    host, port = parts.hostname or "", parts.port or row.port
+    return row.make(Login(host, port, row.is_tls, nick, password, ca))
+
+
+def nick_of(address: str) -> str:
+    """Return the name of the user in ``pbs://alice@chat.example``; empty if there is none.
 
     Raises:
         ConfigError: the address is not understood.
     """
-    parts, row = _parsed(address)
-    nick = nick_of(address)
-    login = Login(parts.hostname or "", parts.port or row.port, row.is_tls, nick, password, ca)
-    return row.make(login)
-
-
-def nick_of(address: str) -> str:
-    """Return the name of the user in an address.
-
-    Raises:
-        ConfigError: the address is not understood, or names no user.
-    """
-    parts, _ = _parsed(address)
-    if not parts.username or not parts.hostname:
-        raise broker.ConfigError(f"{address!r}: write SCHEME://NAME@HOST")
-    return parts.username
+    return _parsed(address)[0].username or ""
 
 
 def _parsed(address: str) -> tuple[SplitResult, _Row]:
@@ -139,6 +140,8 @@ def _parsed(address: str) -> tuple[SplitResult, _Row]:
     row = _ROWS.get(parts.scheme)
     if row is None:
         raise broker.ConfigError(f"{address!r}: begin with one of {', '.join(_ROWS)}")
+    if not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment:
+        raise broker.ConfigError(f"{address!r}: write {parts.scheme}://NAME@HOST:PORT")
     if parts.password:
         raise broker.ConfigError("leave the password out of the address; you are asked for it")
     return parts, row
@@ -233,6 +236,7 @@ class Kept:
             for room in self.rooms:
                 await self._join_again(room)
             async for event in self._network.events():
+                self.is_online = event.kind not in ("offline", "stopped")
                 yield event
         finally:
             self.is_online = False
