@@ -179,7 +179,9 @@ class IRCNetwork:
             except IndexError:
                 return None
         if message.command.isdigit() and message.command >= "400":
-            return Event("error", text=" ".join(message.parameters[1:]))
+            # Often it is about a room or a person, named first.
+            about = message.parameters[1:]
+            return Event("error", about[0] if len(about) > 1 else "", text=" ".join(about))
         return None
 
     # One method for each command: what a server sends picks a row of the table below.

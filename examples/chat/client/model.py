@@ -228,6 +228,8 @@ class Chat:
         if is_mine and event.place not in account.conversations:
             # The user has left and closed it.
             return
+        if event.kind == "error" and event.place not in account.conversations:
+            event = event._replace(place="")
         place = account.conversation(event.place)
         match event.kind:
             case "online":
@@ -274,7 +276,7 @@ class Chat:
             return
         seconds = max(1, round(self._clock() - gap))
         for conversation in account.conversations.values():
-            text = f"connected again after {seconds} s; something may be missing here"
+            text = f"connected again after {seconds} s; lines may be missing"
             self._write(conversation, "gap", "", text)
 
     def _went_offline(self, account: Account, event: Event) -> None:

@@ -19,7 +19,7 @@ from examples.chat.client.model import Chat, Conversation, Line
 
 __all__ = ["Terminal", "text_of"]
 
-COLOURS = ("cyan", "green", "magenta", "blue", "yellow", "red")
+COLOURS = ("cyan", "green", "magenta", "blue", "yellow")
 
 
 class Terminal(App[None]):
@@ -31,7 +31,7 @@ class Terminal(App[None]):
 
     TITLE = "chat"
     CSS = """
-    #rooms { width: 26; border: none; border-right: solid $primary; background: $surface; }
+    #rooms { width: 26; height: 100%; border: none; border-right: solid $primary; background: $surface; }
     #topic { height: 1; background: $primary-background; padding: 0 1; }
     #lines { padding: 0 1; background: $background; }
     #typed { height: 3; }

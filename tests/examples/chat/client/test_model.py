@@ -135,7 +135,7 @@ def test_a_lost_connection(chat: Chat, account: Account, clock: Clock) -> None:
     clock.now += 12
     chat.take(account, Event("online"))
     assert account.is_online
-    gap = ("gap", "", "connected again after 12 s; something may be missing here")
+    gap = ("gap", "", "connected again after 12 s; lines may be missing")
     assert texts(account, "#lobby") == [("offline", "", "the connection was lost"), gap]
     assert texts(account, "")[-2:] == [("offline", "", "refused"), gap]
 
