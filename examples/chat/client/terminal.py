@@ -31,7 +31,8 @@ class Terminal(App[None]):
 
     TITLE = "chat"
     CSS = """
-    #rooms { width: 26; height: 100%; border: none; border-right: solid $primary; background: $surface; }
+    #rooms { width: 26; height: 100%; background: $surface; }
+    #rooms { border: none; border-right: solid $primary; }
     #topic { height: 1; background: $primary-background; padding: 0 1; }
     #lines { padding: 0 1; background: $background; }
     #typed { height: 3; }

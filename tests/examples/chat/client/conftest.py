@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from functools import partial
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,7 +25,7 @@ from examples.chat.main import Chat, Settings
 
 FREE = dict.fromkeys(("pb", "pb_plain", "irc", "ircs", "lines", "web"), 0)
 
-OpenChat = Callable[..., AbstractAsyncContextManager[Chat]]
+OpenChat = Callable[..., Chat]
 
 
 class WithoutPages(Chat):
@@ -37,22 +36,24 @@ class WithoutPages(Chat):
 
 
 @pytest.fixture(scope="session")
-def verifiers() -> dict[str, str]:
-    """Return the verifiers of the users alice and bob; their passwords are their names twice."""
-    return {name: str(ScramVerifier.of_password(name * 2)) for name in ("alice", "bob")}
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a chat with users, alice and bob; their passwords are their names twice.
+
+    It has certificates too. All of it takes time to make, so tests copy it.
+    """
+    folder = tmp_path_factory.mktemp("chat") / "data"
+
+    async def make() -> None:
+        async with WithoutPages(Settings(folder, **FREE)) as chat:
+            for name in ("alice", "bob"):
+                chat.store.add(User(name, str(ScramVerifier.of_password(name * 2))))
+
+    asyncio.run(make())
+    return folder
 
 
 @pytest.fixture
-def open_chat(tmp_path: Path, verifiers: dict[str, str]) -> OpenChat:
-    """Return a function that starts a chat with these users, at given ports or free ones."""
-
-    @asynccontextmanager
-    async def opened(**ports: int) -> AsyncIterator[Any]:
-        async with WithoutPages(Settings(tmp_path / "chat", **{**FREE, **ports})) as chat:
-            for name, verifier in verifiers.items():
-                if chat.store.find(name) is None:
-                    user = User(name, verifier)
-                    await asyncio.to_thread(partial(chat.store.add, user))
-            yield chat
-
-    return opened
+def open_chat(tmp_path: Path, folder: Path) -> OpenChat:
+    """Return a function that starts the chat of this test, at given ports or free ones."""
+    own = shutil.copytree(folder, tmp_path / "chat")
+    return lambda **ports: WithoutPages(Settings(own, **{**FREE, **ports}))
