@@ -23,7 +23,7 @@ from cred.store_checker import StoreChecker
 from cred.stores import open_store
 from cred.users import User, UserExists, UserStore
 from examples.chat.archive import SQLArchive
-from examples.chat.line_clients.connection import LineConnection, listen
+from examples.chat.line_clients.connection import LineConnection, LinePort
 from examples.chat.line_clients.irc import IRC
 from examples.chat.line_clients.lines import PlainLines
 from examples.chat.model import ADMINS, IAdmin, IGuest, Town
@@ -124,7 +124,9 @@ class Chat:
         self.town.end_sessions = self.logins.end_sessions
         await self._start_pb(stack)
         self._start_lines(stack)
-        if importlib.util.find_spec("aiohttp") is not None:
+        if importlib.util.find_spec("aiohttp") and importlib.util.find_spec(
+            "examples.chat.web_pages"
+        ):
             await self._start_web(stack)
 
     async def _start_pb(self, stack: AsyncExitStack) -> None:
@@ -145,9 +147,9 @@ class Chat:
             ("lines", PlainLines, "127.0.0.1", settings.lines, None),
         ]
         for name, kind, host, port, its_tls in rows:
-            listener = listen(partial(kind, self.town, self.logins, name), host, port, its_tls)
-            stack.callback(listener.close)
-            self.addresses[name] = host_port(host, listener.addresses[0].port)
+            at = LinePort(partial(kind, self.town, self.logins, name), host, port, its_tls)
+            stack.callback(at.close)
+            self.addresses[name] = host_port(host, at.port)
 
     async def _start_web(self, stack: AsyncExitStack) -> None:
         from examples.chat.web_pages import serve_pages
@@ -178,9 +180,7 @@ def _make_logins(town: Town, store: UserStore) -> broker.PortalLogins:
     def member(avatar_id: Any, mind: Any) -> Member:
         return Member(town, avatar_id, mind)
 
-    realm = broker.realm(
-        {pb.IPerspective: member, IGuest: town.enter, IAdmin: lambda who: town.administer(who)}
-    )
+    realm = broker.realm({pb.IPerspective: member, IGuest: town.enter, IAdmin: town.administer})
     return broker.PortalLogins(Portal(realm, [StoreChecker(store)]))
 
 
