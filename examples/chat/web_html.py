@@ -136,7 +136,7 @@ PERSON = """
 USER = """
         <li>
           <div><strong><bdi>{name}</bdi></strong>{tags}</div>
-          {kick}{switch}
+          <div class="acts">{kick}{switch}</div>
         </li>"""
 
 ACT = """
@@ -235,7 +235,9 @@ def _person(guest: Whereabouts) -> Html:
 
 
 def _user(user: User, admin: str) -> Html:
-    tags = [*sorted(user.groups), *(["disabled"] if user.is_disabled else [])]
+    tags = [(group, " good" if group == ADMINS else "") for group in sorted(user.groups)]
+    if user.is_disabled:
+        tags.append(("disabled", " bad"))
     switch = Html("")
     if user.is_disabled:
         switch = _act("enable", "Enable", user.name)
@@ -247,10 +249,10 @@ def _user(user: User, admin: str) -> Html:
         tags=_join(
             fill(
                 ' <span class="tag{kind}">{tag}</span>',
-                kind=" strong" if tag in (ADMINS, "disabled") else "",
+                kind=kind,
                 tag=tag,
             )
-            for tag in tags
+            for tag, kind in tags
         ),
         kick=_act("kick", "Kick", user.name),
         switch=switch,

@@ -113,8 +113,8 @@ def test_people() -> None:
     assert '<strong><bdi>alice</bdi></strong> <span class="tag">irc</span>' in page
     assert "#lobby, #tea<br>since" in page
     assert '<time datetime="2023-11-14T22:13:20+00:00">14 Nov, 22:13 UTC</time>' in page
-    assert '<span class="tag strong">admins</span>' in page
-    assert '<span class="tag strong">disabled</span>' in page
+    assert '<span class="tag good">admins</span>' in page
+    assert '<span class="tag bad">disabled</span>' in page
     assert 'aria-label="Enable gone"' in page
     assert 'aria-label="Disable root"' not in page
 
