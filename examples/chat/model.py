@@ -19,8 +19,9 @@ event       room                           who                    text
 =========== ============================== ====================== ==================
 
 ``gone`` is the last event: the front end then closes the connection. A guest hears that he himself
-has joined or left a room, or set a topic, but not what he has said. ``hears`` neither blocks nor
-raises. Texts have no control characters; names are checked by `examples.chat.names`.
+has joined or left a room, or set a topic, but not what he has said. A text that begins with
+``/me `` tells what its speaker does. ``hears`` neither blocks nor raises. Texts have no control
+characters; names are checked by `examples.chat.names`.
 
 A web page logs an admin in with `IAdmin` and gets an `Admin`. The web pages are started by `main`::
 
@@ -36,7 +37,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -44,13 +44,9 @@ from zope.interface import Interface
 
 from cred import LoginDenied
 from examples.chat.errors import BadName, ChatError, NoSuchPlace, NotInRoom, TooMany
-from examples.chat.names import (
-    LONGEST_TOPIC,
-    check_banner,
-    check_person,
-    check_room,
-    check_text,
-)
+from examples.chat.names import LONGEST_TOPIC, check_banner, check_person, check_room, check_text
+from examples.chat.pace import USUAL_RATE, Rate
+from examples.chat.rooms import Archive, Line, Room
 
 __all__ = [
     "ADMINS",
@@ -74,18 +70,17 @@ ADMINS = "admins"
 LOBBY = "#lobby"
 """The room of a front end that has only one."""
 
-HISTORY = 50
 MOST_ROOMS = 1_000
 MOST_ROOMS_EACH = 10
 
 logger = logging.getLogger("examples.chat")
 
 
-class IGuest(Interface):
+class IGuest(Interface):  # type: ignore[misc]
     """A user in the chat, for front ends other than PB."""
 
 
-class IAdmin(Interface):
+class IAdmin(Interface):  # type: ignore[misc]
     """A user of the group `ADMINS`, who may set the banner and kick people."""
 
 
@@ -107,14 +102,6 @@ class Listener(NamedTuple):
     front_end: str
 
 
-class Line(NamedTuple):
-    """Something that was said in a room; ``at`` is in seconds since 1970."""
-
-    at: float
-    who: str
-    text: str
-
-
 class Whereabouts(NamedTuple):
     """Where a guest is: by which front end, since when, and in which rooms."""
 
@@ -124,52 +111,13 @@ class Whereabouts(NamedTuple):
     rooms: tuple[str, ...]
 
 
-class Archive(Protocol):
-    """Keeps what survives a restart; no method blocks or raises."""
-
-    def keep_banner(self, banner: str) -> None: ...
-    def keep_topic(self, room: str, topic: str) -> None: ...
-    def keep_line(self, room: str, line: Line) -> None: ...
-    def forget_room(self, room: str) -> None: ...
-
-
-class Room:
-    """A room: its topic, the guests in it, and the last lines that were said there."""
-
-    def __init__(self, name: str):
-        self.name = name
-        self.topic = ""
-        self.history: deque[Line] = deque(maxlen=HISTORY)
-        self._guests: dict[str, Guest] = {}
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the guests in the room, in the order in which they came."""
-        return list(self._guests)
-
-    def add(self, guest: Guest) -> None:
-        """Let a guest in, and tell everybody, the guest too."""
-        self._guests[guest.name] = guest
-        self.tell("joined", guest.name)
-
-    def remove(self, guest: Guest, why: str) -> None:
-        """Tell everybody that a guest leaves, the guest too, and let the guest out."""
-        self.tell("left", guest.name, why)
-        self._guests.pop(guest.name, None)
-
-    def tell(self, event: str, who: str, text: str = "", skip: Guest | None = None) -> None:
-        """Tell everybody in the room of an event, in the order of the events."""
-        for guest in list(self._guests.values()):
-            if guest is not skip:
-                guest.hear(event, self.name, who, text)
-
-
 class Town:
     """All rooms and all people.
 
     Args:
         archive: keeps banner, topics and histories; None to forget them at the end.
         clock: returns the time in seconds since 1970.
+        rate: how often a guest may say something, on every front end.
 
     Attributes:
         banner: shown to everybody who comes; up to 20 lines.
@@ -178,12 +126,18 @@ class Town:
             the PortalLogins; set by `main`.
     """
 
-    def __init__(self, archive: Archive | None = None, clock: Callable[[], float] = time.time):
+    def __init__(
+        self,
+        archive: Archive | None = None,
+        clock: Callable[[], float] = time.time,
+        rate: Rate = USUAL_RATE,
+    ):
         self.banner = "Welcome to the chat."
         self.rooms: dict[str, Room] = {}
         self.end_sessions: Callable[[str, str], object] | None = None
         self.clock = clock
         self.archive = archive
+        self.rate = rate
         self._people: dict[str, Guest] = {}
 
     def enter(self, avatar_id: Any, listener: Listener) -> Guest:
@@ -304,7 +258,7 @@ class Guest:
         """Tell the front end; an error of one front end does not keep the others from hearing."""
         try:
             self._listener.hears(event, room, who, text)
-        except Exception:  # noqa: BLE001
+        except Exception:
             logger.exception("%s could not be told of %r", self.name, event)
 
     def join(self, name: str) -> Room:
