@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Final
@@ -64,17 +64,22 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
 
-def origins_of(host: str, port: int, *, is_tls: bool) -> frozenset[str]:
-    """Return the origins of pages that listen on an address.
+def origins_of(names: Iterable[str], port: int, *, is_tls: bool) -> frozenset[str]:
+    """Return the origins of pages, as browsers write them.
 
-    On a loopback address, ``localhost`` is one of them.
+    Args:
+        names: host names and IP addresses of the server. ``localhost`` comes with an address of
+            this machine.
+        port: that it listens on.
+        is_tls: whether it takes https.
     """
     scheme, usual = ("https", 443) if is_tls else ("http", 80)
-    names = {host, "localhost"} if _is_loopback(host) else {host}
     suffix = "" if port == usual else f":{port}"
-    return frozenset(
-        f"{scheme}://{f'[{name}]' if ':' in name else name.lower()}{suffix}" for name in names
-    )
+    names = {name.lower() for name in names}
+    if any(map(_is_loopback, names)):
+        names.add("localhost")
+    hosts = (f"[{name}]" if ":" in name else name for name in names)
+    return frozenset(f"{scheme}://{host}{suffix}" for host in hosts)
 
 
 @dataclass(frozen=True)

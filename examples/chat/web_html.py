@@ -247,12 +247,7 @@ def _user(user: User, admin: str) -> Html:
         USER,
         name=user.name,
         tags=_join(
-            fill(
-                ' <span class="tag{kind}">{tag}</span>',
-                kind=kind,
-                tag=tag,
-            )
-            for tag, kind in tags
+            fill(' <span class="tag{kind}">{tag}</span>', kind=kind, tag=tag) for tag, kind in tags
         ),
         kick=_act("kick", "Kick", user.name),
         switch=switch,

@@ -79,6 +79,7 @@ async def serve_pages(
     host: str = "127.0.0.1",
     port: int = 8080,
     tls: ssl.SSLContext | None = None,
+    names: Collection[str] = (),
     origins: Collection[str] = (),
     is_behind_proxy: bool = False,
     session_seconds: float = SESSION_SECONDS,
@@ -93,8 +94,10 @@ async def serve_pages(
         host: the IP address to listen on.
         port: 0 for a free one.
         tls: the certificate; without it, passwords are taken from this machine only.
-        origins: the addresses of the pages for browsers, such as ``https://chat.example``; default
-            is the address listened on. Needed for ``0.0.0.0``, and behind a proxy.
+        names: host names and IP addresses of this machine, by which browsers find the pages at
+            that port; default is ``host``. Needed for ``0.0.0.0``.
+        origins: other addresses of the pages for browsers: ``https://chat.example``. Needed behind
+            a proxy, and then without ``names``.
         is_behind_proxy: see `examples.chat.web_guard.Site`.
         session_seconds: after which admins are logged out.
         clock: returns seconds, for the limit of sign-ups.
@@ -103,13 +106,17 @@ async def serve_pages(
         broker.ConfigError: the addresses of the pages for browsers are not known.
         OSError: it cannot listen there.
     """
-    if not origins and (is_behind_proxy or host in ("", "0.0.0.0", "::")):
-        raise broker.ConfigError("say where browsers find the pages: origins=['https://…']")
+    if is_behind_proxy and not origins:
+        raise broker.ConfigError("say what the proxy is for: origins=['https://chat.example']")
+    if not names and not origins:
+        if host in ("", "0.0.0.0", "::"):
+            raise broker.ConfigError("say how browsers find the pages: names=['chat.example']")
+        names = [host]
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=128)
     real = sock.getsockname()[1]
-    own = frozenset(origins) or origins_of(host, real, is_tls=tls is not None)
-    site = Site(own, is_behind_proxy)
+    own = origins_of(names, real, is_tls=tls is not None)
+    site = Site(own | frozenset(origins), is_behind_proxy)
     door = _WebPages(
         town,
         logins,
@@ -118,7 +125,7 @@ async def serve_pages(
         WebSessions(session_seconds),
         HourlyLimit(SIGN_UPS_AN_HOUR, clock),
     )
-    options = {"access_log": None, "shutdown_timeout": 3.0, "lingering_time": 1.0}
+    options: dict[str, Any] = {"access_log": None, "shutdown_timeout": 3.0, "lingering_time": 1.0}
     runner = web.AppRunner(door.app(), **options)
     await runner.setup()
     await web.SockSite(runner, sock, ssl_context=tls).start()

@@ -179,7 +179,8 @@ def test_waits() -> None:
 
 
 def test_origins() -> None:
-    """Origins are as browsers send them: without the usual port, with brackets."""
-    assert origins_of("192.0.2.1", 443, is_tls=True) == {"https://192.0.2.1"}
-    assert origins_of("2001:db8::1", 8080, is_tls=True) == {"https://[2001:db8::1]:8080"}
-    assert origins_of("127.0.0.1", 80, is_tls=False) == {"http://127.0.0.1", "http://localhost"}
+    """Origins are as browsers send them: in small letters, without the usual port."""
+    assert origins_of(["Chat.Example"], 443, is_tls=True) == {"https://chat.example"}
+    assert origins_of(["2001:db8::1"], 80, is_tls=True) == {"https://[2001:db8::1]:80"}
+    assert origins_of(["127.0.0.1"], 80, is_tls=False) == {"http://127.0.0.1", "http://localhost"}
+    assert origins_of(["a", "b"], 8080, is_tls=False) == {"http://a:8080", "http://b:8080"}

@@ -417,13 +417,24 @@ async def test_passwords_in_the_clear(tmp_path: Path, monkeypatch: pytest.Monkey
         assert house.logins.visits == ()
 
 
-@pytest.mark.parametrize("options", [{"host": "0.0.0.0"}, {"is_behind_proxy": True}])
+@pytest.mark.parametrize("options", [{"host": "0.0.0.0"}, {"host": ""}, {"is_behind_proxy": True}])
 async def test_unknown_origin(options: dict[str, Any], tmp_path: Path) -> None:
     """Where browsers find the pages must be said if it cannot be known."""
     house = House(tmp_path)
-    with pytest.raises(broker.ConfigError, match="say where browsers find the pages"):
+    with pytest.raises(broker.ConfigError, match=r"^say "):
         await serve_pages(house.town, house.logins, house.store, port=0, **options)
     house.store.close()
+
+
+async def test_names(tmp_path: Path) -> None:
+    """Pages for all addresses of this machine are found by the names that were given."""
+    options: dict[str, Any] = {"host": "0.0.0.0", "names": ["127.0.0.1", "chat.example"]}
+    async with serving_chat_pages(tmp_path, **options) as (house, _):
+        port = house.pages.address.rpartition(":")[2]
+        async with house.browser(f"http://127.0.0.1:{port}") as browser:
+            for host in (f"127.0.0.1:{port}", f"chat.example:{port}", f"localhost:{port}"):
+                assert (await browser.get("/", Host=host)).status == 200
+            assert (await browser.get("/", Host=f"0.0.0.0:{port}")).status == 421
 
 
 async def test_store_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
