@@ -157,9 +157,8 @@ class Chat:
         settings = self._settings
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(settings.folder / CERTIFICATE, settings.folder / KEY)
-        pages = await serve_pages(
-            self.town, self.logins, self.store, host=settings.host, port=settings.web, tls=tls
-        )
+        where: dict[str, Any] = {"host": settings.host, "port": settings.web, "tls": tls}
+        pages = await serve_pages(self.town, self.logins, self.store, **where, names=settings.names)
         stack.push_async_callback(pages.close)
         self.addresses["web"] = pages.address
 
