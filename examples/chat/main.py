@@ -124,9 +124,7 @@ class Chat:
         self.logins = make_logins(self.town, StoreChecker(self.store))
         await self._start_pb(stack)
         self._start_lines(stack)
-        if importlib.util.find_spec("aiohttp") and importlib.util.find_spec(
-            "examples.chat.web_pages"
-        ):
+        if importlib.util.find_spec("aiohttp") is not None:
             await self._start_web(stack)
 
     async def _start_pb(self, stack: AsyncExitStack) -> None:

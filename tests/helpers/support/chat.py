@@ -16,6 +16,7 @@ from examples.chat.line_clients.lines import PlainLines
 from examples.chat.main import make_logins
 from examples.chat.model import Listener, Town
 from examples.chat.pace import Rate
+from examples.chat.room_view import RoomView as RoomView
 
 FAST = Rate(10_000, 1.0)
 """A rate that no test reaches."""
