@@ -18,19 +18,20 @@ from broker import pb
 from broker.net.socket_addresses import host_port
 from broker.net.tls.issuing import make_authority, make_server, write_file
 from cred import Portal
+from cred.checkers import CredentialsChecker
 from cred.scram_verifier import ScramVerifier
 from cred.store_checker import StoreChecker
 from cred.stores import open_store
 from cred.users import User, UserExists, UserStore
 from examples.chat.archive import SQLArchive
-from examples.chat.line_clients.connection import LineConnection, listen
+from examples.chat.line_clients.connection import LineConnection, LinePort
 from examples.chat.line_clients.irc import IRC
 from examples.chat.line_clients.lines import PlainLines
 from examples.chat.model import ADMINS, IAdmin, IGuest, Town
 from examples.chat.pace import USUAL_RATE, Rate
 from examples.chat.pb_members import Member
 
-__all__ = ["Chat", "Settings", "make_certificates"]
+__all__ = ["Chat", "Settings", "make_certificates", "make_logins"]
 
 AUTHORITY, CERTIFICATE, KEY = "ca.pem", "server.pem", "server.key"
 
@@ -120,8 +121,7 @@ class Chat:
         stack.push_async_callback(asyncio.to_thread, archive.close)
         self.town = Town(rate=self._settings.rate)
         await asyncio.to_thread(archive.load, self.town)
-        self.logins = _make_logins(self.town, self.store)
-        self.town.end_sessions = self.logins.end_sessions
+        self.logins = make_logins(self.town, StoreChecker(self.store))
         await self._start_pb(stack)
         self._start_lines(stack)
         if importlib.util.find_spec("aiohttp") is not None:
@@ -145,9 +145,9 @@ class Chat:
             ("lines", PlainLines, "127.0.0.1", settings.lines, None),
         ]
         for name, kind, host, port, its_tls in rows:
-            listener = listen(partial(kind, self.town, self.logins, name), host, port, its_tls)
-            stack.callback(listener.close)
-            self.addresses[name] = host_port(host, listener.addresses[0].port)
+            at = LinePort(partial(kind, self.town, self.logins, name), host, port, its_tls)
+            stack.callback(at.close)
+            self.addresses[name] = host_port(host, at.port)
 
     async def _start_web(self, stack: AsyncExitStack) -> None:
         from examples.chat.web_pages import serve_pages
@@ -155,9 +155,8 @@ class Chat:
         settings = self._settings
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(settings.folder / CERTIFICATE, settings.folder / KEY)
-        pages = await serve_pages(
-            self.town, self.logins, self.store, host=settings.host, port=settings.web, tls=tls
-        )
+        where: dict[str, Any] = {"host": settings.host, "port": settings.web, "tls": tls}
+        pages = await serve_pages(self.town, self.logins, self.store, **where, names=settings.names)
         stack.push_async_callback(pages.close)
         self.addresses["web"] = pages.address
 
@@ -174,14 +173,16 @@ def make_certificates(folder: Path, names: tuple[str, ...]) -> None:
     write_file(folder / CERTIFICATE, server.certificate_pem, is_secret=False)
 
 
-def _make_logins(town: Town, store: UserStore) -> broker.PortalLogins:
+def make_logins(town: Town, checker: CredentialsChecker) -> broker.PortalLogins:
+    """Return the logins of all front ends, by one realm for all of them."""
+
     def member(avatar_id: Any, mind: Any) -> Member:
         return Member(town, avatar_id, mind)
 
-    realm = broker.realm(
-        {pb.IPerspective: member, IGuest: town.enter, IAdmin: lambda who: town.administer(who)}
-    )
-    return broker.PortalLogins(Portal(realm, [StoreChecker(store)]))
+    realm = broker.realm({pb.IPerspective: member, IGuest: town.enter, IAdmin: town.administer})
+    logins = broker.PortalLogins(Portal(realm, [checker]))
+    town.end_sessions = logins.end_sessions
+    return logins
 
 
 def _make_admin(store: UserStore) -> str | None:

@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import broker
 from examples.chat.errors import ChatError
@@ -44,6 +44,8 @@ __all__ = ["Member", "RoomCache"]
 
 MOST_WAITING = 1_000
 """How many events may wait for a client that does not read."""
+
+Result = TypeVar("Result")
 
 LONGEST_WAIT = 30.0
 """The most seconds that a call waits because of the rate of a guest."""
@@ -162,7 +164,7 @@ class Member(broker.Avatar):
             self._caches[name] = RoomCache(room)
         return self._caches[name]
 
-    def _paced(self, method: Callable[..., Any], *args: object) -> Any:
+    def _paced(self, method: Callable[..., Result], *args: str) -> Result | Awaitable[Result]:
         """Call a method now; or later if the client calls faster than the rate."""
         if not all(isinstance(each, str) for each in args):
             raise ChatError("rooms, names and texts are strings")
@@ -170,6 +172,6 @@ class Member(broker.Avatar):
         return method(*args) if not seconds else _later(seconds, method, *args)
 
 
-async def _later(seconds: float, method: Callable[..., Any], *args: object) -> Any:
+async def _later(seconds: float, method: Callable[..., Result], *args: str) -> Result:
     await asyncio.sleep(seconds)
     return method(*args)

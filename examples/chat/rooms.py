@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple, Protocol
 
-__all__ = ["HISTORY", "Archive", "Hearer", "Line", "Room"]
+__all__ = ["HISTORY", "Archive", "Hearer", "Line", "Room", "sentence"]
 
 HISTORY = 50
 """How many lines of a room are kept."""
+
+
+def sentence(who: str, text: str) -> str:
+    """Return what somebody has said, or does, as people read it."""
+    if text.startswith("/me "):
+        return f"* {who} {text.removeprefix('/me ')}"
+    return f"<{who}> {text}"
 
 
 class Line(NamedTuple):
@@ -17,6 +24,10 @@ class Line(NamedTuple):
     at: float
     who: str
     text: str
+
+    def __str__(self) -> str:
+        """Return it as people read it."""
+        return sentence(self.who, self.text)
 
 
 class Hearer(Protocol):

@@ -9,8 +9,9 @@ from typing import Any
 import broker
 from cred import UsernamePassword
 
-# Registers the errors that come from the server.
+# These register the errors and the rooms that come from the server.
 from examples.chat import errors as errors
+from examples.chat import room_view as room_view
 from examples.chat.client.model import Event, Line
 
 __all__ = ["PBNetwork"]
@@ -19,25 +20,6 @@ PATIENCE = 15.0
 """Seconds that a call may take."""
 
 HEARD = frozenset({"said", "noticed", "joined", "left", "topic", "banner"})
-
-
-@broker.register("chat.Room")
-class RoomState(broker.RemoteCache):
-    """A room when it was joined; later changes are told to `Ear` too, and are taken from there."""
-
-    name: str
-    topic: str
-    names: list[str]
-    history: list[tuple[float, str, str]]
-
-    def observe_joined(self, who: str) -> None:
-        """Somebody has come."""
-
-    def observe_left(self, who: str, why: str = "") -> None:
-        """Somebody has gone."""
-
-    def observe_topic(self, who: str, text: str) -> None:
-        """The topic was set."""
 
 
 class Ear(broker.Referenceable):

@@ -15,14 +15,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import broker
-from broker.net.listener import Listener as PortListener
 from broker.net.sockets import bind_stream, start_accepting
 from broker.net.transports import HIGH_WATER, StreamTransport
 from cred import LoginFailed, UsernamePassword
 from examples.chat.model import Guest, IGuest, Listener, Town
 from examples.chat.pace import Pace
 
-__all__ = ["LineConnection", "listen"]
+__all__ = ["LineConnection", "LinePort"]
 
 LONGEST_OUT = 512
 """The most bytes of a line that is written, with its CR LF."""
@@ -129,6 +128,8 @@ class LineConnection:
         """End the connection once the client has read what was written."""
         if not self._is_leaving:
             self._is_leaving = True
+            if self.guest is not None:
+                self.guest.leave(why)
             self.say_goodbye(why)
             self.transport.leave()
             # Wakes the task, which ends then.
@@ -149,7 +150,6 @@ class LineConnection:
         try:
             self._split(data)
         except TooFast as error:
-            self._lines.clear()
             self.leave(str(error))
         self._came.set()
 
@@ -191,7 +191,8 @@ class LineConnection:
                     await self._has_room.wait()
                     if self._lines:
                         await asyncio.sleep(self._pace.wait())
-                        await self.take(self._lines.popleft())
+                        if not self._is_leaving:
+                            await self.take(self._lines.popleft())
                     else:
                         self._came.clear()
                         await self._came.wait()
@@ -213,20 +214,32 @@ class LineConnection:
         self.transport.abortConnection()
 
 
-def listen(
-    make: Callable[[], LineConnection], host: str, port: int, tls: broker.TLS | None = None
-) -> PortListener:
-    """Accept connections of a front end.
+class LinePort:
+    """A port at which a front end listens.
 
     Args:
         make: makes the receiver of a connection.
         host, port: where to listen; port 0 for a free one.
         tls: settings of ``TLS.server``.
 
-    Returns:
-        A listener with ``addresses`` and ``close()``.
+    Attributes:
+        port: the real port.
 
     Raises:
         CannotListenError: the port is in use.
     """
-    return start_accepting(bind_stream(host, port), lambda address: make(), tls=tls)
+
+    def __init__(
+        self,
+        make: Callable[[], LineConnection],
+        host: str,
+        port: int,
+        tls: broker.TLS | None = None,
+    ):
+        sockets = bind_stream(host, port)
+        self.port: int = sockets[0].getsockname()[1]
+        self._listener = start_accepting(sockets, lambda address: make(), tls=tls)
+
+    def close(self) -> None:
+        """Accept no more connections; the PortalLogins end those that are open."""
+        self._listener.close()

@@ -117,8 +117,7 @@ class IRC(IRCLogin):
         self._names(room)
         for line in list(room.history)[-SHOWN:]:
             clock = time.strftime("%H:%M", time.localtime(line.at))
-            start = f":{SERVER} NOTICE {room.name} :[{clock}] <{line.who}> "
-            self.write_line(start + line.text)
+            self.write_line(f":{SERVER} NOTICE {room.name} :[{clock}] {line}")
 
     async def part(self, names: str, why: str = "") -> None:
         """Leave rooms."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 
 from cred import LoginFailed
 from examples.chat.errors import ChatError
 from examples.chat.line_clients.connection import LineConnection
-from examples.chat.model import LOBBY, Line
+from examples.chat.model import LOBBY
 from examples.chat.names import check_text
+from examples.chat.rooms import sentence
 
 __all__ = ["PlainLines"]
 
 SHOWN = 10
 """How many lines of the history a guest is shown."""
+
+WIDTH = 72
 
 HELP = "/quit leaves; /who lists who is here; /topic TEXT sets the topic; /msg NAME TEXT tells one"
 
@@ -57,7 +61,8 @@ class PlainLines(LineConnection):
         elif event == "banner":
             self._show_banner(text)
         elif event == "said":
-            self.write_line(_said(who, text, is_private=room != LOBBY))
+            private = "" if room == LOBBY else "(to you) "
+            self.write_line(private + sentence(who, text))
         else:
             self.write_line(_HEARD[event].format(who=who, text=text))
 
@@ -73,9 +78,9 @@ class PlainLines(LineConnection):
             return
         history = list(self.town.rooms[LOBBY].history) if LOBBY in self.town.rooms else []
         for line in history[-SHOWN:]:
-            self.write_line(_of_history(line))
+            self.write_line(f"{time.strftime('%H:%M', time.localtime(line.at))} {line}")
         room = guest.join(LOBBY)
-        self.write_line(f"you are in {LOBBY} with {len(room.names) - 1} others; /help helps")
+        self.write_line(f"you are in {LOBBY}, people: {len(room.names)}; /help helps")
         if room.topic:
             self.write_line(f"topic: {room.topic}")
 
@@ -87,7 +92,8 @@ class PlainLines(LineConnection):
         elif command == "/help":
             self.write_line(HELP)
         elif command == "/who":
-            self.write_line(" ".join(sorted(self.town.find(LOBBY).names)))
+            for names in textwrap.wrap(" ".join(sorted(self.town.find(LOBBY).names)), WIDTH):
+                self.write_line(names)
         elif command == "/topic":
             self.guest.set_topic(LOBBY, rest)
         elif command == "/msg":
@@ -98,13 +104,3 @@ class PlainLines(LineConnection):
             self.write_line(f"! there is no {check_text(command[:20])}; {HELP}")
         else:
             self.guest.say(LOBBY, line)
-
-
-def _said(who: str, text: str, *, is_private: bool = False) -> str:
-    if text.startswith("/me "):
-        return f"* {who} {text.removeprefix('/me ')}"
-    return f"*{who}* {text}" if is_private else f"<{who}> {text}"
-
-
-def _of_history(line: Line) -> str:
-    return f"{time.strftime('%H:%M', time.localtime(line.at))} {_said(line.who, line.text)}"
