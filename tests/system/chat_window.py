@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -131,11 +134,34 @@ async def test_a_lost_connection(town: Path, tmp_path: Path, each_loop: Any) -> 
                 assert alice.grab().save(str(tmp_path / "gap.png"))
 
 
+def test_the_program(tmp_path: Path) -> None:
+    """SIGTERM ends it in good order, also while there is no server."""
+    program = f"""
+import sys
+sys.path.append({os.fspath(Path(__file__).parents[2])!r})
+from examples.chat.client import messenger, model, networks, window
+def open_accounts():
+    found = messenger.Messenger(model.Chat())
+    found.chat.watch(lambda place, line: print(line.kind, flush=True))
+    found.add("alice", "alice", networks.Kept(networks.network_of("pb://127.0.0.1:1", "alice", "")))
+    return found
+window.run(open_accounts)
+"""
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as running:
+        try:
+            assert running.stdout.readline() == "offline\n"
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(timeout=30) == 0
+        finally:
+            running.kill()
+
+
 @pytest.mark.parametrize(
     ("line", "shown"),
     [
         (Line(0, "said", "<b>", "a&b"), "<b>&lt;b&gt;</b> a&amp;b"),
-        (Line(0, "left", "bob", "<i>"), "<i>bob has left &lt;i&gt;</i>"),
+        (Line(0, "left", "bob", "<i>"), 'italic">bob has gone (&lt;i&gt;)</span>'),
     ],
 )
 def test_lines(line: Line, shown: str) -> None:

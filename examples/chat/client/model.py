@@ -31,7 +31,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-__all__ = ["Account", "Chat", "Conversation", "Event", "Line"]
+__all__ = ["Account", "Chat", "Conversation", "Event", "Line", "speaker_and_words"]
 
 MOST_LINES = 2_000
 """How many lines of a conversation are kept."""
@@ -54,6 +54,21 @@ class Line(NamedTuple):
     kind: str
     who: str
     text: str
+
+
+_HAPPENED = {"joined": "has come", "left": "has gone", "topic": "has set the topic:"}
+
+
+def speaker_and_words(line: Line) -> tuple[str, str]:
+    """Return who has said a line, empty if it is not something that was said, and what to show."""
+    if line.kind in SPOKEN and not line.text.startswith("/me "):
+        return line.who, line.text
+    if line.kind in SPOKEN:
+        return "", f"* {line.who} {line.text.removeprefix('/me ')}"
+    if line.kind in _HAPPENED:
+        why = f"({line.text})" if line.kind == "left" and line.text else line.text
+        return "", f"{line.who} {_HAPPENED[line.kind]} {why}".rstrip()
+    return "", f"── {line.text} ──" if line.kind == "gap" else line.text
 
 
 class Event(NamedTuple):

@@ -15,11 +15,16 @@ from textual.widgets import Footer, Input, OptionList, RichLog, Static
 from textual.widgets.option_list import Option
 
 from examples.chat.client.messenger import Messenger
-from examples.chat.client.model import Chat, Conversation, Line
+from examples.chat.client.model import Chat, Conversation, Line, speaker_and_words
 
 __all__ = ["Terminal", "text_of"]
 
 COLOURS = ("cyan", "green", "magenta", "blue", "yellow")
+
+STYLES = {
+    "gap": "bold yellow", "offline": "red", "stopped": "red", "error": "red",
+    "online": "green", "banner": "green",
+}  # fmt: skip
 
 
 class Terminal(App[None]):
@@ -140,27 +145,12 @@ class Terminal(App[None]):
 def text_of(line: Line) -> Text:
     """Return how a line is shown. Nothing in it is markup."""
     text = Text(time.strftime("%H:%M ", time.localtime(line.at)), style="dim")
-    # Not hash(), which differs in each process.
-    colour = COLOURS[zlib.crc32(line.who.encode()) % len(COLOURS)]
-    match line.kind:
-        case "said" if line.text.startswith("/me "):
-            text.append(f"* {line.who} {line.text.removeprefix('/me ')}", colour)
-        case "said":
-            text.append(line.who, f"bold {colour}").append(f"  {line.text}", "not dim")
-        case "noticed":
-            text.append(f"-{line.who}- {line.text}", colour)
-        case "gap":
-            text.append(f"── {line.text} ──", "bold yellow")
-        case "offline" | "stopped" | "error":
-            text.append(line.text, "red")
-        case "banner" | "online":
-            text.append(line.text, "green")
-        case "topic":
-            text.append(f"{line.who} has set the topic: {line.text}", "italic")
-        case _:
-            why = f" ({line.text})" if line.text else ""
-            text.append(f"{line.who} has {line.kind}{why}", "italic")
-    return text
+    speaker, words = speaker_and_words(line)
+    if speaker:
+        # Not hash(), which differs in each process.
+        colour = COLOURS[zlib.crc32(speaker.encode()) % len(COLOURS)]
+        return text.append(speaker, f"bold {colour}").append(f"  {words}", "not dim")
+    return text.append(words, STYLES.get(line.kind, "italic"))
 
 
 def _entry(conversation: Conversation) -> Text:

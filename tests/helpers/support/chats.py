@@ -1,26 +1,13 @@
-"""The chat server of the examples, for tests: started quickly, with two users and without pages.
-
-The package ``examples`` is not installed. Importing this makes it importable, without what is
-beside its folder.
-"""
+"""The whole chat server, for tests of its client: with two users, and without web pages."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import AsyncExitStack
-from importlib.machinery import ModuleSpec
-from importlib.util import module_from_spec
 from pathlib import Path
 
 from cred.scram_verifier import ScramVerifier
 from cred.users import User
-
-if "examples" not in sys.modules:
-    spec = ModuleSpec("examples", None, is_package=True)
-    spec.submodule_search_locations = [str(Path(__file__).parents[3] / "examples")]
-    sys.modules["examples"] = module_from_spec(spec)
-
 from examples.chat.main import Chat, Settings
 
 NAMES = ("alice", "bob")

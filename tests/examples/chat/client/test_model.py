@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from examples.chat.client.model import MOST_CONVERSATIONS, Account, Chat, Event, Line
+from examples.chat.client.model import (
+    MOST_CONVERSATIONS,
+    Account,
+    Chat,
+    Event,
+    Line,
+    speaker_and_words,
+)
 
 Tell = Callable[..., None]
 
@@ -187,3 +194,21 @@ def test_watchers(chat: Chat, account: Account) -> None:
     chat.take(account, Event("said", "#lobby", "bob", "hi"))
     chat.show(account.conversations["#lobby"])
     assert told == [("#lobby", "hi"), ("#lobby", None)]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (Line(0, "said", "bob", "hi"), ("bob", "hi")),
+        (Line(0, "noticed", "bot", "beep"), ("bot", "beep")),
+        (Line(0, "said", "bob", "/me waves"), ("", "* bob waves")),
+        (Line(0, "gap", "", "3 s"), ("", "── 3 s ──")),
+        (Line(0, "joined", "bob", ""), ("", "bob has come")),
+        (Line(0, "left", "bob", "tired"), ("", "bob has gone (tired)")),
+        (Line(0, "topic", "bob", "tea"), ("", "bob has set the topic: tea")),
+        (Line(0, "error", "", "no such room"), ("", "no such room")),
+    ],
+)
+def test_lines(line: Line, shown: tuple[str, str]) -> None:
+    """Each kind of line has its words; only what was said has a speaker."""
+    assert speaker_and_words(line) == shown
