@@ -18,6 +18,7 @@ kind        place                      who                          text
 ``left``    the room                   who has gone                 why
 ``quit``    empty                      who has left all rooms       why
 ``topic``   the room                   who has set it               the topic
+``renamed`` empty                      the name until now           the new name
 =========== ========================== ============================ ===================
 
 ``room`` is the state of a room that the user has joined: ``names`` are the people in it, and
@@ -56,7 +57,12 @@ class Line(NamedTuple):
     text: str
 
 
-_HAPPENED = {"joined": "has come", "left": "has gone", "topic": "has set the topic:"}
+_HAPPENED = {
+    "joined": "has come",
+    "left": "has gone",
+    "topic": "has set the topic:",
+    "renamed": "is now",
+}
 
 
 def speaker_and_words(line: Line) -> tuple[str, str]:
@@ -257,6 +263,8 @@ class Chat:
                 for conversation in account.conversations.values():
                     if conversation.went(event.who):
                         self._write(conversation, "left", event.who, event.text)
+            case "renamed":
+                self._renamed(account, event)
             case _:
                 self._happened(place, event)
 
@@ -272,6 +280,14 @@ class Chat:
         if event.kind in SPOKEN and place is not self.current and event.who != place.account.nick:
             place.unread += 1
         self._write(place, event.kind, event.who, event.text)
+
+    def _renamed(self, account: Account, event: Event) -> None:
+        if event.who == account.nick:
+            account.nick = event.text
+        for conversation in account.conversations.values():
+            if conversation.went(event.who):
+                conversation.came(event.text)
+                self._write(conversation, "renamed", event.who, event.text)
 
     def _entered(self, place: Conversation, event: Event) -> None:
         place.topic = event.text

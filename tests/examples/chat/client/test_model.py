@@ -85,6 +85,15 @@ def test_who_quits_leaves_the_rooms_that_they_were_in(chat: Chat, account: Accou
     assert texts(account, "#other") == []
 
 
+def test_a_new_name(chat: Chat, account: Account) -> None:
+    """Who takes another name has it in each room that they are in; the user too."""
+    chat.take(account, Event("renamed", "", "bob", "robert"))
+    assert account.conversations["#lobby"].names == ["alice", "robert"]
+    assert texts(account, "#lobby")[-1] == ("renamed", "bob", "robert")
+    chat.take(account, Event("renamed", "", "alice", "alice_"))
+    assert account.nick == "alice_"
+
+
 def test_what_is_said_elsewhere_is_unread(chat: Chat, account: Account) -> None:
     """Each line of others counts until its conversation is shown; one's own line does not."""
     for text in ("one", "two"):
