@@ -71,8 +71,12 @@ class Messenger:
         self._tasks[account] = asyncio.create_task(self._run(account))
 
     async def _run(self, account: Account) -> None:
-        async for event in self._networks[account].events():
-            self.chat.take(account, event)
+        try:
+            async for event in self._networks[account].events():
+                self.chat.take(account, event)
+        except Exception as error:  # noqa: BLE001
+            # Our own fault: the other accounts go on.
+            self.chat.take(account, Event("stopped", text=f"{type(error).__name__}: {error}"))
 
     def _tell(self, conversation: Conversation, text: str) -> None:
         self.chat.take(conversation.account, Event("error", conversation.name, text=text))

@@ -32,7 +32,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-__all__ = ["Account", "Chat", "Conversation", "Event", "Line", "speaker_and_words"]
+__all__ = [
+    "MOST_LINES",
+    "Account",
+    "Chat",
+    "Conversation",
+    "Event",
+    "Line",
+    "speaker_and_words",
+]
 
 MOST_LINES = 2_000
 """How many lines of a conversation are kept."""

@@ -15,7 +15,7 @@ from textual.widgets import Footer, Input, OptionList, RichLog, Static
 from textual.widgets.option_list import Option
 
 from examples.chat.client.messenger import Messenger
-from examples.chat.client.model import Chat, Conversation, Line, speaker_and_words
+from examples.chat.client.model import MOST_LINES, Chat, Conversation, Line, speaker_and_words
 
 __all__ = ["Terminal", "text_of"]
 
@@ -63,7 +63,9 @@ class Terminal(App[None]):
             yield OptionList(id="rooms", markup=False)
             with Vertical():
                 yield Static(id="topic", markup=False)
-                yield RichLog(id="lines", wrap=True, markup=False, min_width=1)
+                yield RichLog(
+                    id="lines", max_lines=MOST_LINES, wrap=True, markup=False, min_width=1
+                )
                 yield Input(id="typed", placeholder="type here; /help helps")
         yield Footer()
 

@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from examples.chat.client.messenger import Messenger
-from examples.chat.client.model import Chat, Conversation, Line, speaker_and_words
+from examples.chat.client.model import MOST_LINES, Chat, Conversation, Line, speaker_and_words
 
 __all__ = ["Window", "run"]
 
@@ -52,6 +52,7 @@ class Window(QSplitter):
         self.rooms, self.topic = QListWidget(), QLabel(wordWrap=True)
         self.lines, self.typed = QTextBrowser(), QLineEdit(placeholderText="/help helps")
         # What others have written is text, never a link or a picture.
+        self.lines.document().setMaximumBlockCount(MOST_LINES)
         self.topic.setTextFormat(Qt.TextFormat.PlainText)
         self.rooms.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         right = QWidget()

@@ -138,6 +138,15 @@ async def test_an_error(kind: str, open_chat: Any) -> None:
         assert (await heard.next("room")).place == "#yes"
 
 
+async def test_a_fault_of_the_server(open_chat: Any) -> None:
+    """A call that fails at the server in a way that it does not tell is an error for the user."""
+    async with open_chat() as chat, connected(chat, "pbs", "alice") as (alice, _):
+        chat.town.person = None
+        with pytest.raises(broker.Error, match="internal error"):
+            await alice.say("bob", "hello")
+        await alice.say("#lobby", "hello")
+
+
 async def test_a_kick(open_chat: Any) -> None:
     """Who is kicked by PB is told why, and does not come back by itself."""
     async with open_chat() as chat:
@@ -205,6 +214,23 @@ async def test_delays_grow() -> None:
     await events.aclose()
     assert waits[0] < 1 < 10 < min(waits[8:])
     assert max(waits) < 50
+
+
+async def test_a_server_that_asks_for_time() -> None:
+    """No attempt is made before the server takes logins again."""
+    waits: list[float] = []
+
+    class Busy:
+        async def connect(self) -> None:
+            raise broker.TooManyAttempts("too many failed logins", after=70.0)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    events = Kept(Busy(), sleep).events()
+    assert [(await anext(events)).kind for _ in range(3)] == ["offline"] * 3
+    assert waits == [70.0, 70.0]
+    await events.aclose()
 
 
 async def test_what_ends_a_line(open_chat: Any) -> None:
