@@ -94,13 +94,12 @@ async def test_all_of_them_in_one_room(tmp_path, at_end):
         alice = await pb_user(chat, "alice", ear, tls=tls)
         room = await alice.avatar.callRemote("join", "#lobby")
         await alice.avatar.callRemote("topic", "#lobby", "tea")
-        (irc, before), (pydle, began), (twisted, _) = await asyncio.gather(
+        (irc, before), (pydle, _), (twisted, _) = await asyncio.gather(
             program(at_end, "irc_client", port_of(chat.addresses["irc"]), "bob"),
             program(at_end, "pydle_client", port_of(chat.addresses["ircs"]), "carol"),
             program(at_end, "twisted_client", port_of(chat.addresses["pb_plain"]), "erin"),
         )
         assert before == ["banner - mind the step", "topic tea"]
-        assert began == ["name carol"]
         port = port_of(chat.addresses["lines"])
         lines = Raw(*await asyncio.open_connection("127.0.0.1", port))
         lines.send("dave", password_of("dave"))
@@ -126,6 +125,8 @@ async def test_all_of_them_in_one_room(tmp_path, at_end):
             assert "topic milk" in printed
             if name != "bob":
                 assert f"names {' '.join(sorted(PEOPLE))}" in printed
+            if name == "carol":
+                assert "name carol" in printed
             assert await process.wait() == 0
         assert ear.said == [each for each in everything if each[0] != "alice"]
         while len(room.names) > 2:
@@ -186,7 +187,7 @@ async def test_guesses_count_for_all_front_ends(tmp_path):
             assert isinstance(caught.value, broker.TooManyAttempts)
             lines = Raw(*await asyncio.open_connection(*_place(chat.addresses["lines"])))
             lines.send("alice", password_of("alice"))
-            assert "too many" in (await lines.rest())[-1]
+            assert (await lines.rest())[-1].startswith("try again in ")
             await lines.close()
         ways = [record["how"] for record in records]
         assert ways == ["SCRAM-SHA-256", *["irc"] * 30, "SCRAM-SHA-256", "lines"]

@@ -14,21 +14,23 @@ class Client(pydle.Client):  # type: ignore[misc]
     async def on_connect(self) -> None:
         """Go into the room."""
         await super().on_connect()
-        print("name", self.nickname, flush=True)
         await self.join("#lobby")
 
     async def on_join(self, channel: str, user: str) -> None:
         """Tell that it is in, and who else is."""
         await super().on_join(channel, user)
-        if user == self.nickname:
+        if user == self.username:
             print("in", flush=True)
 
     async def on_channel_message(self, target: str, by: str, message: str) -> None:
-        """Do what it is told."""
+        """Do what it is told; the library tells what it has said itself too."""
+        if by == self.nickname:
+            return
         print("heard", by, message, flush=True)
         if message == f"go {self.nickname}":
             await self.message("#lobby", f"hello from {self.nickname}")
         elif message == "the end":
+            print("name", self.nickname, flush=True)
             print("names", *sorted(self.channels["#lobby"]["users"]), flush=True)
             await self.quit("bye")
 
@@ -46,7 +48,7 @@ done = asyncio.Event()
 
 async def main(port: int, name: str, password: str) -> None:
     """Visit the chat."""
-    client = Client(name, sasl_username=name, sasl_password=password)
+    client = Client(name, username=name, sasl_username=name, sasl_password=password)
     await client.connect("127.0.0.1", port, tls=True, tls_verify=False)
     await done.wait()
 
