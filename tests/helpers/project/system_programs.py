@@ -15,7 +15,12 @@ from ctypes.util import find_library
 
 __all__ = ["LIBRARIES", "PACKAGES", "main", "missing", "missing_libraries"]
 
-PACKAGES = {"ip": "iproute2", "chromium": "chromium", "Xvfb": "xvfb"}
+PACKAGES = {
+    "ip": "iproute2",
+    "chromium": "chromium",
+    "nc": "netcat-openbsd",
+    "Xvfb": "xvfb",
+}
 """The package of each program."""
 
 LIBRARIES = {
