@@ -1,0 +1,245 @@
+"""A connection that speaks in lines: bounds what comes in and what waits to go out; logs in.
+
+Theory of operation. A task takes one line after the other, inside a visit of the PortalLogins. The
+lines of a client that sends too fast wait, and so do those of a client that does not read its
+answers; when too many wait, the connection ends. What is unsent has a limit, in bytes and in time,
+above which the connection is cut: nobody else waits for a client that reads slowly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import broker
+from broker.net.sockets import bind_stream, start_accepting
+from broker.net.transports import HIGH_WATER, StreamTransport
+from cred import LoginFailed, UsernamePassword
+from examples.chat.model import Guest, IGuest, Listener, Town
+from examples.chat.pace import Pace
+
+__all__ = ["LineConnection", "LinePort"]
+
+LONGEST_OUT = 512
+"""The most bytes of a line that is written, with its CR LF."""
+
+MOST_WAITING = 100
+"""How many lines of a client may wait until the rate lets them through."""
+
+MOST_UNSENT = 1024 * 1024
+"""Bytes that a client has not read, above which it is disconnected at once."""
+
+STALLED = 30.0
+"""Seconds after which a client is disconnected that leaves 64 KiB unread."""
+
+# These end a line, or a string of a program in C.
+_ENDS = {ord("\r"): " ", ord("\n"): " ", 0: " "}
+
+logger = logging.getLogger("examples.chat")
+
+
+class TooFast(Exception):
+    """A client sends more than may wait."""
+
+
+class LineConnection:
+    """One connection of a client that speaks in lines: the receiver of a transport's data.
+
+    Args:
+        town: the chat.
+        logins: the logins of all front ends.
+        front_end: its name, in the list of who is where and in the audit log: ``"irc"``.
+
+    Attributes:
+        guest: the user, once logged in.
+        longest_line: the most bytes of a line that comes in, with its end.
+    """
+
+    longest_line: ClassVar[int] = 512
+
+    def __init__(self, town: Town, logins: broker.PortalLogins, front_end: str):
+        self.town = town
+        self.guest: Guest | None = None
+        self.transport: StreamTransport
+        self._logins = logins
+        self._front_end = front_end
+        self._pace = Pace(town.rate)
+        self._visit: Any = None
+        self._rest = b""
+        self._lines: deque[str] = deque()
+        self._came = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._task: asyncio.Task[None] | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+        self._is_leaving = False
+
+    # What a front end defines.
+
+    async def begin(self) -> None:
+        """Greet the client."""
+
+    async def take(self, line: str) -> None:
+        """Handle one line of the client, without its end."""
+        raise NotImplementedError
+
+    def hears(self, event: str, room: str, who: str, text: str) -> None:
+        """Tell the client of an event; see `examples.chat.model`."""
+        raise NotImplementedError
+
+    def say_goodbye(self, why: str) -> None:
+        """Tell the client why the connection ends."""
+        self.write_line(why)
+
+    # What a front end uses.
+
+    async def log_in(self, name: str, password: str) -> Guest:
+        """Log in past the throttle and the audit log; LoginFailed if it is refused."""
+        credentials = UsernamePassword(name, password)
+        mind = Listener(self.hears, self._front_end)
+        login = await self._visit.login(credentials, mind, IGuest, mechanism=self._front_end)
+        guest: Guest = login.avatar
+        self.guest = guest
+        return guest
+
+    @property
+    def is_private(self) -> bool:
+        """Whether a password may be sent here: inside TLS, or on this machine."""
+        return self.transport.is_private
+
+    def write_line(self, line: str) -> None:
+        """Write a line, of which at most 510 bytes are sent; what ends a line becomes a space."""
+        data = line.translate(_ENDS).encode("utf-8", "replace")
+        if len(data) > LONGEST_OUT - 2:
+            # A part of a character at the end goes too.
+            data = data[: LONGEST_OUT - 2].decode("utf-8", "ignore").encode()
+        self.transport.write(data + b"\r\n")
+        unsent = self.transport.unsent
+        if unsent > MOST_UNSENT:
+            self._cut_off()
+        elif unsent > HIGH_WATER and self._stalled is None:
+            self._has_room.clear()
+            self._stalled = asyncio.get_running_loop().call_later(STALLED, self._cut_off)
+
+    def leave(self, why: str) -> None:
+        """End the connection once the client has read what was written."""
+        if not self._is_leaving:
+            self._is_leaving = True
+            if self.guest is not None:
+                self.guest.leave(why)
+            self.say_goodbye(why)
+            self.transport.leave()
+            # Wakes the task, which ends then.
+            self._came.set()
+
+    # What the transport calls.
+
+    def makeConnection(self, transport: StreamTransport) -> None:
+        """Begin the visit."""
+        self.transport = transport
+        transport.on_drained = self._drained
+        # A client whose machine has gone is noticed.
+        transport.watch_peer(120.0, 60.0)
+        self._task = asyncio.create_task(self._run())
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take lines; a line that is too long, or too many of them, end the connection."""
+        try:
+            self._split(data)
+        except TooFast as error:
+            self.leave(str(error))
+        self._came.set()
+
+    def connectionLost(self, reason: object) -> None:
+        """End the visit, which logs the guest out."""
+        self._is_leaving = True
+        if self._stalled is not None:
+            self._stalled.cancel()
+        self._has_room.set()
+        if self._visit is not None:
+            self._visit.close()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _split(self, data: bytes) -> None:
+        if self._is_leaving:
+            return
+        *whole, rest = (self._rest + data).split(b"\n")
+        for line in whole:
+            if len(line) >= self._longest(line):
+                raise TooFast("that line is too long")
+            if len(self._lines) >= MOST_WAITING:
+                raise TooFast("too many lines; please write more slowly")
+            self._lines.append(line.removesuffix(b"\r").decode("utf-8", "replace"))
+        if len(rest) >= self._longest(rest):
+            raise TooFast("that line is too long")
+        self._rest = rest
+
+    def _longest(self, line: bytes) -> int:
+        """Return how many bytes a line may have, with its end."""
+        return self.longest_line
+
+    async def _run(self) -> None:
+        try:
+            self._visit = self._logins.arrive(self.transport)
+            async with self._visit:
+                await self.begin()
+                while not self._is_leaving:
+                    await self._has_room.wait()
+                    if self._lines:
+                        await asyncio.sleep(self._pace.wait())
+                        if not self._is_leaving:
+                            await self.take(self._lines.popleft())
+                    else:
+                        self._came.clear()
+                        await self._came.wait()
+        except (LoginFailed, broker.LoginExpired, broker.PBConnectionLost) as error:
+            # Of the end of the visit: the user was kicked, or did not log in in time.
+            self.leave(str(error))
+        except Exception:
+            logger.exception("a connection of %s failed", self._front_end)
+            self.leave("internal error")
+
+    def _drained(self) -> None:
+        self._has_room.set()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _cut_off(self) -> None:
+        self._is_leaving = True
+        self.transport.abortConnection()
+
+
+class LinePort:
+    """A port at which a front end listens.
+
+    Args:
+        make: makes the receiver of a connection.
+        host, port: where to listen; port 0 for a free one.
+        tls: settings of ``TLS.server``.
+
+    Attributes:
+        port: the real port.
+
+    Raises:
+        CannotListenError: the port is in use.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], LineConnection],
+        host: str,
+        port: int,
+        tls: broker.TLS | None = None,
+    ):
+        sockets = bind_stream(host, port)
+        self.port: int = sockets[0].getsockname()[1]
+        self._listener = start_accepting(sockets, lambda address: make(), tls=tls)
+
+    def close(self) -> None:
+        """Accept no more connections; the PortalLogins end those that are open."""
+        self._listener.close()

@@ -1,0 +1,382 @@
+"""The chat: rooms, the people in them, and the banner; it knows no wire and no socket.
+
+A front end logs a user in with `IGuest` and a `Listener`, and gets a `Guest`. It calls ``join``,
+``part``, ``say``, ``notice`` and ``set_topic``, which raise a `ChatError` with a text for the user.
+It is told of events by the function of the listener, ``hears(event, room, who, text)``:
+
+=========== ============================== ====================== ==================
+event       room                           who                    text
+=========== ============================== ====================== ==================
+``said``    the room, or the hearer's own  the speaker            what was said
+            name: a private message
+``noticed`` the same                       the speaker            a notice of a bot, which no bot
+                                                                  answers
+``joined``  the room                       who has come           empty
+``left``    the room                       who has gone           why
+``topic``   the room                       who has set it         the topic
+``banner``  empty                          the admin              the new banner
+``gone``    empty                          the hearer             why
+=========== ============================== ====================== ==================
+
+``gone`` is the last event: the front end then closes the connection. A guest hears that he himself
+has joined or left a room, or set a topic, but not what he has said. A text that begins with
+``/me `` tells what its speaker does. ``hears`` neither blocks nor raises. Texts have no control
+characters; names are checked by `examples.chat.names`.
+
+A web page logs an admin in with `IAdmin` and gets an `Admin`. The web pages are started by `main`::
+
+    async def serve_pages(town: Town, logins: broker.PortalLogins, store: cred.users.UserStore, *,
+                          host: str = "127.0.0.1", port: int = 8080,
+                          tls: ssl.SSLContext | None = None) -> Pages
+    class Pages:                          # in examples.chat.web_pages
+        address: str                      # "https://127.0.0.1:8080", with the real port
+        async def close(self) -> None
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from zope.interface import Interface
+
+from cred import LoginDenied
+from examples.chat.errors import BadName, ChatError, NoSuchPlace, NotInRoom, TooMany
+from examples.chat.names import LONGEST_TOPIC, check_banner, check_person, check_room, check_text
+from examples.chat.pace import USUAL_RATE, Rate
+from examples.chat.rooms import Archive, Line, Room
+
+__all__ = [
+    "ADMINS",
+    "LOBBY",
+    "Admin",
+    "Archive",
+    "Guest",
+    "Hears",
+    "IAdmin",
+    "IGuest",
+    "Line",
+    "Listener",
+    "Room",
+    "Town",
+    "Whereabouts",
+]
+
+ADMINS = "admins"
+"""The group of the users who may use the admin's page."""
+
+LOBBY = "#lobby"
+"""The room of a front end that has only one."""
+
+MOST_ROOMS = 1_000
+MOST_ROOMS_EACH = 10
+
+logger = logging.getLogger("examples.chat")
+
+
+class IGuest(Interface):  # type: ignore[misc]
+    """A user in the chat, for front ends other than PB."""
+
+
+class IAdmin(Interface):  # type: ignore[misc]
+    """A user of the group `ADMINS`, who may set the banner and kick people."""
+
+
+class Hears(Protocol):
+    """Tells a front end of an event; see the top of this module."""
+
+    def __call__(self, event: str, room: str, who: str, text: str, /) -> None: ...
+
+
+class Listener(NamedTuple):
+    """What a front end passes to a login as the mind.
+
+    Attributes:
+        hears: is called for each event.
+        front_end: its name, for the list of who is where: ``"irc"``.
+    """
+
+    hears: Hears
+    front_end: str
+
+
+class Whereabouts(NamedTuple):
+    """Where a guest is: by which front end, since when, and in which rooms."""
+
+    name: str
+    front_end: str
+    since: float
+    rooms: tuple[str, ...]
+
+
+class Town:
+    """All rooms and all people.
+
+    Args:
+        archive: keeps banner, topics and histories; None to forget them at the end.
+        clock: returns the time in seconds since 1970.
+        rate: how often a guest may say something, on every front end.
+
+    Attributes:
+        banner: shown to everybody who comes; up to 20 lines.
+        rooms: all rooms, by name.
+        end_sessions: ends all sessions of a user on every front end: ``end_sessions(name, why)`` of
+            the PortalLogins; set by `main`.
+    """
+
+    def __init__(
+        self,
+        archive: Archive | None = None,
+        clock: Callable[[], float] = time.time,
+        rate: Rate = USUAL_RATE,
+    ):
+        self.banner = "Welcome to the chat."
+        self.rooms: dict[str, Room] = {}
+        self.end_sessions: Callable[[str, str], object] | None = None
+        self.clock = clock
+        self.archive = archive
+        self.rate = rate
+        self._people: dict[str, Guest] = {}
+
+    def enter(self, avatar_id: Any, listener: Listener) -> Guest:
+        """Let a user in. An earlier session of the same user ends: it hears ``gone``.
+
+        Raises:
+            LoginDenied: the name cannot be used here, or differs only in capital letters from that
+                of somebody who is here.
+        """
+        try:
+            name = check_person(str(avatar_id))
+        except BadName as error:
+            raise LoginDenied(str(error)) from None
+        before = self._people.get(name.lower())
+        if before is not None:
+            if before.name != name:
+                raise LoginDenied("somebody with almost the same name is here")
+            before.dismiss("you have come in again from elsewhere")
+        guest = self._people[name.lower()] = Guest(self, name, listener)
+        return guest
+
+    def administer(self, avatar_id: Any) -> Admin:
+        """Return the rights of an admin; LoginDenied to others."""
+        if ADMINS not in getattr(avatar_id, "groups", ()):
+            raise LoginDenied("only admins may do that")
+        return Admin(self, str(avatar_id))
+
+    def person(self, name: str) -> Guest | None:
+        """Return the guest of that name, in capital or small letters; None if not here."""
+        return self._people.get(name.lower())
+
+    def find(self, name: str) -> Room:
+        """Return a room; NoSuchPlace if there is none of that name."""
+        room = self.rooms.get(name)
+        if room is None:
+            raise NoSuchPlace("there is no such room")
+        return room
+
+    def where(self) -> list[Whereabouts]:
+        """Return where everybody is, in the order of their names."""
+        return sorted(guest.whereabouts for guest in self._people.values())
+
+    def kick(self, name: str, why: str = "") -> bool:
+        """End all sessions of a user, on every front end; return whether the user was here."""
+        reason = f"kicked: {why}" if (why := check_text(why)) else "kicked"
+        guest = self.person(name)
+        if guest is not None:
+            guest.dismiss(reason)
+            name = guest.name
+        if self.end_sessions is not None:
+            self.end_sessions(name, reason)
+        return guest is not None
+
+    def open_room(self, name: str) -> Room:
+        """Return a room, which is made if there is none. An empty one may be forgotten for it.
+
+        Raises:
+            BadName: it cannot be the name of a room.
+            TooMany: there are 1,000 rooms, and somebody is in each.
+        """
+        room = self.rooms.get(check_room(name))
+        if room is None:
+            if len(self.rooms) >= MOST_ROOMS:
+                self._forget_room()
+            room = self.rooms[name] = Room(name)
+        return room
+
+    def close_room(self, room: Room) -> None:
+        """Forget a room that is empty and in which nothing has happened."""
+        if not room.names and not room.topic and not room.history:
+            self.rooms.pop(room.name, None)
+
+    def remove(self, guest: Guest) -> None:
+        """Forget a guest who has left."""
+        if self._people.get(guest.name.lower()) is guest:
+            del self._people[guest.name.lower()]
+
+    def set_banner(self, who: str, banner: str) -> None:
+        """Set the banner and tell everybody; TooMany if it is longer than a banner may be."""
+        self.banner = check_banner(banner)
+        if self.archive is not None:
+            self.archive.keep_banner(self.banner)
+        for guest in list(self._people.values()):
+            guest.hear("banner", "", who, self.banner)
+
+    def _forget_room(self) -> None:
+        empty = [room for room in self.rooms.values() if not room.names]
+        if not empty:
+            raise TooMany(f"there are {MOST_ROOMS} rooms")
+        oldest = min(empty, key=lambda room: room.history[-1].at if room.history else 0.0)
+        del self.rooms[oldest.name]
+        if self.archive is not None:
+            self.archive.forget_room(oldest.name)
+
+
+class Guest:
+    """A user in the chat, by whichever front end.
+
+    Attributes:
+        name: the user's name.
+        rooms: the rooms that the guest is in, by name.
+        is_here: whether the guest has neither left nor been dismissed.
+    """
+
+    def __init__(self, town: Town, name: str, listener: Listener):
+        self.town, self.name = town, name
+        self.rooms: dict[str, Room] = {}
+        self.is_here = True
+        self._listener = listener
+        self._since = town.clock()
+
+    @property
+    def whereabouts(self) -> Whereabouts:
+        """Where the guest is."""
+        return Whereabouts(self.name, self._listener.front_end, self._since, tuple(self.rooms))
+
+    def hear(self, event: str, room: str, who: str, text: str = "") -> None:
+        """Tell the front end; an error of one front end does not keep the others from hearing."""
+        try:
+            self._listener.hears(event, room, who, text)
+        except Exception:
+            logger.exception("%s could not be told of %r", self.name, event)
+
+    def join(self, name: str) -> Room:
+        """Go into a room, which is made if there is none; return it.
+
+        Raises:
+            BadName: it cannot be the name of a room.
+            TooMany: the guest is in 10 rooms, or there are too many rooms.
+        """
+        self._check_here()
+        if name not in self.rooms:
+            check_room(name)
+            if len(self.rooms) >= MOST_ROOMS_EACH:
+                raise TooMany(f"you are in {MOST_ROOMS_EACH} rooms")
+            room = self.rooms[name] = self.town.open_room(name)
+            room.add(self)
+        return self.rooms[name]
+
+    def part(self, name: str, why: str = "") -> None:
+        """Leave a room; NotInRoom if the guest is not in it."""
+        room = self._room(name)
+        room.remove(self, check_text(why))
+        del self.rooms[name]
+        self.town.close_room(room)
+
+    def say(self, where: str, text: str) -> None:
+        """Say something in a room, or to a person; an empty text is not passed on.
+
+        Raises:
+            NotInRoom: the guest is not in that room.
+            NoSuchPlace: nobody of that name is here.
+            TooMany: the text is longer than 500 characters.
+        """
+        self._speak("said", where, text)
+
+    def notice(self, where: str, text: str) -> None:
+        """Say something as a bot, to which no bot answers; it is not kept in the history."""
+        self._speak("noticed", where, text)
+
+    def set_topic(self, name: str, topic: str) -> None:
+        """Set the topic of a room.
+
+        Raises:
+            NotInRoom: the guest is not in that room.
+            TooMany: the topic is longer than 300 characters.
+        """
+        room = self._room(name)
+        room.topic = check_text(topic, LONGEST_TOPIC)
+        if self.town.archive is not None:
+            self.town.archive.keep_topic(name, room.topic)
+        room.tell("topic", self.name, room.topic)
+
+    def leave(self, why: str = "") -> None:
+        """Leave the chat; does nothing after the first time."""
+        if not self.is_here:
+            return
+        self.is_here = False
+        rooms, self.rooms = self.rooms, {}
+        self.town.remove(self)
+        for room in rooms.values():
+            room.remove(self, why)
+            self.town.close_room(room)
+
+    def dismiss(self, why: str) -> None:
+        """Make the guest leave: the front end hears ``gone`` and closes the connection."""
+        if self.is_here:
+            self.leave(why)
+            self.hear("gone", "", self.name, why)
+
+    def logout(self) -> None:
+        """Leave the chat: the login has ended."""
+        self.leave()
+
+    def _speak(self, event: str, where: str, text: str) -> None:
+        self._check_here()
+        text = check_text(text)
+        if not text:
+            return
+        if where.startswith("#"):
+            room = self._room(where)
+            if event == "said":
+                line = Line(self.town.clock(), self.name, text)
+                room.history.append(line)
+                if self.town.archive is not None:
+                    self.town.archive.keep_line(where, line)
+            room.tell(event, self.name, text, skip=self)
+            return
+        person = self.town.person(where)
+        if person is None:
+            raise NoSuchPlace("nobody of that name is here")
+        person.hear(event, person.name, self.name, text)
+
+    def _room(self, name: str) -> Room:
+        self._check_here()
+        room = self.rooms.get(name)
+        if room is None:
+            raise NotInRoom("you are not in that room")
+        return room
+
+    def _check_here(self) -> None:
+        if not self.is_here:
+            raise ChatError("you have left")
+
+
+class Admin:
+    """What an admin may do, on the admin's page."""
+
+    def __init__(self, town: Town, name: str):
+        self.town, self.name = town, name
+
+    def set_banner(self, banner: str) -> None:
+        """Set the banner; TooMany if it is longer than 2,000 characters or 20 lines."""
+        self.town.set_banner(self.name, banner)
+
+    def where(self) -> list[Whereabouts]:
+        """Return where everybody is."""
+        return self.town.where()
+
+    def kick(self, name: str, why: str = "") -> bool:
+        """End all sessions of a user, on every front end; return whether the user was here."""
+        return self.town.kick(name, why)

@@ -1,0 +1,496 @@
+"""The web pages of the chat: sign-up, logins, and what an admin can do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from support.certificates import Authority
+from support.chat_pages import PASSWORD, VERIFIER, House, serving_chat_pages
+from support.line_front_end import audited, heed
+
+import broker
+from cred import LoginFailed
+from cred.users import StoreUnavailable, User
+from examples.chat.web_pages import serve_pages
+
+GLASS = "looking glass"
+
+
+async def test_sign_up(tmp_path: Path) -> None:
+    """A new user is welcomed, sees the banner, and can log in by another front end."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        house.town.banner = "tea at <five>"
+        assert 'action="/"' in (await browser.get("/")).text
+        answer = await browser.post("/", name="bob", password=GLASS)
+        assert (answer.status, answer.notice) == (200, "Welcome, <bdi>bob</bdi>.")
+        assert "tea at &lt;five&gt;" in answer.text
+        user = house.store.find("bob")
+        assert user.verifier.startswith("SCRAM-SHA-256$600000:")
+        assert user.groups == frozenset()
+        visit = await house.come_in("bob", GLASS)
+        assert [each.name for each in house.town.where()] == ["bob"]
+        visit.close()
+
+
+@pytest.mark.parametrize("name", ["alice", "ALICE"])
+async def test_taken(name: str, tmp_path: Path) -> None:
+    """A name is given once, also if only capital letters differ; its owner keeps the password."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        answer = await browser.post("/", name=name, password=GLASS)
+        assert (answer.status, answer.alert) == (409, "That name is taken.")
+        assert f'value="{name}"' in answer.text
+        assert house.store.find("alice").verifier == VERIFIER
+        assert [user.name for user in house.store.users()] == ["alice", "root"]
+
+
+async def test_taken_at_once(tmp_path: Path) -> None:
+    """Of two who ask for almost the same name at the same time, one gets it."""
+    async with serving_chat_pages(tmp_path) as (_, browser):
+        names = ("bob", "BOB", "Bob")
+        tries = [browser.post("/", name=name, password=GLASS) for name in names]
+        assert sorted(each.status for each in await asyncio.gather(*tries)) == [200, 409, 409]
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "alert"),
+    [
+        ("bob", "seven77", "A password is 8 to 1024 characters."),
+        ("bob", "", "A password is 8 to 1024 characters."),
+        ("bob", "a" * 1025, "A password is 8 to 1024 characters."),
+        ("bob", "é" * 513, "A password is at most 1024 bytes, and this one has more."),
+        ("bob", "eight\0888", "This password has characters it may not have."),
+        ("", GLASS, "A name here is up to 32 letters, digits, _ or -."),
+        ("b b", GLASS, "A name here is up to 32 letters, digits, _ or -."),
+        ("b" * 33, GLASS, "A name here is up to 32 letters, digits, _ or -."),
+        ("bób", GLASS, "A name here is up to 32 letters, digits, _ or -."),
+        ("bob\n", GLASS, "A name here is up to 32 letters, digits, _ or -."),
+        ("bob\r\nSet-Cookie: a=b", GLASS, "A name here is up to 32 letters, digits, _ or -."),
+    ],
+)
+async def test_what_cannot_sign_up(name: str, password: str, alert: str, tmp_path: Path) -> None:
+    """A name or password that front ends cannot take is refused, and the form says why."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        answer = await browser.post("/", name=name, password=password)
+        assert (answer.status, answer.alert) == (400, alert)
+        assert "Set-Cookie" not in answer.headers
+        assert password == "" or password not in answer.text
+        assert [user.name for user in house.store.users()] == ["alice", "root"]
+
+
+@pytest.mark.parametrize("password", ["eight888", "a" * 1024, "é" * 512, " <'\"&%+=  "])
+async def test_long_and_odd_passwords(password: str, tmp_path: Path) -> None:
+    """Each password that can sign up can log in."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        assert (await browser.post("/", name="bob", password=password)).status == 200
+        (await house.come_in("bob", password)).close()
+
+
+async def test_sign_ups_an_hour(tmp_path: Path) -> None:
+    """Ten tries an hour from one source, of which taken names count, and mistakes do not."""
+    now = [0.0]
+    async with serving_chat_pages(tmp_path, clock=lambda: now[0]) as (house, browser):
+        for _ in range(3):
+            assert (await browser.post("/", name="b", password="short")).status == 400
+        for _ in range(9):
+            assert (await browser.post("/", name="alice", password=GLASS)).status == 409
+        assert (await browser.post("/", name="bob", password=GLASS)).status == 200
+        answer = await browser.post("/", name="carol", password=GLASS)
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "3600")
+        assert answer.alert == "Too many attempts; try again in 60 minutes."
+        assert house.store.find("carol") is None
+        now[0] = 3600.0
+        assert (await browser.post("/", name="carol", password=GLASS)).status == 200
+
+
+async def test_log_in(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An admin gets a cookie that neither scripts nor other sites have; each login is audited."""
+    heed(caplog)
+    async with serving_chat_pages(tmp_path) as (_, browser):
+        assert 'action="/login"' in (await browser.get("/login")).text
+        answer = await browser.post("/login", name="root", password=PASSWORD)
+        assert (answer.status, answer.headers["Location"]) == (303, "/admin")
+        token, *attributes = answer.headers["Set-Cookie"].split("; ")
+        assert token.startswith("session=")
+        assert sorted(attributes) == ["HttpOnly", "Max-Age=43200", "Path=/", "SameSite=Strict"]
+        assert "Set the banner" in (await browser.get("/admin")).text
+        assert (await browser.get("/login")).headers["Location"] == "/admin"
+        await browser.post("/login", name="root", password="wrong")
+        assert (await browser.get("/admin")).status == 200
+        assert [line[:3] for line in audited(caplog)] == [
+            ("accepted", "root", "web"),
+            ("refused", "root", "web"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "alert"),
+    [
+        ("root", "wrong", "Wrong user name or password."),
+        ("nobody", PASSWORD, "Wrong user name or password."),
+        ("alice", PASSWORD, "Only admins may do that."),
+        ("", "", "Wrong user name or password."),
+        ("root\r\nX: y", PASSWORD, "Wrong user name or password."),
+    ],
+)
+async def test_refused_logins(name: str, password: str, alert: str, tmp_path: Path) -> None:
+    """Who is not an admin gets no cookie, and sees why."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        answer = await browser.post("/login", name=name, password=password)
+        assert (answer.status, answer.alert) == (403, alert)
+        assert "Set-Cookie" not in answer.headers
+        assert "X" not in answer.headers
+        assert house.logins.visits == ()
+        assert (await browser.get("/admin")).headers["Location"] == "/login"
+
+
+async def test_too_many_guesses(tmp_path: Path) -> None:
+    """Wrong passwords at the web page make the next login wait, also by another front end."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        for number in range(30):
+            answer = await browser.post("/login", name=f"nobody{number}", password="guess")
+            assert answer.status in (403, 429)
+        answer = await browser.post("/login", name="root", password=PASSWORD)
+        assert answer.status == 429
+        assert int(answer.headers["Retry-After"]) >= 1
+        assert answer.alert.startswith("Too many attempts; try again in ")
+        with pytest.raises(broker.TooManyAttempts):
+            await house.come_in("alice")
+        for visit in house.logins.visits:
+            visit.close()
+
+
+async def test_banner(tmp_path: Path) -> None:
+    """The banner is set, and told to those who are here."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        alice = await house.come_in("alice")
+        await browser.log_in()
+        answer = await browser.post("/admin", banner="tea & <cake>\r\nat five\r\n")
+        assert (answer.status, answer.headers["Location"]) == (303, "/admin")
+        answer = await browser.get("/admin")
+        assert answer.notice == "The banner is set."
+        assert "\ntea &amp; &lt;cake&gt;\nat five</textarea>" in answer.text
+        assert house.heard == [("banner", "", "root", "tea & <cake>\nat five")]
+        assert (await browser.get("/admin")).notice == ""
+        alice.close()
+
+
+@pytest.mark.parametrize(
+    ("banner", "alert"),
+    [
+        ("<b>" + "a" * 1998, "A banner is at most 2000 characters."),
+        ("<b>" + "\r\na" * 20, "A banner is at most 20 lines."),
+    ],
+)
+async def test_long_banner(banner: str, alert: str, tmp_path: Path) -> None:
+    """A banner that is too long is refused, and what was typed is not lost."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        await browser.log_in()
+        answer = await browser.post("/admin", banner=banner)
+        assert (answer.status, answer.alert) == (400, alert)
+        assert f"\n{banner.replace('<b>', '&lt;b&gt;')}</textarea>" in answer.text
+        assert house.town.banner == "Welcome to the chat."
+        for allowed in ("é" * 2000, "\r\n".join("a" * 20)):
+            assert (await browser.post("/admin", banner=allowed)).status == 303
+
+
+async def test_control_characters_in_a_banner(tmp_path: Path) -> None:
+    """Control characters of a banner do not get into the other front ends."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        await browser.log_in()
+        await browser.post("/admin", banner="a\0b\x1b[31mc\rd\x85e")
+        assert not [each for each in house.town.banner.replace("\n", "") if each < " "]
+
+
+async def test_kick(tmp_path: Path) -> None:
+    """A user who is kicked is gone from every front end at once; the page has told who is where."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        alice = await house.come_in("alice")
+        house.town.person("alice").join("#tea")
+        other = house.logins.arrive("127.0.0.1", is_private=True)
+        other.users["alice"] = None
+        house.logins.sessions.add(other, None, None)
+        await browser.log_in()
+        assert "#tea" in (await browser.get("/admin")).text
+        answer = await browser.post("/admin/kick", name="alice")
+        assert (answer.status, answer.headers["Location"]) == (303, "/admin")
+        assert alice.is_ended
+        assert other.is_ended
+        assert isinstance(alice.reason, broker.LoginExpired)
+        assert house.heard[-1] == ("gone", "", "alice", "kicked")
+        answer = await browser.get("/admin")
+        assert answer.notice == "alice was kicked."
+        assert "Nobody is here." in answer.text
+        (await house.come_in("alice")).close()
+
+
+async def test_kick_of_odd_names(tmp_path: Path) -> None:
+    """A name is text, whatever is in it, and gets into no header."""
+    async with serving_chat_pages(tmp_path) as (_, browser):
+        await browser.log_in()
+        for name in ("<b>x</b>", "a\r\nSet-Cookie: session=evil", "\0", "é" * 300):
+            answer = await browser.post("/admin/kick", name=name)
+            assert (answer.status, answer.headers["Location"]) == (303, "/admin")
+            assert "Set-Cookie" not in answer.headers
+            page = await browser.get("/admin")
+            assert "<b>" not in page.text
+            assert page.notice.endswith("was kicked.") or "\n" in page.text
+
+
+async def test_an_admin_kicks_himself(tmp_path: Path) -> None:
+    """An admin who kicks himself is logged out."""
+    async with serving_chat_pages(tmp_path) as (_, browser):
+        await browser.log_in()
+        assert (await browser.post("/admin/kick", name="root")).status == 303
+        assert (await browser.get("/admin")).headers["Location"] == "/login"
+
+
+async def test_disable_and_enable(tmp_path: Path) -> None:
+    """A user who is disabled is gone, and cannot log in until enabled again."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        alice = await house.come_in("alice")
+        await browser.log_in()
+        await browser.post("/admin/disable", name="alice")
+        assert alice.is_ended
+        assert house.store.find("alice").is_disabled
+        answer = await browser.get("/admin")
+        assert answer.notice == "alice is disabled."
+        assert 'aria-label="Enable alice"' in answer.text
+        with pytest.raises(LoginFailed):
+            await house.come_in("alice")
+        await browser.post("/admin/enable", name="alice")
+        assert not house.store.find("alice").is_disabled
+        (await house.come_in("alice")).close()
+
+
+async def test_what_cannot_be_disabled(tmp_path: Path) -> None:
+    """An admin cannot lock himself out, nor disable a user who does not exist."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        await browser.log_in()
+        answer = await browser.post("/admin/disable", name="root")
+        assert (answer.status, answer.alert) == (400, "You cannot disable yourself.")
+        assert not house.store.find("root").is_disabled
+        for action in ("disable", "enable"):
+            answer = await browser.post(f"/admin/{action}", name="nobody")
+            assert (answer.status, answer.alert) == (404, "There is no user of that name.")
+
+
+@pytest.mark.parametrize("path", ["", "/kick", "/disable", "/enable"])
+async def test_admins_only(path: str, tmp_path: Path) -> None:
+    """Without a session nothing of the admin's page works."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        answer = await browser.post(f"/admin{path}", name="alice", banner="evil")
+        assert (answer.status, answer.alert) == (403, "Log in first.")
+        assert not house.store.find("alice").is_disabled
+        assert house.town.banner == "Welcome to the chat."
+
+
+async def test_many_users(tmp_path: Path) -> None:
+    """There are 100 users on a page, and links to the others."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        for number in range(150):
+            house.store.add(User(f"b{number:03}", VERIFIER))
+        await browser.log_in()
+        first, second = [(await browser.get(f"/admin?page={page}")).text for page in (1, 2)]
+        assert first.count('aria-label="Kick') == 100
+        assert "/admin?page=2#users" in first
+        assert second.count('aria-label="Kick') == 52
+        assert "/admin?page=3#users" not in second
+        for page in ("0", "-1", "x", "٣", "9999999", "<b>"):
+            assert (await browser.get(f"/admin?page={page}")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/login", 200),
+        ("GET", "/admin", 303),
+        ("GET", "/style.css", 200),
+        ("GET", "/icon.svg", 200),
+        ("HEAD", "/", 200),
+        ("POST", "/", 415),
+        ("POST", "/logout", 303),
+        ("POST", "/admin", 403),
+        ("PUT", "/", 405),
+        ("GET", "/no%0d%0aX:%20y", 404),
+        ("GET", "/web_pages.py", 404),
+        ("GET", "/../model.py", 404),
+    ],
+)
+async def test_headers(method: str, path: str, status: int, tmp_path: Path) -> None:
+    """Each answer has the headers that keep its page from being framed, kept, or active."""
+    async with serving_chat_pages(tmp_path) as (_, browser):
+        answer = await browser.send(method, path)
+        assert answer.status == status
+        assert answer.headers["Content-Security-Policy"].startswith(
+            "default-src 'self'; form-action 'self'; frame-ancestors 'none'"
+        )
+        assert "unsafe" not in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert "X" not in answer.headers
+        assert "Python" not in answer.headers.get("Server", "")
+
+
+async def test_files(tmp_path: Path) -> None:
+    """The style and the icon have their types, and lead nowhere else."""
+    async with serving_chat_pages(tmp_path) as (_, browser):
+        style, icon = await browser.get("/style.css"), await browser.get("/icon.svg")
+        assert style.headers["Content-Type"] == "text/css; charset=utf-8"
+        assert icon.headers["Content-Type"] == "image/svg+xml; charset=utf-8"
+        assert "url(" not in style.text
+        assert "@import" not in style.text
+
+
+async def test_tls(tmp_path: Path) -> None:
+    """With a certificate the cookie is for https and this host only."""
+    pair = Authority(tmp_path).issue()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.certificate_path, pair.key_path)
+    async with serving_chat_pages(tmp_path, tls=tls) as (_, browser):
+        assert browser.address.startswith("https://127.0.0.1:")
+        answer = await browser.post("/login", name="root", password=PASSWORD)
+        token, *attributes = answer.headers["Set-Cookie"].split("; ")
+        assert token.startswith("__Host-session=")
+        assert {"HttpOnly", "Secure", "SameSite=Strict", "Path=/"} <= set(attributes)
+        assert (await browser.get("/admin")).status == 200
+        answer = await browser.post("/logout")
+        assert "Secure" in answer.headers["Set-Cookie"]
+
+
+async def behind_proxy(tmp_path: Path, origin: str, forwarded: str) -> tuple[int, str]:
+    """Sign up through a proxy of ours; return the status and the error."""
+    options: dict[str, Any] = {"origins": [origin], "is_behind_proxy": True}
+    async with serving_chat_pages(tmp_path, **options) as (_, browser):
+        headers = {"Host": origin.partition("://")[2], "Origin": origin}
+        if forwarded:
+            headers["X-Forwarded-For"] = forwarded
+        fields = {"name": "bob", "password": GLASS}
+        answer = await browser.send("POST", "/", data=fields, headers=headers)
+        return answer.status, answer.alert
+
+
+@pytest.mark.parametrize(
+    ("origin", "forwarded", "status"),
+    [
+        ("https://chat.example", "127.0.0.1, 192.0.2.1", 200),
+        ("https://chat.example", "evil, 2001:db8::1", 200),
+        ("https://chat.example", "", 400),
+        ("https://chat.example", "192.0.2.1, evil", 400),
+        ("http://chat.example", "192.0.2.1", 403),
+        ("http://chat.example", "127.0.0.1", 403),
+    ],
+)
+async def test_proxy(origin: str, forwarded: str, status: int, tmp_path: Path) -> None:
+    """Behind a proxy the origin is that of the configuration, and the source what it says last."""
+    assert (await behind_proxy(tmp_path, origin, forwarded))[0] == status
+
+
+async def test_sources_behind_a_proxy(tmp_path: Path) -> None:
+    """Behind a proxy each browser has its own limit of sign-ups, which it cannot get around."""
+    options: dict[str, Any] = {"origins": ["https://chat.example"], "is_behind_proxy": True}
+    async with serving_chat_pages(tmp_path, **options) as (_, browser):
+        statuses = []
+        for number in range(12):
+            source = "192.0.2.2" if number == 11 else "192.0.2.1"
+            headers = {"Host": "chat.example", "X-Forwarded-For": f"192.0.2.{number}, {source}"}
+            fields = {"name": "alice", "password": GLASS}
+            statuses.append(await browser.send("POST", "/", data=fields, headers=headers))
+        assert [each.status for each in statuses] == [*[409] * 10, 429, 409]
+
+
+async def test_passwords_in_the_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without TLS no password is taken from another machine."""
+    monkeypatch.setattr("examples.chat.web_guard._is_loopback", lambda host: False)
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        for path in ("/", "/login"):
+            answer = await browser.post(path, name="root", password=PASSWORD)
+            assert answer.status == 403
+            assert answer.alert == "Passwords are taken inside TLS or on this machine only."
+        assert house.logins.visits == ()
+
+
+@pytest.mark.parametrize("options", [{"host": "0.0.0.0"}, {"host": ""}, {"is_behind_proxy": True}])
+async def test_unknown_origin(options: dict[str, Any], tmp_path: Path) -> None:
+    """Where browsers find the pages must be said if it cannot be known."""
+    house = House(tmp_path)
+    with pytest.raises(broker.ConfigError, match=r"^say "):
+        await serve_pages(house.town, house.logins, house.store, port=0, **options)
+    house.store.close()
+
+
+async def test_names(tmp_path: Path) -> None:
+    """Pages for all addresses of this machine are found by the names that were given."""
+    options: dict[str, Any] = {"host": "0.0.0.0", "names": ["127.0.0.1", "chat.example"]}
+    async with serving_chat_pages(tmp_path, **options) as (house, _):
+        port = house.pages.address.rpartition(":")[2]
+        async with house.browser(f"http://127.0.0.1:{port}") as browser:
+            for host in (f"127.0.0.1:{port}", f"chat.example:{port}", f"localhost:{port}"):
+                assert (await browser.get("/", Host=host)).status == 200
+            assert (await browser.get("/", Host=f"0.0.0.0:{port}")).status == 421
+
+
+async def test_store_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that does not answer is told as that, without its words."""
+
+    def fail(*args: object) -> None:
+        raise StoreUnavailable("secret of the database")
+
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        monkeypatch.setattr(house.store, "add", fail)
+        answer = await browser.post("/", name="bob", password=GLASS)
+        assert (answer.status, answer.alert) == (503, "The server is busy; try again in a minute.")
+        assert "secret" not in answer.text
+
+
+async def test_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake of the server is in its log, and not on the page."""
+
+    def fail(*args: object) -> None:
+        raise RuntimeError("secret of the server")
+
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        monkeypatch.setattr(house.store, "add", fail)
+        answer = await browser.post("/", name="bob", password=GLASS)
+        assert (answer.status, "secret" in answer.text) == (500, False)
+        assert "secret of the server" in caplog.text
+
+
+async def test_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What people change is in the log, on one line each, and no password is."""
+    caplog.set_level(logging.INFO)
+    async with serving_chat_pages(tmp_path) as (_, browser):
+        await browser.post("/", name="bob", password=GLASS)
+        await browser.log_in()
+        await browser.post("/admin", banner="tea")
+        await browser.post("/admin/kick", name="bob\nforged")
+        await browser.post("/admin/disable", name="bob")
+        await browser.post("/admin/enable", name="bob")
+    assert [each.getMessage() for each in caplog.records if each.name == "examples.chat"] == [
+        "bob has signed up",
+        "root has set the banner",
+        "root kicks 'bob\\nforged'",
+        "root has disabled 'bob'",
+        "root has enabled 'bob'",
+    ]
+    assert GLASS not in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+async def test_close(tmp_path: Path) -> None:
+    """After the close nobody listens, and all admins are logged out."""
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        await browser.log_in()
+        await house.pages.close()
+        assert house.logins.visits == ()
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await browser.get("/")
