@@ -26,8 +26,9 @@ test: $(VENV)/.installed $(VENV)/.test $(VENV)/.check
 	$(BIN)/python -c 'import sys, broker; sys.exit(broker.accelerated)' || BROKER_PURE=1 $(PYTEST) $(TWO_FORMS)
 	@echo 'make system tests besides, as root: peers that are cut off, and the web pages of the chat in Chromium.'
 
-# What needs root, and programs of the system; Debian's packages of them are installed.
-system: $(VENV)/.installed $(VENV)/.test
+# What needs root, programs of the system, and its libraries (for Qt and Tk); Debian's packages of the programs are
+# installed.
+system: $(VENV)/.installed $(VENV)/.test $(VENV)/.gui
 	$(HELPER) project.system_programs
 	$(BIN)/pytest $(wildcard tests/system/*.py)
 
@@ -146,6 +147,6 @@ $(VENV)/.installed: $(VENV)/.pip $(SOURCES)
 	$(PIP) install --force-reinstall --no-deps .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.check $(VENV)/.bench: $(VENV)/.%: $(VENV)/.pip pyproject.toml
+$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.gui: $(VENV)/.%: $(VENV)/.pip pyproject.toml
 	$(PIP) install --group $*
 	@touch $@

@@ -7,6 +7,7 @@ How a page is written, so that this works:
 - ``console`` blocks have commands behind ``$``, each followed by what it prints. A program with
   ``serve_forever`` or ``listenTCP``, and ``pb serve``, keeps running to the end of the page. The
   block ``^C`` stops the one that was started first.
+- Files for no command of the page have a test of their own, such as ``tests/system/guis.py``.
 - ``python -m pytest`` runs the files of the page that are tests.
 - ``log`` blocks are what is on standard error. Behind a ``console`` block, or where a program keeps
   running, they are the next lines of the one that was started first. Else they are those of the

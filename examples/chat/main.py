@@ -18,6 +18,7 @@ from broker import pb
 from broker.net.socket_addresses import host_port
 from broker.net.tls.issuing import make_authority, make_server, write_file
 from cred import Portal
+from cred.checkers import CredentialsChecker
 from cred.scram_verifier import ScramVerifier
 from cred.store_checker import StoreChecker
 from cred.stores import open_store
@@ -30,7 +31,7 @@ from examples.chat.model import ADMINS, IAdmin, IGuest, Town
 from examples.chat.pace import USUAL_RATE, Rate
 from examples.chat.pb_members import Member
 
-__all__ = ["Chat", "Settings", "make_certificates"]
+__all__ = ["Chat", "Settings", "make_certificates", "make_logins"]
 
 AUTHORITY, CERTIFICATE, KEY = "ca.pem", "server.pem", "server.key"
 
@@ -120,13 +121,10 @@ class Chat:
         stack.push_async_callback(asyncio.to_thread, archive.close)
         self.town = Town(rate=self._settings.rate)
         await asyncio.to_thread(archive.load, self.town)
-        self.logins = _make_logins(self.town, self.store)
-        self.town.end_sessions = self.logins.end_sessions
+        self.logins = make_logins(self.town, StoreChecker(self.store))
         await self._start_pb(stack)
         self._start_lines(stack)
-        if importlib.util.find_spec("aiohttp") and importlib.util.find_spec(
-            "examples.chat.web_pages"
-        ):
+        if importlib.util.find_spec("aiohttp") is not None:
             await self._start_web(stack)
 
     async def _start_pb(self, stack: AsyncExitStack) -> None:
@@ -175,12 +173,16 @@ def make_certificates(folder: Path, names: tuple[str, ...]) -> None:
     write_file(folder / CERTIFICATE, server.certificate_pem, is_secret=False)
 
 
-def _make_logins(town: Town, store: UserStore) -> broker.PortalLogins:
+def make_logins(town: Town, checker: CredentialsChecker) -> broker.PortalLogins:
+    """Return the logins of all front ends, by one realm for all of them."""
+
     def member(avatar_id: Any, mind: Any) -> Member:
         return Member(town, avatar_id, mind)
 
     realm = broker.realm({pb.IPerspective: member, IGuest: town.enter, IAdmin: town.administer})
-    return broker.PortalLogins(Portal(realm, [StoreChecker(store)]))
+    logins = broker.PortalLogins(Portal(realm, [checker]))
+    town.end_sessions = logins.end_sessions
+    return logins
 
 
 def _make_admin(store: UserStore) -> str | None:

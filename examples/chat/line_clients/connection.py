@@ -128,6 +128,8 @@ class LineConnection:
         """End the connection once the client has read what was written."""
         if not self._is_leaving:
             self._is_leaving = True
+            if self.guest is not None:
+                self.guest.leave(why)
             self.say_goodbye(why)
             self.transport.leave()
             # Wakes the task, which ends then.
@@ -148,7 +150,6 @@ class LineConnection:
         try:
             self._split(data)
         except TooFast as error:
-            self._lines.clear()
             self.leave(str(error))
         self._came.set()
 
@@ -190,7 +191,8 @@ class LineConnection:
                     await self._has_room.wait()
                     if self._lines:
                         await asyncio.sleep(self._pace.wait())
-                        await self.take(self._lines.popleft())
+                        if not self._is_leaving:
+                            await self.take(self._lines.popleft())
                     else:
                         self._came.clear()
                         await self._came.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 
 from cred import LoginFailed
@@ -15,6 +16,8 @@ __all__ = ["PlainLines"]
 
 SHOWN = 10
 """How many lines of the history a guest is shown."""
+
+WIDTH = 72
 
 HELP = "/quit leaves; /who lists who is here; /topic TEXT sets the topic; /msg NAME TEXT tells one"
 
@@ -77,7 +80,7 @@ class PlainLines(LineConnection):
         for line in history[-SHOWN:]:
             self.write_line(f"{time.strftime('%H:%M', time.localtime(line.at))} {line}")
         room = guest.join(LOBBY)
-        self.write_line(f"you are in {LOBBY}: {' '.join(room.names)}; /help helps")
+        self.write_line(f"you are in {LOBBY}, people: {len(room.names)}; /help helps")
         if room.topic:
             self.write_line(f"topic: {room.topic}")
 
@@ -89,7 +92,8 @@ class PlainLines(LineConnection):
         elif command == "/help":
             self.write_line(HELP)
         elif command == "/who":
-            self.write_line(" ".join(sorted(self.town.find(LOBBY).names)))
+            for names in textwrap.wrap(" ".join(sorted(self.town.find(LOBBY).names)), WIDTH):
+                self.write_line(names)
         elif command == "/topic":
             self.guest.set_topic(LOBBY, rest)
         elif command == "/msg":

@@ -1,0 +1,128 @@
+"""What a client that speaks in lines may cost: bytes, lines, and time."""
+
+import asyncio
+import socket
+
+import pytest
+from support.chat import SmallChat
+
+from examples.chat.line_clients import connection
+from examples.chat.pace import Rate
+
+
+@pytest.mark.parametrize("tail", [b"", b"\r\n"], ids=["no end", "an end"])
+async def test_a_line_that_is_too_long(tail):
+    """It ends the connection, whether its end has come or not."""
+    async with SmallChat() as chat:
+        client = await chat.irc_user("bob")
+        client.writer.write(b"PRIVMSG #lobby :" + b"x" * 600 + tail)
+        assert (await client.rest())[-1] == "ERROR :Closing link: that line is too long"
+        assert chat.town.where() == []
+
+
+async def test_tags_have_a_limit_of_their_own():
+    """A line with tags may be as long as both limits together."""
+    async with SmallChat() as chat:
+        client = await chat.irc_user("bob")
+        client.send("@a=" + "x" * 4000 + " PING :here")
+        await client.expect(r":\S+ PONG \S+ :here$")
+        client.send("@a=" + "x" * 5000 + " PING :here")
+        await client.expect("ERROR ")
+
+
+async def test_lines_wait_and_then_the_connection_ends():
+    """Lines that come too fast wait; a client that sends many more is disconnected."""
+    async with SmallChat(rate=Rate(20, 3600.0)) as chat:
+        client = await chat.irc_user("bob")
+        # The login has taken three of twenty.
+        client.send(*[f"PING {number}" for number in range(30)])
+        await client.expect(r":\S+ PONG \S+ :16$")
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(client.reader.readline(), 0.05)
+        client.send(*["PING again"] * connection.MOST_WAITING)
+        assert (await client.rest())[-1].startswith("ERROR :Closing link: too many lines")
+        assert chat.town.where() == []
+
+
+async def test_no_login(monkeypatch):
+    """A client that does not log in in time is told so, and disconnected."""
+    async with SmallChat() as chat:
+        visits = chat.logins
+        client = await chat.raw(chat.lines)
+        await client.expect("name:")
+        visits.visits[0].stop(TimeoutError("no login"))
+        assert "internal error" in (await client.rest())[-1]
+
+
+async def test_ends_of_lines_that_others_send():
+    """Nobody can put a line into what another front end writes."""
+    async with SmallChat() as chat:
+        client = await chat.irc_user("bob", "#tea")
+        mallory = await chat.pb_user("carol")
+        await mallory.avatar.callRemote("join", "#tea")
+        for text in "x\r\n:admin PRIVMSG #tea :y", "x\n:admin QUIT", "x\0y":
+            await mallory.avatar.callRemote("say", "#tea", text)
+            await mallory.avatar.callRemote("topic", "#tea", text)
+        await mallory.avatar.callRemote("part", "#tea", "bye\r\n:admin QUIT")
+        lines = await client.until(r":carol!carol@\S+ PART")
+        assert len(lines) == 7
+        assert all(line.startswith(":carol!carol@") for line in lines)
+        await mallory.close()
+
+
+async def _silent(port, *lines):
+    """Connect, send lines, and read nothing from then on, not even into the kernel."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(sock, ("127.0.0.1", port))
+    await loop.sock_sendall(sock, "".join(f"{line}\r\n" for line in lines).encode())
+    return sock
+
+
+@pytest.mark.parametrize("front_end", ["irc", "lines"])
+async def test_a_reader_that_stalls(front_end, monkeypatch):
+    """It is disconnected by bytes; the others hear all, and none waits for it."""
+    monkeypatch.setattr(connection, "MOST_UNSENT", 256 * 1024)
+    async with SmallChat() as chat:
+        lines = {
+            "irc": ["PASS :bob bob", "NICK bob", "USER x 0 * :x", "JOIN #lobby"],
+            "lines": ["bob", "bob bob"],
+        }
+        sock = await _silent(getattr(chat, front_end), *lines[front_end])
+        alice, _ = chat.fake("alice")
+        alice.join("#lobby")
+        while chat.town.person("bob") is None or not chat.town.person("bob").rooms:
+            await asyncio.sleep(0.01)
+        listener = await chat.lines_user("carol")
+        count, said, text = 0, 0, "x" * 400
+        while chat.town.person("bob") is not None:
+            for _ in range(50):
+                alice.say("#lobby", f"{said} {text}")
+                said += 1
+            for _ in range(50):
+                assert await listener.expect("<alice> ") == f"<alice> {count} {text}"
+                count += 1
+            assert said < 100_000
+        assert count == said
+        sock.close()
+
+
+async def test_a_reader_that_stalls_for_long(monkeypatch):
+    """Less than that is enough, after some time."""
+    monkeypatch.setattr(connection, "STALLED", 0.1)
+    async with SmallChat() as chat:
+        sock = await _silent(chat.lines, "bob", "bob bob")
+        alice, _ = chat.fake("alice")
+        alice.join("#lobby")
+        while chat.town.person("bob") is None or not chat.town.person("bob").rooms:
+            await asyncio.sleep(0.01)
+        said = 0
+        while (person := chat.town.person("bob")) is not None:
+            if person._listener.hears.__self__.transport.unsent <= 64 * 1024:
+                alice.say("#lobby", "x" * 400)
+                said += 1
+            await asyncio.sleep(0)
+        assert said > 100
+        sock.close()
