@@ -55,6 +55,7 @@ from examples.chat.web_html import (
     sign_up_page,
     welcome_page,
 )
+from examples.chat.web_port import WebPort
 from examples.chat.web_sessions import SESSION_SECONDS, WebSession, WebSessions
 
 __all__ = ["SIGN_UPS_AN_HOUR", "Pages", "serve_pages"]
@@ -125,13 +126,19 @@ async def serve_pages(
         WebSessions(session_seconds),
         HourlyLimit(SIGN_UPS_AN_HOUR, clock),
     )
-    options: dict[str, Any] = {"access_log": None, "shutdown_timeout": 3.0, "lingering_time": 1.0}
+    options: dict[str, Any] = {
+        "access_log": None,
+        "shutdown_timeout": 3.0,
+        "keepalive_timeout": 20.0,
+        "lingering_time": 1.0,
+    }
     runner = web.AppRunner(door.app(), **options)
     await runner.setup()
-    await web.SockSite(runner, sock, ssl_context=tls).start()
+    assert runner.server is not None
+    door.port = WebPort(runner.server, sock, tls, has_sources=not is_behind_proxy)
     shown = f"[{host}]" if ":" in host else host
     address = f"{'http' if tls is None else 'https'}://{shown}:{real}"
-    return Pages(address, runner, door.sessions)
+    return Pages(address, runner, door.port, door.sessions)
 
 
 class Pages:
@@ -141,14 +148,16 @@ class Pages:
         address: ``https://127.0.0.1:8080``, with the real port.
     """
 
-    def __init__(self, address: str, runner: web.AppRunner, sessions: WebSessions):
+    def __init__(self, address: str, runner: web.AppRunner, port: WebPort, sessions: WebSessions):
         self.address = address
         self._runner = runner
+        self._port = port
         self._sessions = sessions
 
     async def close(self) -> None:
         """Accept no more requests, log all admins out, and close the connections."""
         self._sessions.close()
+        await self._port.close()
         await self._runner.cleanup()
 
 
@@ -166,6 +175,7 @@ class _WebPages:
     ):
         self.town, self.logins, self.store = town, logins, store
         self.site, self.sessions, self.sign_ups = site, sessions, sign_ups
+        self.port: WebPort
         self._adding = threading.Lock()
         # A browser takes such a name from this host only, by https only, and for all paths.
         self._cookie = "__Host-session" if site.is_tls else "session"
@@ -194,6 +204,7 @@ class _WebPages:
     @web.middleware
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check a request, and make a page of each error."""
+        self.port.asked(request)
         try:
             self.site.check(request)
             return await handler(request)
