@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import ssl
 from pathlib import Path
 
@@ -84,7 +86,7 @@ async def test_silent(sent: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 async def test_handshake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection without a handshake of TLS is closed in time, and counts until then."""
-    monkeypatch.setattr("examples.chat.web_port.HANDSHAKE", 0.3)
+    monkeypatch.setattr("examples.chat.web_port.HANDSHAKE", 1.0)
     monkeypatch.setattr("examples.chat.web_port.MOST_EACH", 1)
     pair = Authority(tmp_path).issue()
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -93,6 +95,8 @@ async def test_handshake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         silent = await connect(house.pages.address)
         extra = await connect(house.pages.address)
         assert await is_closed(extra)
+        assert silent[0].exception() is None
+        assert not silent[0].at_eof()
         assert await is_closed(silent)
         await close(silent, extra)
 
@@ -107,3 +111,20 @@ async def test_close_while_a_handshake_goes_on(tmp_path: Path) -> None:
         await house.pages.close()
         assert await is_closed(silent)
         await close(silent)
+
+
+async def test_no_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the system refuses to accept, the port tries again a little later, and not before."""
+    monkeypatch.setattr("examples.chat.web_port.RETRY", 0.2)
+    accept, tries = socket.socket.accept, []
+
+    def fail_once(sock: socket.socket) -> object:
+        tries.append(asyncio.get_running_loop().time())
+        if len(tries) == 1:
+            raise OSError(errno.EMFILE, "too many open files")
+        return accept(sock)
+
+    async with serving_chat_pages(tmp_path) as (_, browser):
+        monkeypatch.setattr(socket.socket, "accept", fail_once)
+        assert (await browser.get("/")).status == 200
+        assert tries[1] - tries[0] >= 0.19

@@ -154,7 +154,7 @@ async def test_ended_while_a_form_arrives(
     async with serving_chat_pages(tmp_path) as (house, browser):
         alice = await house.come_in("alice")
         await browser.log_in()
-        monkeypatch.setattr("examples.chat.web_pages.read_form", read_slowly)
+        monkeypatch.setattr("examples.chat.web_handlers.read_form", read_slowly)
         post = asyncio.create_task(browser.post(path, **{field: "alice"}))
         await began.wait()
         house.logins.end_sessions("root")
