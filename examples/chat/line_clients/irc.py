@@ -278,7 +278,7 @@ COMMANDS = {
     "NICK": Row(IRC.nick, 0, 1, True),
     "NOTICE": Row(IRC.notice, 2, 2),
     "PART": Row(IRC.part, 1, 2),
-    "PASS": Row(IRC.take_password, 1, 1, True),
+    "PASS": Row(IRC.take_password, 1, is_before_login=True),
     "PING": Row(IRC.ping, 1, 1, True),
     "PONG": Row(IRC.pong, 0, 1, True),
     "PRIVMSG": Row(IRC.say, 2, 2),

@@ -93,9 +93,9 @@ class IRCLogin(LineConnection):
         self.reply("900", source_of(guest.name), guest.name, "You are now logged in")
         self.reply("903", "SASL authentication successful")
 
-    async def take_password(self, password: str) -> None:
-        """Take the password for NICK and USER."""
-        self._state.password = password
+    async def take_password(self, *words: str) -> None:
+        """Take the password for NICK and USER. Some clients send spaces of it without a colon."""
+        self._state.password = " ".join(words)
 
     async def nick(self, name: str = "") -> None:
         """Take the name, which is that of the account."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 
 __all__ = ["PACKAGES", "main", "missing"]
 
-PACKAGES = {"ip": "iproute2", "chromium": "chromium"}
+PACKAGES = {"ip": "iproute2", "chromium": "chromium", "nc": "netcat-openbsd"}
 """The package of each program."""
 
 # Chromium shows no text without a font.

@@ -27,7 +27,7 @@ async def test_tags_have_a_limit_of_their_own():
         client.send("@a=" + "x" * 4000 + " PING :here")
         await client.expect(r":\S+ PONG \S+ :here$")
         client.send("@a=" + "x" * 5000 + " PING :here")
-        await client.expect("ERROR ")
+        assert await client.expect("ERROR ")
 
 
 async def test_lines_wait_and_then_the_connection_ends():
@@ -68,6 +68,16 @@ async def test_ends_of_lines_that_others_send():
         assert len(lines) == 7
         assert all(line.startswith(":carol!carol@") for line in lines)
         await mallory.close()
+
+
+async def test_ends_of_lines_that_come_back():
+    """What a client gets back of its own lines is one line too."""
+    async with SmallChat() as chat:
+        client = await chat.irc_user("bob")
+        client.send("PING :a\r:admin QUIT\0b", "PING :end")
+        assert await client.until(r":\S+ PONG \S+ :end") == [
+            ":chat.example PONG chat.example :a :admin QUIT b"
+        ]
 
 
 async def _silent(port, *lines):

@@ -54,7 +54,7 @@ async def test_sasl():
         await client.expect(r":\S+ 903 bob ")
         client.send("AUTHENTICATE PLAIN", "CAP END")
         await client.expect(r":\S+ 907 ")
-        await client.expect(r":\S+ 001 bob ")
+        assert await client.expect(r":\S+ 001 bob ")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ async def test_sasl_refused(response):
         client.send("CAP REQ :sasl", "AUTHENTICATE PLAIN", f"AUTHENTICATE {response}")
         await client.expect(r":\S+ 904 ")
         client.send("AUTHENTICATE PLAIN", f"AUTHENTICATE {plain('bob', password_of('bob'))}")
-        await client.expect(r":\S+ 903 ")
+        assert await client.expect(r":\S+ 903 ")
 
 
 async def test_sasl_in_pieces():
@@ -90,7 +90,7 @@ async def test_sasl_in_pieces():
         await client.expect(r":\S+ 903 ")
         client = await chat.raw(chat.irc)
         client.send("AUTHENTICATE PLAIN", *[f"AUTHENTICATE {'A' * 400}"] * 7)
-        await client.expect(r":\S+ 904 \S+ :SASL message too long$")
+        assert await client.expect(r":\S+ 904 \S+ :SASL message too long$")
 
 
 async def test_exactly_400_characters():
@@ -115,6 +115,6 @@ async def test_where_others_can_read(monkeypatch):
         await client.expect(r":\S+ CAP \* NAK :sasl$")
         await client.expect(r":\S+ 904 ")
         client.send("NICK bob", "USER x 0 * :x", "CAP END")
-        await client.expect(
+        assert await client.expect(
             r":\S+ 464 bob :passwords are taken inside TLS or on this machine only$"
         )
