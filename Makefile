@@ -24,7 +24,7 @@ TWO_FORMS := $(addprefix tests/,broker/core broker/connection broker/defer broke
 test: $(VENV)/.installed $(VENV)/.test $(VENV)/.check
 	$(PYTEST)
 	$(BIN)/python -c 'import sys, broker; sys.exit(broker.accelerated)' || BROKER_PURE=1 $(PYTEST) $(TWO_FORMS)
-	@echo 'make system tests besides, as root: peers that are cut off, and the web pages of the chat in Chromium.'
+	@echo 'make system tests besides, as root: peers that are cut off, the web pages of the chat in Chromium, its window, and GUIs.'
 
 # What needs root, programs of the system, and its libraries (for Qt and Tk); Debian's packages of the programs are
 # installed.

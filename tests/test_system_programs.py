@@ -17,13 +17,21 @@ def test_missing() -> None:
     assert system_programs.missing(packages) == ["first", "second"]
 
 
+def test_missing_libraries() -> None:
+    """The packages of the libraries that are not there are named, in their order."""
+    libraries = {"here": "one", "gone": "two", "lost": "three"}
+    found = system_programs.missing_libraries(libraries, {"here": "libhere.so.1"}.get)
+    assert found[:2] == ["two", "three"]
+
+
 def test_what_cannot_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who is not root gets one line with the names of the packages, and no attempt."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(subprocess, "run", None)
     monkeypatch.setattr(system_programs, "missing", lambda: ["chromium", "iproute2"])
-    text = "make system needs these packages of Debian: chromium iproute2"
+    monkeypatch.setattr(system_programs, "missing_libraries", lambda: ["libegl1"])
+    text = "make system needs these packages of Debian: chromium iproute2 libegl1"
     assert system_programs.main() == text
 
 
@@ -34,6 +42,7 @@ def test_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(system_programs, "missing", lambda: answers.pop(0))
+    monkeypatch.setattr(system_programs, "missing_libraries", list)
     monkeypatch.setattr(subprocess, "run", lambda command, **options: commands.append(command))
     assert system_programs.main() is None
     assert commands[0] == ["apt-get", "update", "-qq"]

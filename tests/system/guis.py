@@ -23,7 +23,6 @@ import broker
 from broker.demo.certificates import write_certificates
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "gui.md"
-PACKAGES = "xvfb python3-tk libegl1 libgl1 libxkbcommon0 libfontconfig1 libdbus-1-3 libglib2.0-0"
 
 OFFSCREEN = "This plugin does not support propagateSizeHints()\n"
 """What Qt says where it draws in memory."""
@@ -72,7 +71,7 @@ def stack() -> Iterator[ExitStack]:
 def display(stack: ExitStack) -> str:
     """Return the name of an empty display."""
     xvfb = shutil.which("Xvfb")
-    assert xvfb is not None, f"install {PACKAGES}"
+    assert xvfb is not None, "install xvfb"
     read, write = os.pipe()
     server = stack.enter_context(
         subprocess.Popen(

@@ -176,10 +176,13 @@ class IRCNetwork:
         if method is not None:
             try:
                 return method(self, message)
-            except IndexError:
+            except (IndexError, ValueError):
+                # The line lacks fields.
                 return None
         if message.command.isdigit() and message.command >= "400":
-            return Event("error", text=" ".join(message.parameters[1:]))
+            # Often it is about a room or a person, named first.
+            about = message.parameters[1:]
+            return Event("error", about[0] if len(about) > 1 else "", text=" ".join(about))
         return None
 
     # One method for each command: what a server sends picks a row of the table below.
@@ -203,6 +206,9 @@ class IRCNetwork:
     def _kicked(self, message: Message) -> Event:
         room, who, *why = message.parameters
         return Event("left", room, who, " ".join(why))
+
+    def _renamed(self, message: Message) -> Event:
+        return Event("renamed", "", message.nick, message.parameters[0])
 
     def _quit(self, message: Message) -> Event:
         return Event("quit", "", message.nick, " ".join(message.parameters))
@@ -232,7 +238,7 @@ class IRCNetwork:
     _ROWS: ClassVar[dict[str, Callable[[IRCNetwork, Message], Event | None]]] = {
         "PRIVMSG": _said, "NOTICE": _said, "JOIN": _joined, "PART": _left, "KICK": _kicked,
         "QUIT": _quit, "TOPIC": _topic, "332": _had_topic, "353": _some_names, "366": _all_names,
-        "372": _banner_line, "376": _banner_end,
+        "372": _banner_line, "376": _banner_end, "422": _banner_end, "NICK": _renamed,
     }  # fmt: skip
 
 

@@ -55,7 +55,7 @@ class Messenger:
             elif not conversation.name:
                 await self._help(conversation, "")
             else:
-                await self._say(conversation, text)
+                await self._say(conversation.account, conversation.name, text)
         except (NotConnected, OSError, broker.Error) as error:
             self._tell(conversation, str(error))
 
@@ -71,17 +71,20 @@ class Messenger:
         self._tasks[account] = asyncio.create_task(self._run(account))
 
     async def _run(self, account: Account) -> None:
-        async for event in self._networks[account].events():
-            self.chat.take(account, event)
+        try:
+            async for event in self._networks[account].events():
+                self.chat.take(account, event)
+        except Exception as error:  # noqa: BLE001
+            # Our own fault: the other accounts go on.
+            self.chat.take(account, Event("stopped", text=f"{type(error).__name__}: {error}"))
 
     def _tell(self, conversation: Conversation, text: str) -> None:
         self.chat.take(conversation.account, Event("error", conversation.name, text=text))
 
-    async def _say(self, conversation: Conversation, text: str) -> None:
-        account = conversation.account
-        await self._networks[account].say(conversation.name, text)
+    async def _say(self, account: Account, where: str, text: str) -> None:
+        await self._networks[account].say(where, text)
         # The server tells the others only.
-        self.chat.take(account, Event("said", conversation.name, account.nick, text))
+        self.chat.take(account, Event("said", where, account.nick, text))
 
     # The commands: what is typed picks a row of the table below.
 
@@ -106,10 +109,10 @@ class Messenger:
 
     async def _message(self, conversation: Conversation, rest: str) -> None:
         name, _, text = rest.partition(" ")
-        other = conversation.account.conversation(name)
-        self.chat.show(other)
+        account = conversation.account
         if text:
-            await self._say(other, text)
+            await self._say(account, name, text)
+        self.chat.show(account.conversation(name))
 
     async def _reconnect(self, conversation: Conversation, rest: str) -> None:
         account = conversation.account

@@ -18,6 +18,7 @@ kind        place                      who                          text
 ``left``    the room                   who has gone                 why
 ``quit``    empty                      who has left all rooms       why
 ``topic``   the room                   who has set it               the topic
+``renamed`` empty                      the name until now           the new name
 =========== ========================== ============================ ===================
 
 ``room`` is the state of a room that the user has joined: ``names`` are the people in it, and
@@ -31,7 +32,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-__all__ = ["Account", "Chat", "Conversation", "Event", "Line"]
+__all__ = [
+    "MOST_LINES",
+    "Account",
+    "Chat",
+    "Conversation",
+    "Event",
+    "Line",
+    "speaker_and_words",
+]
 
 MOST_LINES = 2_000
 """How many lines of a conversation are kept."""
@@ -54,6 +63,26 @@ class Line(NamedTuple):
     kind: str
     who: str
     text: str
+
+
+_HAPPENED = {
+    "joined": "has come",
+    "left": "has gone",
+    "topic": "has set the topic:",
+    "renamed": "is now",
+}
+
+
+def speaker_and_words(line: Line) -> tuple[str, str]:
+    """Return who has said a line, empty if it is not something that was said, and what to show."""
+    if line.kind in SPOKEN and not line.text.startswith("/me "):
+        return line.who, line.text
+    if line.kind in SPOKEN:
+        return "", f"* {line.who} {line.text.removeprefix('/me ')}"
+    if line.kind in _HAPPENED:
+        why = f"({line.text})" if line.kind == "left" and line.text else line.text
+        return "", f"{line.who} {_HAPPENED[line.kind]} {why}".rstrip()
+    return "", f"── {line.text} ──" if line.kind == "gap" else line.text
 
 
 class Event(NamedTuple):
@@ -228,6 +257,8 @@ class Chat:
         if is_mine and event.place not in account.conversations:
             # The user has left and closed it.
             return
+        if event.kind == "error" and event.place not in account.conversations:
+            event = event._replace(place="")
         place = account.conversation(event.place)
         match event.kind:
             case "online":
@@ -240,6 +271,8 @@ class Chat:
                 for conversation in account.conversations.values():
                     if conversation.went(event.who):
                         self._write(conversation, "left", event.who, event.text)
+            case "renamed":
+                self._renamed(account, event)
             case _:
                 self._happened(place, event)
 
@@ -255,6 +288,14 @@ class Chat:
         if event.kind in SPOKEN and place is not self.current and event.who != place.account.nick:
             place.unread += 1
         self._write(place, event.kind, event.who, event.text)
+
+    def _renamed(self, account: Account, event: Event) -> None:
+        if event.who == account.nick:
+            account.nick = event.text
+        for conversation in account.conversations.values():
+            if conversation.went(event.who):
+                conversation.came(event.text)
+                self._write(conversation, "renamed", event.who, event.text)
 
     def _entered(self, place: Conversation, event: Event) -> None:
         place.topic = event.text
@@ -274,7 +315,7 @@ class Chat:
             return
         seconds = max(1, round(self._clock() - gap))
         for conversation in account.conversations.values():
-            text = f"connected again after {seconds} s; something may be missing here"
+            text = f"connected again after {seconds} s; lines may be missing"
             self._write(conversation, "gap", "", text)
 
     def _went_offline(self, account: Account, event: Event) -> None:

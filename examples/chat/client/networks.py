@@ -167,6 +167,8 @@ class Kept:
         self._network = network
         self._sleep = sleep
         self._failures = 0
+        # Seconds that a server has asked us to wait.
+        self._not_before = 0.0
 
     async def events(self) -> AsyncIterator[Event]:
         """Connect, and yield what happens, for as long as the server lets the user in.
@@ -184,7 +186,7 @@ class Kept:
                 DEVIATION,
             )
             self._failures += 1
-            await self._sleep(delay)
+            await self._sleep(max(delay, self._not_before))
 
     async def join(self, room: str) -> None:
         """Go into a room, now or when there is a connection."""
@@ -221,12 +223,15 @@ class Kept:
 
     async def _one_connection(self) -> AsyncIterator[Event]:
         loop = asyncio.get_running_loop()
+        self._not_before = 0.0
         try:
             await self._network.connect()
         except (OSError, LoginFailed, broker.Error) as error:
-            # A socket's or TLS error is worth another try too, but for a certificate.
-            is_final = isinstance(error, ssl.SSLError | broker.TLSError | LoginFailed)
-            again = broker.is_transient(error) or not is_final
+            # An error of a socket is worth another try too, but not one of a certificate.
+            final = ssl.SSLCertVerificationError | broker.TLSError | LoginFailed
+            again = broker.is_transient(error) or not isinstance(error, final)
+            if isinstance(error, broker.TooManyAttempts):
+                self._not_before = error.after
             yield Event("offline" if again else "stopped", text=str(error))
             return
         began = loop.time()

@@ -108,8 +108,14 @@ class PBNetwork:
 
     async def _call(self, name: str, *arguments: Any) -> Any:
         assert self._connection is not None
-        async with broker.timeout(PATIENCE):
-            return await self._connection.avatar.callRemote(name, *arguments)
+        try:
+            async with broker.timeout(PATIENCE):
+                return await self._connection.avatar.callRemote(name, *arguments)
+        except (OSError, broker.Error):
+            raise
+        except Exception as error:
+            # Such as a RemoteError: a fault of the server is told as a refusal is.
+            raise broker.Error(str(error)) from error
 
 
 async def _tell_end(connection: broker.Connection, heard: asyncio.Queue[Event]) -> None:

@@ -15,11 +15,16 @@ from textual.widgets import Footer, Input, OptionList, RichLog, Static
 from textual.widgets.option_list import Option
 
 from examples.chat.client.messenger import Messenger
-from examples.chat.client.model import Chat, Conversation, Line
+from examples.chat.client.model import MOST_LINES, Chat, Conversation, Line, speaker_and_words
 
 __all__ = ["Terminal", "text_of"]
 
-COLOURS = ("cyan", "green", "magenta", "blue", "yellow", "red")
+COLOURS = ("cyan", "green", "magenta", "blue", "yellow")
+
+STYLES = {
+    "gap": "bold yellow", "offline": "red", "stopped": "red", "error": "red",
+    "online": "green", "banner": "green",
+}  # fmt: skip
 
 
 class Terminal(App[None]):
@@ -31,7 +36,8 @@ class Terminal(App[None]):
 
     TITLE = "chat"
     CSS = """
-    #rooms { width: 26; border: none; border-right: solid $primary; background: $surface; }
+    #rooms { width: 26; height: 100%; background: $surface; }
+    #rooms { border: none; border-right: solid $primary; }
     #topic { height: 1; background: $primary-background; padding: 0 1; }
     #lines { padding: 0 1; background: $background; }
     #typed { height: 3; }
@@ -57,7 +63,9 @@ class Terminal(App[None]):
             yield OptionList(id="rooms", markup=False)
             with Vertical():
                 yield Static(id="topic", markup=False)
-                yield RichLog(id="lines", wrap=True, markup=False, min_width=1)
+                yield RichLog(
+                    id="lines", max_lines=MOST_LINES, wrap=True, markup=False, min_width=1
+                )
                 yield Input(id="typed", placeholder="type here; /help helps")
         yield Footer()
 
@@ -139,27 +147,12 @@ class Terminal(App[None]):
 def text_of(line: Line) -> Text:
     """Return how a line is shown. Nothing in it is markup."""
     text = Text(time.strftime("%H:%M ", time.localtime(line.at)), style="dim")
-    # Not hash(), which differs in each process.
-    colour = COLOURS[zlib.crc32(line.who.encode()) % len(COLOURS)]
-    match line.kind:
-        case "said" if line.text.startswith("/me "):
-            text.append(f"* {line.who} {line.text.removeprefix('/me ')}", colour)
-        case "said":
-            text.append(line.who, f"bold {colour}").append(f"  {line.text}", "not dim")
-        case "noticed":
-            text.append(f"-{line.who}- {line.text}", colour)
-        case "gap":
-            text.append(f"── {line.text} ──", "bold yellow")
-        case "offline" | "stopped" | "error":
-            text.append(line.text, "red")
-        case "banner" | "online":
-            text.append(line.text, "green")
-        case "topic":
-            text.append(f"{line.who} has set the topic: {line.text}", "italic")
-        case _:
-            why = f" ({line.text})" if line.text else ""
-            text.append(f"{line.who} has {line.kind}{why}", "italic")
-    return text
+    speaker, words = speaker_and_words(line)
+    if speaker:
+        # Not hash(), which differs in each process.
+        colour = COLOURS[zlib.crc32(speaker.encode()) % len(COLOURS)]
+        return text.append(speaker, f"bold {colour}").append(f"  {words}", "not dim")
+    return text.append(words, STYLES.get(line.kind, "italic"))
 
 
 def _entry(conversation: Conversation) -> Text:

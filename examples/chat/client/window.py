@@ -25,7 +25,7 @@ from PySide6.QtWidgets import (
 )
 
 from examples.chat.client.messenger import Messenger
-from examples.chat.client.model import Chat, Conversation, Line
+from examples.chat.client.model import MOST_LINES, Chat, Conversation, Line, speaker_and_words
 
 __all__ = ["Window", "run"]
 
@@ -52,6 +52,7 @@ class Window(QSplitter):
         self.rooms, self.topic = QListWidget(), QLabel(wordWrap=True)
         self.lines, self.typed = QTextBrowser(), QLineEdit(placeholderText="/help helps")
         # What others have written is text, never a link or a picture.
+        self.lines.document().setMaximumBlockCount(MOST_LINES)
         self.topic.setTextFormat(Qt.TextFormat.PlainText)
         self.rooms.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         right = QWidget()
@@ -133,16 +134,15 @@ class Window(QSplitter):
 
 
 def html_of(line: Line) -> str:
-    """Return how a line is shown."""
-    who, text = html.escape(line.who), html.escape(line.text).replace("\n", "<br>")
-    if line.kind in ("said", "noticed"):
-        shown = f"<b>{who}</b> {text}"
-    elif line.kind in STYLES:
-        shown = f'<span style="{STYLES[line.kind]}">{text}</span>'
+    """Return how a line is shown. What others have written is text."""
+    speaker, words = map(html.escape, speaker_and_words(line))
+    words = words.replace("\n", "<br>")
+    if speaker:
+        words = f"<b>{speaker}</b> {words}"
     else:
-        shown = f"<i>{who} has {line.kind} {text}</i>"
+        words = f'<span style="{STYLES.get(line.kind, "font-style: italic")}">{words}</span>'
     at = time.strftime("%H:%M", time.localtime(line.at))
-    return f'<span style="color: gray">{at}</span> {shown}'
+    return f'<span style="color: gray">{at}</span> {words}'
 
 
 def run(open_accounts: Callable[[], Messenger]) -> None:

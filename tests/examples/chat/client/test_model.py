@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from examples.chat.client.model import MOST_CONVERSATIONS, Account, Chat, Event, Line
+from examples.chat.client.model import (
+    MOST_CONVERSATIONS,
+    Account,
+    Chat,
+    Event,
+    Line,
+    speaker_and_words,
+)
 
 Tell = Callable[..., None]
 
@@ -78,6 +85,15 @@ def test_who_quits_leaves_the_rooms_that_they_were_in(chat: Chat, account: Accou
     assert texts(account, "#other") == []
 
 
+def test_a_new_name(chat: Chat, account: Account) -> None:
+    """Who takes another name has it in each room that they are in; the user too."""
+    chat.take(account, Event("renamed", "", "bob", "robert"))
+    assert account.conversations["#lobby"].names == ["alice", "robert"]
+    assert texts(account, "#lobby")[-1] == ("renamed", "bob", "robert")
+    chat.take(account, Event("renamed", "", "alice", "alice_"))
+    assert account.nick == "alice_"
+
+
 def test_what_is_said_elsewhere_is_unread(chat: Chat, account: Account) -> None:
     """Each line of others counts until its conversation is shown; one's own line does not."""
     for text in ("one", "two"):
@@ -135,7 +151,7 @@ def test_a_lost_connection(chat: Chat, account: Account, clock: Clock) -> None:
     clock.now += 12
     chat.take(account, Event("online"))
     assert account.is_online
-    gap = ("gap", "", "connected again after 12 s; something may be missing here")
+    gap = ("gap", "", "connected again after 12 s; lines may be missing")
     assert texts(account, "#lobby") == [("offline", "", "the connection was lost"), gap]
     assert texts(account, "")[-2:] == [("offline", "", "refused"), gap]
 
@@ -187,3 +203,21 @@ def test_watchers(chat: Chat, account: Account) -> None:
     chat.take(account, Event("said", "#lobby", "bob", "hi"))
     chat.show(account.conversations["#lobby"])
     assert told == [("#lobby", "hi"), ("#lobby", None)]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (Line(0, "said", "bob", "hi"), ("bob", "hi")),
+        (Line(0, "noticed", "bot", "beep"), ("bot", "beep")),
+        (Line(0, "said", "bob", "/me waves"), ("", "* bob waves")),
+        (Line(0, "gap", "", "3 s"), ("", "── 3 s ──")),
+        (Line(0, "joined", "bob", ""), ("", "bob has come")),
+        (Line(0, "left", "bob", "tired"), ("", "bob has gone (tired)")),
+        (Line(0, "topic", "bob", "tea"), ("", "bob has set the topic: tea")),
+        (Line(0, "error", "", "no such room"), ("", "no such room")),
+    ],
+)
+def test_lines(line: Line, shown: tuple[str, str]) -> None:
+    """Each kind of line has its words; only what was said has a speaker."""
+    assert speaker_and_words(line) == shown

@@ -15,6 +15,7 @@ from examples.chat.client.model import Event
 from examples.chat.client.networks import Kept, Network, NotConnected, network_of, nick_of
 
 KINDS = ["pb", "pbs", "irc", "irc+tls"]
+INSIDE_TLS = ["pbs", "irc+tls"]
 FRONT_ENDS = {"pb": "pb_plain", "pbs": "pb", "irc": "irc", "irc+tls": "ircs"}
 
 
@@ -90,7 +91,7 @@ async def test_two_people_talk(kind: str, other_kind: str, open_chat: Any) -> No
         assert (await hears.next("left")).who == "bob"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INSIDE_TLS)
 async def test_a_room(kind: str, open_chat: Any) -> None:
     """Who joins a room learns its topic and its people; the banner comes at first."""
     async with open_chat() as chat, connected(chat, "pbs", "bob") as (bob, _):
@@ -106,7 +107,7 @@ async def test_a_room(kind: str, open_chat: Any) -> None:
         assert (await heard.next("offline")).text
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INSIDE_TLS)
 async def test_a_wrong_password(kind: str, open_chat: Any) -> None:
     """The login fails with the server's words, and is not tried again."""
     async with open_chat() as chat:
@@ -117,7 +118,7 @@ async def test_a_wrong_password(kind: str, open_chat: Any) -> None:
         assert [event.kind for event in events] == ["stopped"]
 
 
-@pytest.mark.parametrize("kind", ["pbs", "irc+tls"])
+@pytest.mark.parametrize("kind", INSIDE_TLS)
 async def test_a_certificate_of_a_stranger(kind: str, open_chat: Any) -> None:
     """The client does not log in, and does not try again."""
     async with open_chat() as chat:
@@ -127,7 +128,7 @@ async def test_a_certificate_of_a_stranger(kind: str, open_chat: Any) -> None:
         assert "certificate" in events[0].text
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INSIDE_TLS)
 async def test_an_error(kind: str, open_chat: Any) -> None:
     """A room that cannot be joined is told, and the connection goes on."""
     async with open_chat() as chat, connected(chat, kind, "alice") as (alice, heard):
@@ -135,6 +136,15 @@ async def test_an_error(kind: str, open_chat: Any) -> None:
         assert "letters" in (await heard.next("error")).text
         await alice.join("#yes")
         assert (await heard.next("room")).place == "#yes"
+
+
+async def test_a_fault_of_the_server(open_chat: Any) -> None:
+    """A call that fails at the server in a way that it does not tell is an error for the user."""
+    async with open_chat() as chat, connected(chat, "pbs", "alice") as (alice, _):
+        chat.town.person = None
+        with pytest.raises(broker.Error, match="internal error"):
+            await alice.say("bob", "hello")
+        await alice.say("#lobby", "hello")
 
 
 async def test_a_kick(open_chat: Any) -> None:
@@ -204,6 +214,23 @@ async def test_delays_grow() -> None:
     await events.aclose()
     assert waits[0] < 1 < 10 < min(waits[8:])
     assert max(waits) < 50
+
+
+async def test_a_server_that_asks_for_time() -> None:
+    """No attempt is made before the server takes logins again."""
+    waits: list[float] = []
+
+    class Busy:
+        async def connect(self) -> None:
+            raise broker.TooManyAttempts("too many failed logins", after=70.0)
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    events = Kept(Busy(), sleep).events()
+    assert [(await anext(events)).kind for _ in range(3)] == ["offline"] * 3
+    assert waits == [70.0, 70.0]
+    await events.aclose()
 
 
 async def test_what_ends_a_line(open_chat: Any) -> None:
