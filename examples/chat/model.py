@@ -18,19 +18,13 @@ event       room                           who                    text
 ``gone``    empty                          the hearer             why
 =========== ============================== ====================== ==================
 
-``gone`` is the last event: the front end then closes the connection. A guest hears that he himself
-has joined or left a room, or set a topic, but not what he has said. A text that begins with
-``/me `` tells what its speaker does. ``hears`` neither blocks nor raises. Texts have no control
-characters; names are checked by `examples.chat.names`.
+``gone`` is the last event: the front end then closes the connection. Guests hear that they have
+joined or left a room themselves, or set a topic, but not what they have said, and nothing after
+they have left the chat. A text that begins with ``/me `` tells what its speaker does. ``hears``
+neither blocks nor raises. Texts have no control characters; names are checked by
+`examples.chat.names`.
 
-A web page logs an admin in with `IAdmin` and gets an `Admin`. The web pages are started by `main`::
-
-    async def serve_pages(town: Town, logins: broker.PortalLogins, store: cred.users.UserStore, *,
-                          host: str = "127.0.0.1", port: int = 8080,
-                          tls: ssl.SSLContext | None = None) -> Pages
-    class Pages:                          # in examples.chat.web_pages
-        address: str                      # "https://127.0.0.1:8080", with the real port
-        async def close(self) -> None
+A web page logs an admin in with `IAdmin`, and gets an `Admin`.
 """
 
 from __future__ import annotations
@@ -255,7 +249,12 @@ class Guest:
         return Whereabouts(self.name, self._listener.front_end, self._since, tuple(self.rooms))
 
     def hear(self, event: str, room: str, who: str, text: str = "") -> None:
-        """Tell the front end; an error of one front end does not keep the others from hearing."""
+        """Tell the front end, unless the guest has left.
+
+        An error of one front end does not keep the others from hearing.
+        """
+        if not self.is_here and event != "gone":
+            return
         try:
             self._listener.hears(event, room, who, text)
         except Exception:

@@ -18,7 +18,17 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-__all__ = ["HEADERS", "LONGEST_BODY", "HourlyLimit", "Refused", "Site", "origins_of", "read_form"]
+__all__ = [
+    "HEADERS",
+    "LONGEST_BODY",
+    "HourlyLimit",
+    "Refused",
+    "Site",
+    "origins_of",
+    "put_off",
+    "read_form",
+    "source_of",
+]
 
 LONGEST_BODY: Final = 65_536
 """The most bytes of a form."""
@@ -187,7 +197,7 @@ class HourlyLimit:
         Raises:
             Refused: the source has done it too often.
         """
-        now, source = self._clock(), _source_of(address)
+        now, source = self._clock(), source_of(address)
         times = self._times.pop(source, deque())
         while times and times[0] <= now - 3600:
             times.popleft()
@@ -206,7 +216,8 @@ def put_off(seconds: float) -> Refused:
     return Refused(429, f"too many attempts; try again in {wait}", {"Retry-After": str(after)})
 
 
-def _source_of(address: str) -> str:
+def source_of(address: str) -> str:
+    """Return the source of an IP address: itself, or an IPv6 network of 64 bits."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)

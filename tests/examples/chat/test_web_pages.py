@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +52,23 @@ async def test_taken(name: str, tmp_path: Path) -> None:
         assert [user.name for user in house.store.users()] == ["alice", "root"]
 
 
-async def test_taken_at_once(tmp_path: Path) -> None:
+async def test_taken_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two who ask for almost the same name at the same time, one gets it."""
-    async with serving_chat_pages(tmp_path) as (_, browser):
-        names = ("bob", "BOB", "Bob")
-        tries = [browser.post("/", name=name, password=GLASS) for name in names]
-        assert sorted(each.status for each in await asyncio.gather(*tries)) == [200, 409, 409]
+    both = threading.Barrier(2)
+
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        users = house.store.users
+
+        def users_for_both() -> Iterator[User]:
+            found = list(users())
+            # Where one waits for the other, both do not come here.
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.5)
+            return iter(found)
+
+        monkeypatch.setattr(house.store, "users", users_for_both)
+        tries = [browser.post("/", name=name, password=GLASS) for name in ("bob", "BOB")]
+        assert sorted(each.status for each in await asyncio.gather(*tries)) == [200, 409]
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+from aiohttp import web
 from support.chat_pages import VERIFIER, Browser, serving_chat_pages
 
 from cred.users import User
+from examples.chat.web_guard import read_form
 
 
 async def is_in(browser: Browser) -> bool:
@@ -132,3 +135,32 @@ async def test_many(tmp_path: Path) -> None:
         browser.session.cookie_jar.clear()
         seen = [await browser.get("/admin", Cookie=f"session={token}") for token in tokens]
         assert [answer.status for answer in seen] == [200, 303, *[200] * 5]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("/admin", "banner"), ("/admin/kick", "name"), ("/admin/disable", "name")]
+)
+async def test_ended_while_a_form_arrives(
+    path: str, field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that ends before the form has arrived can do nothing more."""
+    began, go_on = asyncio.Event(), asyncio.Event()
+
+    async def read_slowly(request: web.Request, *names: str) -> list[str]:
+        began.set()
+        await go_on.wait()
+        return await read_form(request, *names)
+
+    async with serving_chat_pages(tmp_path) as (house, browser):
+        alice = await house.come_in("alice")
+        await browser.log_in()
+        monkeypatch.setattr("examples.chat.web_handlers.read_form", read_slowly)
+        post = asyncio.create_task(browser.post(path, **{field: "alice"}))
+        await began.wait()
+        house.logins.end_sessions("root")
+        go_on.set()
+        answer = await post
+        assert (answer.status, answer.alert) == (403, "Log in first.")
+        assert not alice.is_ended
+        assert house.town.banner == "Welcome to the chat."
+        alice.close()

@@ -6,7 +6,9 @@ import socket
 import pytest
 from support.chat import SmallChat
 
+import broker
 from examples.chat.line_clients import connection
+from examples.chat.line_clients.irc import IRC
 from examples.chat.pace import Rate
 
 
@@ -44,14 +46,27 @@ async def test_lines_wait_and_then_the_connection_ends():
         assert chat.town.where() == []
 
 
-async def test_no_login(monkeypatch):
+async def test_no_login():
     """A client that does not log in in time is told so, and disconnected."""
     async with SmallChat() as chat:
-        visits = chat.logins
+        chat.logins.policy = broker.STRICT.but(login_timeout=0.05)
         client = await chat.raw(chat.lines)
-        await client.expect("name:")
-        visits.visits[0].stop(TimeoutError("no login"))
-        assert "internal error" in (await client.rest())[-1]
+        lines = await client.rest()
+        assert lines[-1] == "login not completed in 0.05 s"
+
+
+async def test_an_error_of_ours(monkeypatch, caplog):
+    """It ends the connection of its client only, with a text that tells nothing, and is logged."""
+
+    async def broken(connection, line):
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(IRC, "take", broken)
+    async with SmallChat() as chat:
+        client = await chat.raw(chat.irc)
+        client.send("PING x")
+        assert await client.rest() == ["ERROR :Closing link: internal error"]
+        assert "a secret" in caplog.text
 
 
 async def test_ends_of_lines_that_others_send():

@@ -68,6 +68,5 @@ async def test_events():
             "* alice has gone",
             "new",
             "banner",
-            "* bob has gone",
             "* kicked: why not",
         ]

@@ -1,0 +1,134 @@
+"""Accepts the connections of web pages: so many at once, and each must ask for a page soon.
+
+aiohttp alone waits for the first request of a connection as long as it takes. Connections that ask
+for nothing would use up the descriptors of the process, which all front ends need.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+from aiohttp import web
+
+from examples.chat.web_guard import source_of
+
+__all__ = ["WebPort"]
+
+MOST_CONNECTIONS: Final = 500
+"""The most connections at once."""
+
+MOST_EACH: Final = 50
+"""The most connections of one source; those of a proxy of ours have no such limit."""
+
+FIRST_REQUEST: Final = 20.0
+"""The seconds in which a connection must send the head of its first request."""
+
+HANDSHAKE: Final = 10.0
+"""The seconds in which the handshake of TLS must be done."""
+
+RETRY: Final = 0.5
+"""The seconds without accepting after the system has refused to accept a connection."""
+
+
+class WebPort:
+    """A listening socket, whose connections are served by aiohttp; accepts from the start.
+
+    Args:
+        server: makes the protocol of each connection.
+        sock: listens.
+        tls: of the server, or None.
+        has_sources: whether the connections come from the browsers themselves.
+    """
+
+    def __init__(
+        self,
+        server: web.Server,
+        sock: socket.socket,
+        tls: ssl.SSLContext | None,
+        *,
+        has_sources: bool,
+    ):
+        self._server, self._sock, self._tls = server, sock, tls
+        self._has_sources = has_sources
+        self._loop = asyncio.get_running_loop()
+        # The sources of the connections whose handshake is going on.
+        self._opening: dict[asyncio.Task[None], str] = {}
+        self._silent: dict[object, asyncio.TimerHandle] = {}
+        self._pause: asyncio.TimerHandle | None = None
+        sock.setblocking(False)
+        self._loop.add_reader(sock, self._accept)
+
+    def asked(self, request: web.Request) -> None:
+        """Note that the connection of a request is in use; aiohttp closes it when it is idle."""
+        timer = self._silent.pop(request.protocol, None)
+        if timer is not None:
+            timer.cancel()
+
+    async def close(self) -> None:
+        """Accept no more; connections that ask for pages are left to aiohttp.
+
+        It may be called twice.
+        """
+        if self._sock.fileno() == -1:
+            return
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+        if self._pause is not None:
+            self._pause.cancel()
+        for task in self._opening:
+            task.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        for timer in self._silent.values():
+            timer.cancel()
+        self._silent.clear()
+
+    def _accept(self) -> None:
+        try:
+            connection, address = self._sock.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError:
+            # No descriptors are left; a try in each turn of the loop would keep it busy.
+            self._loop.remove_reader(self._sock)
+            self._pause = self._loop.call_later(
+                RETRY, self._loop.add_reader, self._sock, self._accept
+            )
+            return
+        source = source_of(address[0])
+        sources = list(self._sources())
+        is_one_of_many = self._has_sources and sources.count(source) >= MOST_EACH
+        if len(sources) >= MOST_CONNECTIONS or is_one_of_many:
+            connection.close()
+            return
+        connection.setblocking(False)
+        task = self._loop.create_task(self._open(connection))
+        self._opening[task] = source
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        del self._opening[task]
+
+    def _sources(self) -> Iterator[str]:
+        yield from self._opening.values()
+        for handler in self._server.connections:
+            peer = handler.transport and handler.transport.get_extra_info("peername")
+            yield source_of(peer[0]) if peer else ""
+
+    async def _open(self, connection: socket.socket) -> None:
+        timeout = None if self._tls is None else HANDSHAKE
+        try:
+            transport, handler = await self._loop.connect_accepted_socket(
+                self._server, connection, ssl=self._tls, ssl_handshake_timeout=timeout
+            )
+        except OSError:
+            connection.close()
+            return
+        self._silent[handler] = self._loop.call_later(FIRST_REQUEST, self._late, transport, handler)
+
+    def _late(self, transport: asyncio.Transport, handler: object) -> None:
+        self._silent.pop(handler, None)
+        transport.abort()
