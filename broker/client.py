@@ -25,7 +25,6 @@ from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
 from broker.given import check_given
 from broker.login.client import Login
-from broker.net.proxies.choice import choose
 from broker.net.proxies.settings import Proxy
 from broker.net.scheduler import Cancellable, expire_at
 from broker.net.schemes import ConnectSettings, Location, Scheme, parse_address, scheme_of
@@ -236,6 +235,9 @@ def _client_tls(
 
 
 def _proxy(proxy: str, location: Location, scheme: Scheme[Any], policy: Policy) -> Proxy | None:
+    # Imported here: most programs use no proxy.
+    from broker.net.proxies.choice import choose
+
     target, plaintext = scheme.target(location), policy.insecure_plaintext
     return choose(proxy, target, is_tls=scheme.is_tls, plaintext=plaintext)
 

@@ -212,7 +212,7 @@ class ActiveLogins:
         self.end("expired", EXPIRED)
 
     def end(self, code: str, text: str) -> None:
-        """Close the connection after what was sent; calls that come from now on are not run.
+        """Send what waits, then close the connection; run no further call of the peer.
 
         Args:
             code: the code of the goodbye.

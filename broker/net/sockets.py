@@ -36,7 +36,6 @@ from broker.net.happy_eyeballs import (
 from broker.net.host_names import ascii_name
 from broker.net.listener import Listener, MakeTransport
 from broker.net.log_throttle import LogThrottle
-from broker.net.proxies.asking import ask
 from broker.net.proxies.settings import Proxy
 from broker.net.scheduler import scheduler_of
 from broker.net.socket_addresses import host_port, is_loopback
@@ -131,6 +130,9 @@ async def connect_stream(
     except OSError as exc:
         raise _connect_error(exc, where, timeout) from exc
     if proxy is not None:
+        # Imported here: most programs use no proxy.
+        from broker.net.proxies.asking import ask
+
         await ask(proxy, sock, target, ends, timeout)
     return await _adopt(sock, new)
 

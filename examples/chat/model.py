@@ -186,7 +186,7 @@ class Town:
         return guest is not None
 
     def open_room(self, name: str) -> Room:
-        """Return a room, which is made if there is none. An empty one may be forgotten for it.
+        """Return a room; make it if it does not exist. An empty room may be forgotten for it.
 
         Raises:
             BadName: it cannot be the name of a room.
@@ -261,7 +261,7 @@ class Guest:
             logger.exception("%s could not be told of %r", self.name, event)
 
     def join(self, name: str) -> Room:
-        """Go into a room, which is made if there is none; return it.
+        """Go into a room, and return it; make it if it does not exist.
 
         Raises:
             BadName: it cannot be the name of a room.

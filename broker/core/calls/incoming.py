@@ -245,8 +245,7 @@ class IncomingCalls:
 
         The lane has counted the call.
         """
-        call = IncomingCall(request_id, name, wants_answer)
-        call.principal = entry.principal
+        call = _made_by_lane(request_id, entry, name, wants_answer)
         try:
             # Its traceback then begins with this frame, as if the method were called here.
             raise error
@@ -263,15 +262,12 @@ class IncomingCalls:
         task: object,
     ) -> None:
         """Answer a call whose coroutine method the lane in C has begun, when its task has ended."""
-        call = IncomingCall(request_id, name, wants_answer)
-        call.principal = entry.principal
+        call = _made_by_lane(request_id, entry, name, wants_answer)
         target: Any = entry.current()
         call.route = target.route()
         call.was_run = True
-        if self._keeps_arguments:
-            call.args = args
-        call.since = self.runner.now()
-        self.running[call.key] = call
+        call.args = args
+        self._keep(call)
         self._host.on_event(CallBegan(call, task))
 
     def returned(
@@ -284,10 +280,8 @@ class IncomingCalls:
         result: object,
     ) -> None:
         """Answer a call that the lane in C has made, and whose result it does not encode."""
-        call = IncomingCall(request_id, name, wants_answer)
-        call.principal = entry.principal
-        work = self._conclude_plain(call, entry.current(), args, {}, result)
-        self.inbox.add_work(work)
+        call = _made_by_lane(request_id, entry, name, wants_answer)
+        self.inbox.add_work(self._conclude_plain(call, entry.current(), args, {}, result))
 
     def _find_methods(self, entry: CallEntry) -> Mapping[str, Method]:
         """Find the methods that the quick path may call, and store them in an entry of a table."""
@@ -458,13 +452,17 @@ class IncomingCalls:
         if getattr(type(result), "__await__", None) is None:
             self._translator.let_go_unread(call.watched)
             return self.answers.send(call, result)
+        self._keep(call)
+        self._host.on_event(CallPending(call, result))
+        return None
+
+    def _keep(self, call: IncomingCall) -> None:
+        """Keep a call among the running ones, until it is answered."""
         if not self._keeps_arguments:
             # So an argument is collected as soon as the method drops it.
             call.args, call.kw = (), {}
         call.since = self.runner.now()
         self.running[call.key] = call
-        self._host.on_event(CallPending(call, result))
-        return None
 
     @property
     def is_full(self) -> bool:
@@ -489,3 +487,11 @@ class IncomingCalls:
         """Release the references in the arguments, which the peer has counted."""
         if isinstance(message, GraphCall):
             yield from self._translator.let_go(message.args, message.kw)
+
+
+def _made_by_lane(
+    request_id: RequestId, entry: Export, name: str, wants_answer: bool
+) -> IncomingCall:
+    call = IncomingCall(request_id, name, wants_answer)
+    call.principal = entry.principal
+    return call

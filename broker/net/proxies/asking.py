@@ -69,7 +69,7 @@ async def _ask_by(ends: float | None, proxy: Proxy, sock: socket.socket, target:
         async with limit:
             await request(proxy, sock, host, target[1])
     except builtins.TimeoutError:
-        # The system too may say that there is no answer.
+        # A TimeoutError of the operating system is passed on.
         if not limit.expired():
             raise
         raise _TooLate from None

@@ -26,8 +26,8 @@ def choose(proxy: object, target: Target | None, *, is_tls: bool, plaintext: boo
         plaintext: whether it may be public without TLS.
 
     Raises:
-        ConfigError: the URL is not understood; the proxy cannot connect to this server; it is on
-            another machine and there is no TLS; or a package is missing.
+        ConfigError: the URL is not understood; the proxy cannot connect to this server; the proxy
+            is on another machine, and the connection has no TLS; or a package is missing.
         WrongType: a ConfigError: ``proxy`` is not a str.
     """
     name = "proxy="

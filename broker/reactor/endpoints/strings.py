@@ -8,6 +8,7 @@ it a part of the value: ``tcp:8787:interface=\:\:1``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -226,32 +227,10 @@ def _through(
     host: str,
     port: str,
     endpoint: str,
-    username: str | None,
+    username: str | None = None,
     password: str | None = None,
 ) -> ClientEndpoint:
     return kind(clientFromString(reactor, endpoint), host, int(port), username, password)
-
-
-def _http_client(
-    reactor: NetworkReactor,
-    host: str,
-    port: str,
-    endpoint: str,
-    username: str | None = None,
-    password: str | None = None,
-) -> ClientEndpoint:
-    return _through(HTTPConnect, reactor, host, port, endpoint, username, password)
-
-
-def _socks5_client(
-    reactor: NetworkReactor,
-    host: str,
-    port: str,
-    endpoint: str,
-    username: str | None = None,
-    password: str | None = None,
-) -> ClientEndpoint:
-    return _through(SOCKS5, reactor, host, port, endpoint, username, password)
 
 
 def _socks4_client(
@@ -271,8 +250,8 @@ CLIENTS: dict[str, Callable[..., ClientEndpoint]] = {
     "tls": _tls_client,
     "ssl": _ssl_client,
     "unix": _unix_client,
-    "http": _http_client,
-    "socks5": _socks5_client,
+    "http": partial(_through, HTTPConnect),
+    "socks5": partial(_through, SOCKS5),
     "socks4": _socks4_client,
 }
 

@@ -164,7 +164,7 @@ class Account:
         self.conversations: dict[str, Conversation] = {"": Conversation(self, "")}
 
     def conversation(self, name: str) -> Conversation:
-        """Return a conversation, which is made if there is none."""
+        """Return a conversation; make it if it does not exist."""
         found = self.conversations.get(name)
         if found is None:
             if len(self.conversations) >= MOST_CONVERSATIONS:

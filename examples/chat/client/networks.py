@@ -26,7 +26,7 @@ STABLE = 30.0
 
 
 class NotConnected(Exception):
-    """There is no connection now, so that nothing can be said."""
+    """The client is not connected, so it cannot send a message."""
 
 
 class Network(Protocol):
@@ -40,7 +40,7 @@ class Network(Protocol):
         """Connect and log in; also after the connection was lost.
 
         Raises:
-            OSError: there is no connection.
+            OSError: the client is not connected.
             LoginFailed: the server does not let the user in.
         """
 
