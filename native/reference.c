@@ -1,32 +1,47 @@
 /* ReferenceBase: the method that calls a remote object; the Python form is in broker/flavors/reference.py. */
 #include "lane.h"
 
-static PyObject *attribute_of(PyObject *object, PyObject *name, PyObject *second) {
-    PyObject *first = PyObject_GetAttr(object, name);
-    if (first == NULL || second == NULL) return first;
-    PyObject *found = PyObject_GetAttr(first, second);
-    Py_DECREF(first);
-    return found;
+/* What a reference names. All objects are owned. */
+typedef struct {
+    PyObject *calls, *view, *target;
+} Named;
+
+static void release(Named *named) {
+    Py_XDECREF(named->calls);
+    Py_XDECREF(named->view);
+    Py_XDECREF(named->target);
 }
 
-/* Make the call with a tuple and a dict, as the Python form does. */
+/* Read the attributes of a reference. 0, or -1 with an exception; `release` is needed in both cases. */
+static int read_named(State *state, PyObject *self, Named *named) {
+    PyObject *broker = PyObject_GetAttr(self, state->s_broker);
+    if (broker == NULL) return -1;
+    named->calls = PyObject_GetAttr(broker, state->s_calls);
+    Py_DECREF(broker);
+    if (named->calls == NULL || (named->view = PyObject_GetAttr(self, state->s_view)) == NULL) return -1;
+    return (named->target = PyObject_GetAttr(self, state->s_luid)) == NULL ? -1 : 0;
+}
+
+/* Make the call by the method of the calls, as the Python form does. Without a kind, that of the method is used. */
+static PyObject *call_by_method(State *state, PyObject *self, PyObject *kind, PyObject *name, PyObject *args, PyObject *kw) {
+    Named named = {0};
+    PyObject *promise = NULL;
+    if (read_named(state, self, &named) == 0) {
+        PyObject *stack[] = {named.calls, named.view, named.target, name, args, kw, Py_False, kind};
+        promise = PyObject_VectorcallMethod(state->s_call, stack, kind == NULL ? 6 : 8, NULL);
+    }
+    release(&named);
+    return promise;
+}
+
+/* Make the call with a tuple and a dict of these arguments. */
 static PyObject *call_slowly(State *state, PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     PyObject *tuple = PyTuple_New(count - 1), *keywords = PyDict_New(), *promise = NULL;
     int failed = tuple == NULL || keywords == NULL;
     for (Py_ssize_t i = 1; !failed && i < count; i++) PyTuple_SET_ITEM(tuple, i - 1, Py_NewRef(args[i]));
     for (Py_ssize_t i = 0; !failed && names != NULL && i < PyTuple_GET_SIZE(names); i++)
         failed = PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), args[count + i]) < 0;
-    if (!failed) {
-        PyObject *calls = attribute_of(self, state->s_broker, state->s_calls), *view = NULL, *target = NULL;
-        if (calls != NULL && (view = PyObject_GetAttr(self, state->s_view)) != NULL &&
-            (target = PyObject_GetAttr(self, state->s_luid)) != NULL) {
-            PyObject *stack[] = {calls, view, target, args[0], tuple, keywords};
-            promise = PyObject_VectorcallMethod(state->s_call, stack, 6, NULL);
-        }
-        Py_XDECREF(calls);
-        Py_XDECREF(view);
-        Py_XDECREF(target);
-    }
+    if (!failed) promise = call_by_method(state, self, NULL, args[0], tuple, keywords);
     Py_XDECREF(tuple);
     Py_XDECREF(keywords);
     return promise;
@@ -34,13 +49,11 @@ static PyObject *call_slowly(State *state, PyObject *self, PyObject *const *args
 
 PyObject *reference_call(State *state, PyObject *self, PyObject *kind, PyObject *name, PyObject *const *args,
                          Py_ssize_t count) {
-    PyObject *promise = NULL, *calls = attribute_of(self, state->s_broker, state->s_calls), *view = NULL, *target = NULL;
-    if (calls != NULL && (view = PyObject_GetAttr(self, state->s_view)) != NULL &&
-        (target = PyObject_GetAttr(self, state->s_luid)) != NULL)
-        promise = calls_quickly(state, calls, kind, view, target, name, args, count);
-    Py_XDECREF(calls);
-    Py_XDECREF(view);
-    Py_XDECREF(target);
+    Named named = {0};
+    PyObject *promise = NULL;
+    if (read_named(state, self, &named) == 0)
+        promise = calls_quickly(state, named.calls, kind, named.view, named.target, name, args, count);
+    release(&named);
     return promise;
 }
 
@@ -67,16 +80,7 @@ static PyObject *call_as(PyObject *self, PyObject *const *args, Py_ssize_t count
         PyErr_SetString(PyExc_TypeError, "call_as(kind, name, args, kw)");
         return NULL;
     }
-    PyObject *promise = NULL, *calls = attribute_of(self, state->s_broker, state->s_calls), *view = NULL, *target = NULL;
-    if (calls != NULL && (view = PyObject_GetAttr(self, state->s_view)) != NULL &&
-        (target = PyObject_GetAttr(self, state->s_luid)) != NULL) {
-        PyObject *stack[] = {calls, view, target, args[1], args[2], args[3], Py_False, args[0]};
-        promise = PyObject_VectorcallMethod(state->s_call, stack, 8, NULL);
-    }
-    Py_XDECREF(calls);
-    Py_XDECREF(view);
-    Py_XDECREF(target);
-    return promise;
+    return call_by_method(state, self, args[0], args[1], args[2], args[3]);
 }
 
 PyDoc_STRVAR(call_remote_doc,
