@@ -190,10 +190,19 @@ class PendingCalls(CallsBase):
         attached = ATTACHED.get()
         if attached is not None or meta is not None:
             credit, meta = self._attached(attached or _NOTHING, meta, wants_answer)
-        outgoing = self._session.outgoing
-        head = object_id, text, args, kw, perspective, wants_answer
         try:
-            request_id = outgoing.call(*head, deadline, to_cache, credit, meta)
+            request_id = self._session.outgoing.call(
+                object_id,
+                text,
+                args,
+                kw,
+                perspective,
+                wants_answer,
+                deadline,
+                to_cache,
+                credit,
+                meta,
+            )
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:  # noqa: BLE001 - fails the Deferred, not the caller
