@@ -14,7 +14,7 @@
                    WrongArguments (TypeError) · WrongResult (TypeError)
                    CallTimeout (TimeoutError)
                    Error†: raised by applications on purpose; its text is sent to the peer
-                   ├─ NoSuchObject (LookupError)
+                   ├─ NoSuchObject (LookupError) · BrokenPromise
                    ├─ NoSuchFile (FileNotFoundError) · FileRefused (PermissionError)
                    └─ ServerBusy · ServerDraining · TooManyAttempts · LoginExpired
                    TLSError (ConnectionError) · ConfigError (ValueError) ─ WrongType (TypeError)
@@ -77,6 +77,7 @@ from jelly.registry import defaults
 __all__ = [
     "BananaError",
     "BindError",
+    "BrokenPromise",
     "CallTimeout",
     "CannotJelly",
     "CannotListenError",
@@ -297,6 +298,10 @@ class CallTimeout(builtins.TimeoutError):
     """The call got no answer in time; the remote method may have run."""
 
 
+class BrokenPromise(Error):
+    """The promised call has not returned a reference where one is needed; the call did not run."""
+
+
 class ServerBusy(Error):
     """The server has too much work; the call did not run.
 
@@ -359,6 +364,7 @@ class TLSError(ConnectionError):
 # Errors that this library reports about a call, an object or the connection. A method that raises
 # one got it from another connection.
 CONDITIONS: tuple[type[Exception], ...] = (
+    BrokenPromise,
     CallTimeout,
     CannotJelly,
     DeadReferenceError,

@@ -11,13 +11,16 @@ from jelly.limit_errors import TEXTS as TEXTS_OF_JELLY
 from jelly.limit_errors import Beyond, Texts
 from jelly.limit_errors import limit_error as limit_error_of
 
-__all__ = ["AT_SERVER", "CACHES", "RECEIVED", "TEXTS", "limit_error"]
+__all__ = ["AT_SERVER", "CACHES", "HERE", "RECEIVED", "TEXTS", "limit_error"]
 
 AT_SERVER = "at a server"
 """The text is for the side that is the server."""
 
 RECEIVED = "received"
 """The text is for the end that sends too many."""
+
+HERE = "here"
+"""The text is about calls that are not sent yet."""
 
 CACHES = "caches"
 """The text is about caches, which are counted apart from other references."""
@@ -29,6 +32,8 @@ TEXTS: Texts = {
     ("max_refs", ""): "more than {most} live references (max_refs)",
     ("max_refs", CACHES): "more than {most} live caches (max_refs)",
     ("max_calls", ""): "{most} calls in flight (max_calls)",
+    ("max_promised", ""): "{most} calls wait for promises (max_promised)",
+    ("max_promised", HERE): "{most} calls wait for promises here",
     ("max_streams", ""): "{most} streams open (max_streams)",
     ("max_streams", RECEIVED): "more than {most} streams (max_streams)",
     ("stream_window", ""): "{got} bytes of items that were not taken (stream_window)",

@@ -150,6 +150,7 @@ class Broker(PublishedBroker):
         )
         # A bound method: a method that calls it makes W1 take 1.003 times as many instructions.
         self.answered = self.calls.answered
+        self.came_home = self.calls.came_home
 
     def __repr__(self) -> str:
         state = "closed" if self.disconnected else self.dialect or "connecting"
@@ -396,7 +397,7 @@ class Broker(PublishedBroker):
 
     def _answered(self) -> None:
         self.soon_flush()
-        if self.session.inbox.works or self.session.inbox.has_held:
+        if self.session.inbox.works or self.session.inbox.has_queued:
             self.pump.ask_for_turn()
         self._tell_idle()
 

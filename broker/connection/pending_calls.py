@@ -9,17 +9,25 @@ from functools import partial
 from typing import Any, cast
 
 from broker.connection import log
+from broker.connection.called_promises import HeldTarget, OpenCall, OutgoingPromises
 from broker.connection.lane import CallsBase
 from broker.connection.log import Logged
 from broker.core.calls.attached import ATTACHED, NO_REFERENCE, ONCE, Attached
 from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.incoming import DRAINING
+from broker.core.calls.promised import MustWait
 from broker.core.objects.whereabouts import name_argument
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import Feature, number_of
-from broker.core.wire.messages import ObjectId, PlainSend, PlainSendToCache, RequestId
+from broker.core.wire.messages import (
+    ObjectId,
+    PlainSend,
+    PlainSendToCache,
+    RequestId,
+    Target,
+)
 from broker.defer import Deferred
 from broker.defer.foreign import failure_of
 from broker.defer.unhandled import Together
@@ -54,6 +62,7 @@ class PendingCalls(CallsBase):
 
     Attributes:
         is_refused: whether the peer has said that it drains: it would refuse any call.
+        is_ending: whether the connection has ended.
         is_inherited: whether this is a copy in a forked child process, which cannot make calls.
         now: the clock of deadlines.
 
@@ -62,11 +71,14 @@ class PendingCalls(CallsBase):
 
     __slots__ = (
         "_flush_later",
+        "_lost_reason",
         "_owner",
         "_policy",
+        "_promises",
         "_scheduler",
         "_session",
         "_was_meta_dropped",
+        "is_ending",
         "is_inherited",
         "is_refused",
         "now",
@@ -84,6 +96,9 @@ class PendingCalls(CallsBase):
         self.lane = None
         self.is_inherited = False
         self.is_refused = False
+        self.is_ending = False
+        self._lost_reason: object = None
+        self._promises: OutgoingPromises | None = None
         self.now: Callable[[], float] = _unset
         self.has_stepped = False
         self.stepped_loop = None
@@ -183,41 +198,113 @@ class PendingCalls(CallsBase):
                 )
                 return post(loop, text, cast("Callable[[], Deferred[Any]]", again))
             self.check_loop(f"callRemote('{text}')")
-        # A call without an answer has no deadline: no caller waits, and it must not be lost.
-        ends = DEADLINE.get() if wants_answer else None
-        deadline = None if ends is None else self._milliseconds_until(ends)
-        credit: tuple[int, int] | None = None
-        attached = ATTACHED.get()
-        if attached is not None or meta is not None:
-            credit, meta = self._attached(attached or _NOTHING, meta, wants_answer)
+        deadline, credit, meta = self._options(meta, wants_answer)
+        if self._promises is not None and object_id in self._promises.held:
+            held = self._promises.held[object_id]
+            return held.add(kind, text, args, kw, wants_answer, meta)
+        outgoing = self._session.outgoing
+        head = object_id, text, args, kw, perspective, wants_answer
         try:
-            request_id = self._session.outgoing.call(
-                object_id,
-                text,
-                args,
-                kw,
-                perspective,
-                wants_answer,
-                deadline,
-                to_cache,
-                credit,
-                meta,
-            )
+            request_id = outgoing.call(*head, deadline, to_cache, credit, meta)
         except (KeyboardInterrupt, SystemExit):
             raise
+        except MustWait:
+            held = HeldTarget.of(self, perspective, object_id, to_cache)
+            return held.add(kind, text, args, kw, wants_answer, meta)
         except BaseException as exc:  # noqa: BLE001 - fails the Deferred, not the caller
             if wants_answer:
                 return failed(kind, text)
-            self._note_unsent(text, exc)
+            self.note_unsent(text, exc)
             return None
         if not wants_answer:
+            self.note_passed(request_id, None)
             self._flush()
             return None
-        deferred = kind(self.canceller_of(request_id))
+        deferred = kind(OpenCall(self, request_id))
         deferred.label = text
         self.waiting[request_id] = deferred
+        self.note_passed(request_id, deferred)
         self._flush()
         return deferred
+
+    def begin_call(
+        self,
+        perspective: object,
+        target: Target,
+        name: str,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+        wants_answer: bool,
+        to_cache: bool,
+        meta: Mapping[str, str] | None,
+    ) -> RequestId:
+        """Send a call, with what the running code attaches to it; see ``OutgoingCalls.call``.
+
+        Raises:
+            MustWait: a promise among its arguments cannot be sent yet.
+            EncodeError: an argument cannot be sent. An error of a hook is passed on.
+        """
+        deadline, credit, meta = self._options(meta, wants_answer)
+        head = target, name, args, kw, perspective, wants_answer
+        return self._session.outgoing.call(*head, deadline, to_cache, credit, meta)
+
+    def _options(
+        self, meta: Mapping[str, str] | None, wants_answer: bool
+    ) -> tuple[int | None, tuple[int, int] | None, Mapping[str, str] | None]:
+        """Return the deadline in milliseconds, the first credit and the metadata of a call."""
+        # A call without an answer has no deadline: no caller waits, and it must not be lost.
+        ends = DEADLINE.get() if wants_answer else None
+        deadline = None if ends is None else self._milliseconds_until(ends)
+        attached = ATTACHED.get()
+        if attached is None and meta is None:
+            return deadline, None, None
+        return deadline, *self._attached(attached or _NOTHING, meta, wants_answer)
+
+    # Promises; see `called_promises`.
+
+    @property
+    def promises(self) -> OutgoingPromises:
+        """The calls on promises; made when they are first needed."""
+        if self._promises is None:
+            self._promises = OutgoingPromises(self)
+        return self._promises
+
+    def note_passed(self, request_id: RequestId, deferred: Deferred[Any] | None) -> None:
+        """Note the promises among the arguments of a call that was sent."""
+        outgoing = self._session.outgoing
+        if outgoing.passed:
+            passed, outgoing.passed = outgoing.passed, ()
+            for promise in passed:
+                promise.pass_to(request_id, deferred)
+
+    def came_home(self, request_id: RequestId) -> None:
+        """Make a call of this end here: its target has become an object of this end."""
+        self.promises.came_home(request_id)
+
+    @property
+    def session(self) -> Session:
+        """The session that sends the calls."""
+        return self._session
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop of the connection."""
+        return self._loop
+
+    def flush(self) -> None:
+        """Send soon what the session wrote."""
+        self._flush()
+
+    def refusal(self) -> Failure | None:
+        """Return the failure of a call if the peer drains, else None."""
+        return self._refusal() if self.is_refused else None
+
+    def closed_failure(self) -> Failure:
+        """Return the failure of a call that has waited here when no more calls can be sent."""
+        refusal = self.refusal()
+        if refusal is not None and not self.is_ending:
+            return refusal
+        return Failure(PBConnectionLost(self._lost_reason, may_have_run=False))
 
     def send(
         self,
@@ -252,18 +339,23 @@ class PendingCalls(CallsBase):
                 do_in_loop(loop, again)
                 return
             self.check_loop(f"send('{name}')")
-        attached, meta = ATTACHED.get(), None
-        if attached is not None:
-            _, meta = self._attached(attached, None, False)
+        _, _, meta = self._options(None, False)
+        if self._promises is not None and object_id in self._promises.held:
+            self._promises.held[object_id].add(Promise, name, args, kw, False, meta)
+            return
         try:
-            self._session.outgoing.call(
+            request_id = self._session.outgoing.call(
                 object_id, name, args, kw, perspective, False, to_cache=to_cache, meta=meta
             )
         except (KeyboardInterrupt, SystemExit):
             raise
+        except MustWait:
+            held = HeldTarget.of(self, perspective, object_id, to_cache)
+            held.add(Promise, name, args, kw, False, meta)
         except BaseException as exc:  # noqa: BLE001 - the caller waits for nothing
-            self._note_unsent(name, exc)
+            self.note_unsent(name, exc)
         else:
+            self.note_passed(request_id, None)
             self._flush()
 
     def notify(
@@ -326,6 +418,7 @@ class PendingCalls(CallsBase):
 
         All failures that are not handled make one log record together.
         """
+        self.is_ending, self._lost_reason = True, reason
         together = Together("calls without a handler: connection lost")
         for request_id, may in may_have_run.items():
             deferred = self.waiting.pop(request_id, None)
@@ -334,6 +427,8 @@ class PendingCalls(CallsBase):
                 failure.together = together
                 deferred.errback(failure)
                 del deferred, failure
+        if self._promises is not None:
+            self._promises.lost()
         together.tell()
 
     def _attached(
@@ -356,7 +451,7 @@ class PendingCalls(CallsBase):
             meta = None
         return attached.credit if wants_answer else None, meta
 
-    def _note_unsent(self, name: str, error: BaseException) -> None:
+    def note_unsent(self, name: str, error: BaseException) -> None:
         """Count and log a call without an answer that cannot be sent."""
         self._session.stats.sends_dropped += 1
         log.unsent(self._owner, name, error)
@@ -387,9 +482,10 @@ class PendingCalls(CallsBase):
 
     def canceller_of(self, request_id: RequestId) -> Callable[[object], None]:
         """Return the canceller of the Deferred of a call."""
-        return lambda _: self._abandon(request_id)
+        return OpenCall(self, request_id)
 
-    def _abandon(self, request_id: RequestId) -> None:
+    def abandon(self, request_id: RequestId) -> None:
+        """Stop waiting for the answer to a call, and tell the peer."""
         self.waiting.pop(request_id, None)
         self._session.outgoing.abandon(request_id)
         self._flush()

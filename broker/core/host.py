@@ -60,6 +60,10 @@ class Host(Protocol):
         """
         ...
 
+    def came_home(self, request_id: RequestId, /) -> None:
+        """Make a call of this end itself: its target, a promise, has become an own object."""
+        ...
+
     def on_released(self) -> None:
         """A reference was collected: flush soon, to tell the peer. Called from any thread."""
         ...

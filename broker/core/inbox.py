@@ -32,7 +32,15 @@ from broker.core.lane import Lane
 from broker.core.last_words import last_words
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
-from broker.core.queued import Barrier, Handlers, Queued, is_call, outlives, waits, wants_answer
+from broker.core.queued import (
+    Barrier,
+    Handlers,
+    Queued,
+    call_in,
+    outlives,
+    waits,
+    wants_answer,
+)
 from broker.core.stats import Stats
 from broker.core.tracer import Tracing
 from broker.core.wire.dialects import MessageReader
@@ -180,9 +188,9 @@ class Inbox:
         return waiting + len(self.works)
 
     @property
-    def has_held(self) -> bool:
-        """Whether messages are queued behind a waiting call."""
-        return bool(self._held)
+    def has_queued(self) -> bool:
+        """Whether decoded messages wait to be handled."""
+        return bool(self._held) or bool(self._messages)
 
     def store(self, data: bytes) -> None:
         """Take in bytes without decoding them; :meth:`pump` decodes."""
@@ -486,8 +494,8 @@ class Inbox:
         if self.has_more:
             self._decode(b"", -1)
         messages, held = self._messages or (), self._held or ()
-        calls = [each for each in chain(messages, held) if is_call(each)]
-        if not all(map(wants_answer, calls)):
+        calls = map(call_in, chain(messages, held))
+        if not all(wants_answer(each) for each in calls if each is not None):
             queue = self._messages or self._held
             if queue is not None:
                 queue.append(Barrier())
@@ -598,9 +606,11 @@ class Inbox:
             if is_held and self._waits(message):
                 self._hold(message)
                 continue
-            if self.has_unstarted_tasks and is_call(message) and self._begins_at_once(message):
-                queue.appendleft(message)
-                return
+            if self.has_unstarted_tasks:
+                call = call_in(message)
+                if call is not None and self._begins_at_once(call):
+                    queue.appendleft(message)
+                    return
             most -= 1
             work = self.handlers[type(message)](self._owner, message)
             if work is not None:
@@ -610,6 +620,13 @@ class Inbox:
                 return
             if self._outbox.unsent.size > high_water:
                 return
+
+    def put_first(self, messages: list[Queued]) -> None:
+        """Have messages handled before all others that are queued."""
+        self.close_lane()
+        if self._messages is None:
+            self._messages = deque()
+        self._messages.extendleft(reversed(messages))
 
     def take_work(self, work: WorkLeft, message: Queued) -> None:
         """Store the result of a handler: work that is left, or PUT_OFF."""

@@ -126,6 +126,7 @@ class Outbox:
         """Write in a new dialect from now on."""
         self.features = dialect.features
         self._translator.has_zones = Feature.ZONES in dialect.features
+        self._translator.has_promises = Feature.PROMISES in dialect.features
         self._translator.has_streams = Feature.STREAMS in dialect.features
         self._dialect = dialect
         self.writer = dialect.writer(self._limits, BASELINE)
@@ -283,7 +284,7 @@ class Outbox:
         if self._sender is not None:
             self.send(Version(PROTOCOL_VERSION))
         else:
-            self.unsent.append(dialect.version(self._limits, self._translator.streaming))
+            self.unsent.append(dialect.version(self._limits, self._translator.taken))
 
     def send_expression(self, expression: Expression) -> None:
         """Send an expression unchanged, without calling hooks.

@@ -43,6 +43,7 @@ class Policy(Struct, frozen=True):
             ``security`` allows them.
         max_refs: live references, and live caches, in each direction.
         max_calls: calls of the peer that may run at once.
+        max_promised: those of them that may wait for promises.
         max_streams: open streams in each direction.
         stream_items, stream_window: items, and bytes, that the peer may send of a new stream before
             the program takes some.
@@ -89,8 +90,8 @@ class Policy(Struct, frozen=True):
             may leave more than ``max_unsent`` bytes waiting.
 
     Counts and bytes are ints, seconds are ints or floats. They are more than 0. ``max_refs``,
-    ``max_calls``, ``max_streams`` and ``login_refs`` may be 0, which allows none; ``turn_time`` may
-    be 0. Seconds may be ``math.inf`` for no limit.
+    ``max_calls``, ``max_promised``, ``max_streams`` and ``login_refs`` may be 0, which allows none;
+    ``turn_time`` may be 0. Seconds may be ``math.inf`` for no limit.
 
     Raises:
         ConfigError: a dialect is unknown, no dialect can be used, or a number is out of its range.
@@ -104,6 +105,7 @@ class Policy(Struct, frozen=True):
     allow_code: bool = False
     max_refs: int = 10_000
     max_calls: int = 1024
+    max_promised: int = 64
     max_streams: int = 64
     stream_items: int = 256
     stream_window: int = 256 * 1024
@@ -204,7 +206,9 @@ def _wrong_type(name: str, value: Any, right: str) -> WrongType:
 
 
 # Settings that may be 0. With 0 for another one, no connection would work.
-_MAY_BE_NONE = frozenset({"max_calls", "max_refs", "max_streams", "login_refs", "turn_time"})
+_MAY_BE_NONE = frozenset(
+    {"max_calls", "max_promised", "max_refs", "max_streams", "login_refs", "turn_time"}
+)
 
 _CHECKS_OF = {
     "bool": _check_flag,

@@ -12,9 +12,22 @@ from broker.core.wire.messages import CallMessage, GraphCall, Raw, Received
 from broker.core.work import WorkLeft
 
 if TYPE_CHECKING:
+    from broker.core.calls.incoming import CallEntry
+    from broker.core.calls.incoming_call import IncomingCall
     from broker.core.session import Session
 
-__all__ = ["CALLS", "Barrier", "Handlers", "Queued", "is_call", "outlives", "waits", "wants_answer"]
+__all__ = [
+    "CALLS",
+    "Barrier",
+    "Handlers",
+    "Queued",
+    "Released",
+    "call_in",
+    "is_call",
+    "outlives",
+    "waits",
+    "wants_answer",
+]
 
 CALLS = records(lambda row: row.is_call)
 """The types of messages that call a local method."""
@@ -29,11 +42,28 @@ class Barrier(Struct):
     """Marks the end of the messages that were received before the session began to drain."""
 
 
-_QUEUED = {Barrier, *records(lambda row: row.order is Order.QUEUED)}
+class Released(Struct):
+    """A call that has waited for promises, and starts now.
+
+    Attributes:
+        message, call: the call, with its target.
+        entry: the target, or None if there is no such object.
+        pins: objects of this end in its arguments, which were counted once more.
+        is_checked: whether the promises among its arguments are known too.
+    """
+
+    message: CallMessage
+    call: IncomingCall
+    entry: CallEntry | None
+    pins: list[int]
+    is_checked: bool
+
+
+_QUEUED = {Barrier, Released, *records(lambda row: row.order is Order.QUEUED)}
 _WITH_THEIR_CALLS = records(lambda row: row.order is Order.WITH_ITS_CALL)
 _WITH_THEIR_STREAMS = records(lambda row: row.order is Order.WITH_ITS_STREAM)
 
-Queued: TypeAlias = Received | Barrier
+Queued: TypeAlias = Received | Barrier | Released
 
 Handlers: TypeAlias = "Mapping[type, Callable[[Session, Any], WorkLeft]]"
 """The handler of each type of message: ``handler(session, message)``."""
@@ -42,6 +72,13 @@ Handlers: TypeAlias = "Mapping[type, Callable[[Session, Any], WorkLeft]]"
 def is_call(message: Queued) -> TypeGuard[CallMessage]:
     """Return whether a message calls a method."""
     return type(message) in CALLS
+
+
+def call_in(message: Queued) -> CallMessage | None:
+    """Return the call that a message makes, or None."""
+    if isinstance(message, Released):
+        return message.message
+    return message if is_call(message) else None
 
 
 def wants_answer(call: CallMessage) -> bool:

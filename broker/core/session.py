@@ -117,6 +117,7 @@ class Session:
     __slots__ = (
         "_dropped",
         "_greeting",
+        "_holds_lane",
         "_limits",
         "_make_lane",
         "_pings",
@@ -148,6 +149,7 @@ class Session:
         self.logins: tuple[str, ...] | None = None
         self._stats = Stats()
         self._make_lane: Callable[[], Lane] | None = None
+        self._holds_lane = False
         self.tracing: Tracing | None = None
         self.host = host
         self._policy = policy
@@ -248,8 +250,15 @@ class Session:
         make = self._make_lane
         if self.inbox.handlers is not OPEN or self.tracing is not None or self.incoming.is_draining:
             make = None
+        if self._holds_lane:
+            make = None
         if make is not None or self.inbox.has_lane:
             self.inbox.allow_lane(make)
+
+    def hold_lane(self, is_held: bool) -> None:
+        """Have no lane make calls or take frames from now on, or let it do so again."""
+        self._holds_lane = is_held
+        self.allow_lane()
 
     def count_ping(self) -> None:
         """Count a ping of the peer.
@@ -350,6 +359,8 @@ class Session:
         if self.tracing is not None:
             self.tracing.close(lost)
         self.incoming.running.clear()
+        if self.incoming.used_promises is not None:
+            self.incoming.used_promises.clear()
         self.outbox.clear()
         if self.translator.used_streams is not None:
             self.streaming.lost()

@@ -39,6 +39,7 @@ __all__ = [
     "Awaited",
     "Bridge",
     "TaskBridge",
+    "Watcher",
     "is_asyncio_cancellation",
     "refuse_ignored",
     "running_loop",
@@ -52,6 +53,25 @@ class Awaited(Protocol):
 
     def cancel(self) -> None:
         """Ask for an early end."""
+
+
+class Watcher:
+    """An observer of a Deferred that uses its result, and is no Bridge.
+
+    Attributes:
+        is_waiting: whether it counts as an awaiter, so that the Deferred is not cancelled.
+    """
+
+    __slots__ = ()
+
+    @property
+    def is_waiting(self) -> bool:
+        """See the class."""
+        return False
+
+    def deliver(self, result: object, loop: asyncio.AbstractEventLoop | None = None) -> bool | None:
+        """Receive the result; True if a failure does not count as handled by that."""
+        raise NotImplementedError
 
 
 class _NoOutcome:
@@ -260,7 +280,10 @@ class Bridge(BridgeBase):
 
     def _is_last(self) -> bool:
         for item in self._deferred._items or ():
-            if isinstance(item, Bridge) and item is not self and item.outcome is PENDING:
+            if isinstance(item, Bridge):
+                if item is not self and item.outcome is PENDING:
+                    return False
+            elif isinstance(item, Watcher) and item.is_waiting:
                 return False
         return True
 

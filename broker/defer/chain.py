@@ -5,8 +5,8 @@ with the result of the item before. An item is one of three things:
 
 - a pair of callbacks, as a tuple of six fields: callback, its arguments and keywords, errback, its
   arguments and keywords. If the callback or errback is None, the result is passed on;
-- an observer (`Bridge`, `TwistedObserver`): it receives the result and does not change it. A
-  failure that it has received counts as handled;
+- an observer (`Bridge`, `TwistedObserver`, `Watcher`): it receives the result and does not change
+  it. A failure that it has received counts as handled, unless ``deliver`` returns True;
 - another chain, one of whose callbacks returned this one: the result is moved to that chain.
 
 If a callback returns a Deferred without a result, the chain is paused until that Deferred has its
@@ -265,8 +265,8 @@ class Chain(ChainBase, TwistedView):
                     self._give_to(item)
                     return item
                 else:
-                    item.deliver(self.result, loop)
-                    seen = self.result
+                    if not item.deliver(self.result, loop):
+                        seen = self.result
         finally:
             self._is_running = False
         if isinstance(self.result, Failure):
@@ -336,6 +336,12 @@ class Chain(ChainBase, TwistedView):
         if self._unhandled is not None:
             self._unhandled.forget()
         return result
+
+    def seen_result(self) -> object:
+        """Return the result or the Failure, which then counts as handled; it has settled."""
+        if self._unhandled is not None:
+            self._unhandled.failure = None
+        return self.result
 
     def _settled(self) -> object:
         """Return the result or raise the exception, which then counts as handled."""

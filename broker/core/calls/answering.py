@@ -5,12 +5,13 @@ An answer is sent whole or not at all. If a result cannot be sent, the error abo
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextvars import Context
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from broker.core.calls.dispatch import was_raised
 from broker.core.calls.incoming_call import IncomingCall
+from broker.core.calls.promised import named_in
 from broker.core.events import CallRaised
 from broker.core.host import Host
 from broker.core.objects.transaction import Transaction
@@ -20,10 +21,14 @@ from broker.core.outbox import Outbox
 from broker.core.principal import OnBehalf, Principal
 from broker.core.stats import Stats
 from broker.core.tracer import Outcome, Tracing, outcome_of
-from broker.core.wire.messages import GraphAnswer, GraphError
+from broker.core.wire.commands import Feature
+from broker.core.wire.messages import GraphAnswer, GraphError, Home
 from broker.core.work import Work, begun, call_hook
 from jelly.errors import EncodeError
 from jelly.slices import UNFINISHED, Walk
+
+if TYPE_CHECKING:
+    from broker.core.calls.promised_calls import PromisedCalls
 
 __all__ = ["Answers"]
 
@@ -34,13 +39,25 @@ class Answers:
     Args:
         host, translator, outbox, stats: of the session.
         context: the context variables of methods, for calls without a principal.
+        make_promises: returns the calls on promises, for the first answer with a reference.
 
     Attributes:
+        promises: the calls of the peer on promises, or None before the first.
         size: bytes of answers and errors since it was last set to 0.
         tracing: reports the ends of calls to a tracer, or None.
     """
 
-    __slots__ = ("_context", "_host", "_outbox", "_stats", "_translator", "size", "tracing")
+    __slots__ = (
+        "_context",
+        "_host",
+        "_make_promises",
+        "_outbox",
+        "_stats",
+        "_translator",
+        "promises",
+        "size",
+        "tracing",
+    )
 
     def __init__(
         self,
@@ -49,8 +66,11 @@ class Answers:
         outbox: Outbox,
         stats: Stats,
         context: Context,
+        make_promises: Callable[[], PromisedCalls],
     ):
         self.size = 0
+        self.promises: PromisedCalls | None = None
+        self._make_promises = make_promises
         self._context = context
         self.tracing: Tracing | None = None
         self._host = host
@@ -87,6 +107,8 @@ class Answers:
         if not is_done:
             return begun(self._with_graph(call, value))
         self.size += outbox.unsent.size - before
+        if self.promises is not None:
+            self.promises.settle(call.request_id)
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
         return None
@@ -110,6 +132,7 @@ class Answers:
                 expression = yield from self._sliced(outbox.jelly_walk(value), transaction)
             # Free the result and the arguments: they are not needed any more.
             value = None
+            named = named_in(expression) if Feature.PROMISES in outbox.features else None
             call.args, call.kw, transaction.args, transaction.kw = (), {}, (), {}
             packing = outbox.pack_walk(GraphAnswer(call.request_id, expression))
             del expression
@@ -123,6 +146,11 @@ class Answers:
         before = outbox.unsent.size
         outbox.commit(transaction, packed)
         self.size += outbox.unsent.size - before
+        promises = self._make_promises() if named is not None else self.promises
+        if promises is not None:
+            if named is not None:
+                promises.remember(call.request_id, named)
+            promises.settle(call.request_id)
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
 
@@ -161,6 +189,8 @@ class Answers:
                     told.__cause__ = error if isinstance(error, BaseException) else None
                     error, error_id = told, told_id
             self.size += outbox.unsent.size - before
+            if self.promises is not None:
+                self.promises.settle(call.request_id, shown_error)
         one_way_to, refused = None, 0
         if not call.wants_answer:
             one_way_to = call.kind
@@ -170,6 +200,28 @@ class Answers:
         if self.tracing is not None:
             self.tracing.end(call, outcome_of(error, call.was_run), error)
         self._host.on_event(CallRaised(call.name, error, error_id, one_way_to, refused))
+
+    def refuse_as(self, call: IncomingCall, shown_error: object) -> None:
+        """Answer a call on a promise with the error of the promised call, which is logged there."""
+        self._without_run(call, lambda: self._send_error(call, shown_error), shown_error)
+
+    def send_home(self, call: IncomingCall) -> None:
+        """Answer a call on a promise that has become an object of the caller, which makes it."""
+        self._without_run(call, lambda: self._outbox.send(Home(call.request_id)))
+
+    def _without_run(
+        self, call: IncomingCall, send: Callable[[], object], shown_error: object = None
+    ) -> None:
+        """Send the answer to a call on a promise that does not run, and to the calls on it."""
+        outbox = self._outbox
+        if call.wants_answer and not outbox.unsent.is_closed:
+            before = outbox.unsent.size
+            send()
+            self.size += outbox.unsent.size - before
+            if self.promises is not None:
+                self.promises.settle(call.request_id, shown_error)
+        if self.tracing is not None:
+            self.tracing.end(call, Outcome.NOT_RUN)
 
     def _send_plainer_error(
         self, call: IncomingCall, shown_error: object, fault: BaseException

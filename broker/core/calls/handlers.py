@@ -17,7 +17,7 @@ from broker.core.events import (
     PeerLeaves,
 )
 from broker.core.host import takes_messages
-from broker.core.queued import Barrier, Handlers
+from broker.core.queued import Barrier, Handlers, Released
 from broker.core.wire import messages
 from broker.core.wire.commands import records
 from broker.core.wire.terms import read_terms
@@ -59,15 +59,25 @@ def _on_plain_send(session: Session, message: messages.PlainSend) -> WorkLeft:
     return session.incoming.receive_plain(message, False)
 
 
-def _on_call(session: Session, message: messages.GraphCall | messages.GraphCallToCache) -> WorkLeft:
+def _on_call(session: Session, message: messages.GraphCall) -> WorkLeft:
+    return session.incoming.receive(message, message.wants_answer)
+
+
+def _on_call_to_cache(session: Session, message: messages.GraphCallToCache) -> WorkLeft:
+    if session.incoming.keeps_behind(message.object_id, message):
+        return None
     return session.incoming.receive(message, message.wants_answer)
 
 
 def _on_plain_call_to_cache(session: Session, message: messages.PlainCallToCache) -> WorkLeft:
+    if session.incoming.keeps_behind(message.object_id, message):
+        return None
     return session.incoming.receive_plain(message, True, True)
 
 
 def _on_plain_send_to_cache(session: Session, message: messages.PlainSendToCache) -> WorkLeft:
+    if session.incoming.keeps_behind(message.object_id, message):
+        return None
     return session.incoming.receive_plain(message, False, True)
 
 
@@ -98,7 +108,12 @@ def _on_unknown_command(session: Session, message: messages.UnknownCommand) -> N
 
 def _on_cancel(session: Session, message: messages.Cancel) -> None:
     call = session.incoming.running.get(message.request_id)
-    if call is not None:
+    if call is None:
+        return
+    if call.is_waiting and session.incoming.used_promises is not None:
+        session.incoming.used_promises.cancel(call)
+        session.host.on_event(CallAnswered())
+    else:
         session.host.on_event(CallCancelled(call))
 
 
@@ -126,19 +141,23 @@ def _on_credit(session: Session, message: messages.Credit) -> None:
 
 
 def _on_items(session: Session, message: messages.Items) -> None:
-    session.streaming.on_items(message)
+    if not session.incoming.keeps_behind(message.stream, message):
+        session.streaming.on_items(message)
 
 
 def _on_item_graph(session: Session, message: messages.ItemGraph) -> None:
-    session.streaming.on_item_graph(message)
+    if not session.incoming.keeps_behind(message.stream, message):
+        session.streaming.on_item_graph(message)
 
 
 def _on_piece(session: Session, message: messages.Piece) -> None:
-    session.streaming.on_piece(message)
+    if not session.incoming.keeps_behind(message.stream, message):
+        session.streaming.on_piece(message)
 
 
 def _on_end(session: Session, message: messages.End) -> None:
-    session.streaming.on_end(message)
+    if not session.incoming.keeps_behind(message.stream, message):
+        session.streaming.on_end(message)
 
 
 def _on_stop(session: Session, message: messages.Stop) -> None:
@@ -146,8 +165,7 @@ def _on_stop(session: Session, message: messages.Stop) -> None:
 
 
 def _on_home(session: Session, message: messages.Home) -> None:
-    # This version calls no promises.
-    raise ProtocolError(f"request {message.request_id} did not come home")
+    session.outgoing.on_home(message)
 
 
 def _on_decref(session: Session, message: messages.Decref) -> None:
@@ -168,9 +186,15 @@ def _on_decache(session: Session, message: messages.Decache) -> None:
 
 
 def _on_uncache(session: Session, message: messages.Uncache) -> None:
+    if session.incoming.keeps_behind(message.cache_id, message):
+        return
     value = session.translator.remote_caches.remove(message.cache_id)
     if value is not None:
         value.broker = None
+
+
+def _on_released(session: Session, message: Released) -> WorkLeft:
+    return session.incoming.start(message)
 
 
 def _on_barrier(session: Session, message: Barrier) -> None:
@@ -181,6 +205,7 @@ def _on_barrier(session: Session, message: Barrier) -> None:
 
 OPEN: Handlers = {
     Barrier: _on_barrier,
+    Released: _on_released,
     messages.Version: _on_second_version,
     messages.DidNotUnderstand: _on_did_not_understand,
     messages.UnknownCommand: _on_unknown_command,
@@ -189,7 +214,7 @@ OPEN: Handlers = {
     messages.PlainCallToCache: _on_plain_call_to_cache,
     messages.PlainSendToCache: _on_plain_send_to_cache,
     messages.GraphCall: _on_call,
-    messages.GraphCallToCache: _on_call,
+    messages.GraphCallToCache: _on_call_to_cache,
     messages.PlainAnswer: _on_plain_answer,
     messages.PlainTuple: _on_plain_answer,
     messages.GraphAnswer: _on_answer,

@@ -21,6 +21,7 @@ from broker.core.calls.dispatch import (
 from broker.core.calls.faults import FaultCounter
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.method_runner import TO_CACHES, Enter, Interceptor, MethodRunner
+from broker.core.calls.promised_calls import PromisedCalls
 from broker.core.events import CallBegan, CallPending
 from broker.core.host import Host
 from broker.core.inbox import Inbox
@@ -30,6 +31,7 @@ from broker.core.objects.translator import Translator
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.principal import Principal
+from broker.core.queued import Queued, Released
 from broker.core.stats import Stats
 from broker.core.tracer import Outcome, Tracing
 from broker.core.wire.messages import (
@@ -39,6 +41,7 @@ from broker.core.wire.messages import (
     PlainCallToCache,
     Promised,
     RequestId,
+    Target,
 )
 from broker.core.work import PUT_OFF, Work, WorkLeft, begun, call_hook
 from broker.errors import ServerBusy, ServerDraining
@@ -89,10 +92,12 @@ class IncomingCalls:
         highest: the highest request id of a call so far.
         inbox: knows the time at which a call was received.
         max_calls: most calls that may run at once.
+        max_promised: most of them that may wait for promises.
         tracing: reports calls to a tracer, or None; see :meth:`trace`.
         running: running calls by request id, one-way calls by IncomingCall.
         answers: sends the answers.
         runner: runs the methods.
+        used_promises: the calls on promises, or None before the first answer with a reference.
         context: the contextvars of methods that are not async, for calls without a principal.
     """
 
@@ -112,10 +117,12 @@ class IncomingCalls:
         "inbox",
         "is_draining",
         "max_calls",
+        "max_promised",
         "refuses_sends",
         "runner",
         "running",
         "tracing",
+        "used_promises",
     )
 
     inbox: Inbox
@@ -135,8 +142,10 @@ class IncomingCalls:
         self.highest = 0
         self.beginning: tuple[RequestId, str] | None = None
         self.max_calls = policy.max_calls
+        self.max_promised = policy.max_promised
+        self.used_promises: PromisedCalls | None = None
         self.context = contextvars.copy_context()
-        self.answers = Answers(host, translator, outbox, stats, self.context)
+        self.answers = Answers(host, translator, outbox, stats, self.context, self._promised)
         self.runner = MethodRunner(host, policy, translator, walk)
         self._faults = FaultCounter(policy, stats)
         self.running: dict[RequestId | IncomingCall, IncomingCall] = {}
@@ -211,7 +220,7 @@ class IncomingCalls:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
-            call = self._incoming(message, wants_answer, entry.principal)
+            call = self.made(message, wants_answer, entry.principal)
             if tracing is not None:
                 tracing.adopt(call, token)
             if result is self:
@@ -226,7 +235,7 @@ class IncomingCalls:
             if tracing is not None:
                 tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
             return None
-        call = self._incoming(message, wants_answer, entry.principal)
+        call = self.made(message, wants_answer, entry.principal)
         if tracing is not None:
             tracing.adopt(call, token)
         # Not asked of the tables: the method may have ended the connection, which empties them.
@@ -289,6 +298,8 @@ class IncomingCalls:
         leading, methods = quick_methods(target)
         if self.runner.interceptor is not None:
             methods = NO_METHODS
+        if self.used_promises is not None and entry in self.used_promises.held:
+            methods = NO_METHODS
         if isinstance(entry, Export):
             entry.leading = leading
         elif len(leading) != 1 or leading[0] is not target:
@@ -339,32 +350,90 @@ class IncomingCalls:
                 return PUT_OFF
         elif message.request_id in self.running:
             raise ProtocolError(f"request id {message.request_id} already in use")
-        if type(message.object_id) is tuple:
-            self._check_promise(message.object_id, wants_answer)
+        is_promised = type(message.object_id) is tuple
+        if is_promised:
+            self._check_promise(message.object_id, wants_answer)  # type: ignore[arg-type]
         if wants_answer and message.request_id > self.highest:
             self.highest = message.request_id
         self._stats.calls_received += 1
-        return begun(self._receive(self._incoming(message, wants_answer), message))
+        if is_promised:
+            return self._promised().receive(message)
+        return self.proceed(message, wants_answer)
+
+    def proceed(self, message: CallMessage, wants_answer: bool) -> WorkLeft:
+        """Make a call whose target is known; see :meth:`receive`."""
+        promised = self.used_promises
+        if promised is None and isinstance(message, GraphCall) and message.has_promises:
+            promised = self._promised()
+        if promised is not None and promised.must_hold(message):
+            return promised.hold(message, wants_answer)
+        return begun(self._receive(self.made(message, wants_answer), message))
+
+    def start(self, released: Released) -> WorkLeft:
+        """Start a call that has waited for promises; see :meth:`receive`."""
+        message, call, promised = released.message, released.call, self._promised()
+        if self.running.pop(call.key, None) is not call:
+            # It was cancelled.
+            promised.unpin(released.pins)
+            return begun(self.discard(message))
+        if not call.wants_answer and self.must_wait:
+            self.running[call.key] = call
+            return PUT_OFF
+        call.is_waiting = False
+        if not released.is_checked and promised.must_hold(message):
+            promised.unpin(released.pins)
+            return promised.hold(message, call.wants_answer)
+        return begun(self.run(released))
+
+    def run(self, released: Released) -> Work:
+        """Make a call whose promises are known."""
+        try:
+            yield from self._receive(released.call, released.message, released.entry)
+        finally:
+            self._promised().unpin(released.pins)
+
+    def _promised(self) -> PromisedCalls:
+        """Return the calls on promises; made at the first use."""
+        if self.used_promises is None:
+            promised = PromisedCalls(self, self._translator, self.max_promised)
+            self.used_promises = self._translator.promises = self.answers.promises = promised
+        return self.used_promises
+
+    def keeps_behind(self, number: Target, message: Queued) -> bool:
+        """Keep a message about a stream or cache that a waiting call opens; return whether."""
+        promised = self.used_promises
+        return promised is not None and promised.keep_behind(number, message)
 
     def _check_promise(self, promise: Promised, wants_answer: bool) -> None:
         """Raise ProtocolError if the target of a call is not a promise of an earlier call."""
         request_id = promise[0] if 1 <= len(promise) <= 2 else None
         if type(request_id) is not int or not wants_answer:
             raise ProtocolError("malformed message: the target of a call")
+        self.check_request(request_id)
+
+    def check_request(self, request_id: RequestId) -> None:
+        """Raise ProtocolError if a promise names a call that the peer has not made."""
         if request_id > self.highest:
             raise ProtocolError(f"promise of request {request_id}, which has not been made")
 
-    def _receive(self, call: IncomingCall, message: CallMessage) -> Work:
+    def _receive(
+        self, call: IncomingCall, message: CallMessage, entry: CallEntry | None = None
+    ) -> Work:
+        target: Any
         try:
             call.check_due(self.runner.now)
-            target = call_hook(self._admit, message, call.wants_answer)
-            call.principal = self.runner.principal_of(message)
+            call_hook(self._admit, call.wants_answer)
+            if entry is None:
+                target = call_hook(self.runner.target_of, message)
+                call.principal = self.runner.principal_of(message)
+            else:
+                target, call.principal = call_hook(entry.current), entry.principal
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - an overridden lookup may raise anything
             if self.tracing is not None:
                 self._start(self.tracing, call, None)
-            yield from self._discard(message)
+            yield from self.discard(message)
             self.answers.refuse(call, error)
             # The number of a cache is the peer's own: it is not a guess at an object of this side.
             if type(message) not in TO_CACHES:
@@ -425,9 +494,10 @@ class IncomingCalls:
         """Drop a pending call without an answer: its method has raised what ends the program."""
         self.running.pop(call.key, None)
 
-    def _incoming(
+    def made(
         self, message: CallMessage, wants_answer: bool, principal: Principal | None = None
     ) -> IncomingCall:
+        """Return the call of a message."""
         # No caller waits for a one-way call, so it cannot be late.
         deadline = message.deadline if wants_answer else None
         due: float | None = deadline
@@ -475,16 +545,28 @@ class IncomingCalls:
         """Whether a one-way call must wait until a running call has ended."""
         return self.is_full and bool(self.running) and not self.refuses_sends
 
-    def _admit(self, message: CallMessage, wants_answer: bool) -> Any:
-        """Return the called object; raise ServerDraining or ServerBusy if no calls are accepted."""
+    def _admit(self, wants_answer: bool) -> None:
+        """Raise ServerDraining or ServerBusy if no calls are accepted."""
+        refusal = self.refusal(wants_answer)
+        if refusal is not None:
+            raise refusal
+
+    def refusal(self, wants_answer: bool) -> ServerDraining | ServerBusy | None:
+        """Return the error of a call if no calls are accepted now, else None."""
         if self.is_draining if wants_answer else self.refuses_sends:
-            raise ServerDraining(DRAINING)
+            return ServerDraining(DRAINING)
         if self.is_full:
             self._stats.count("max_calls")
-            raise limit_error(ServerBusy, "max_calls", self.max_calls)
-        return self.runner.target_of(message)
+            return limit_error(ServerBusy, "max_calls", self.max_calls)
+        return None
 
-    def _discard(self, message: CallMessage) -> Work:
+    def entry_of(self, message: CallMessage) -> CallEntry | None:
+        """Return the entry of the called object or cache, or None."""
+        table = self._translator.remote_caches if type(message) in TO_CACHES else None
+        find: Callable[[Any], CallEntry | None] = self._entry if table is None else table.get
+        return find(message.object_id)
+
+    def discard(self, message: CallMessage) -> Work:
         """Release the references in the arguments, which the peer has counted."""
         if isinstance(message, GraphCall):
             yield from self._translator.let_go(message.args, message.kw)

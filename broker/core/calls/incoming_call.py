@@ -27,6 +27,7 @@ class IncomingCall:
         first_credit: what the caller gives to a stream that the method returns, or None.
         meta: the metadata of the call, text of the peer by key; or None.
         arguments_decoded: the arguments are decoded: later errors are not the peer's fault.
+        is_waiting: whether it waits for promises; see `promised_calls`.
         kind: the class of the object; not set on the quick path.
         since: time at which the method returned an awaitable, by the clock of the connection.
         was_run: whether the method was called.
@@ -38,6 +39,7 @@ class IncomingCall:
         "arguments_decoded",
         "due",
         "first_credit",
+        "is_waiting",
         "kind",
         "kw",
         "meta",
@@ -65,6 +67,7 @@ class IncomingCall:
         self.arguments_decoded = False
         self.kind: type | None = None
         self.since = 0.0
+        self.is_waiting = False
         self.was_run = False
         self.watched: list[list[Expression]] = []
         self.args: tuple[object, ...] = ()

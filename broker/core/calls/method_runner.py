@@ -240,8 +240,6 @@ class MethodRunner:
         """Return the called object, or raise NoSuchObject."""
         if type(message) in TO_CACHES:
             return self._translator.remote_caches.observer_of(message.object_id)
-        if isinstance(message.object_id, tuple):
-            raise NoSuchObject("a promise cannot be called here (the term 'promised' is 0)")
         find = self._find or self._export
         target = find(message.object_id)
         if target is None:

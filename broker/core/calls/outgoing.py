@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from broker.core.calls.attached import joined
+from broker.core.calls.promised import Followed, Home, Step, named_in, place_in
 from broker.core.host import Host
 from broker.core.objects.tables import OpenCalls, directly
 from broker.core.objects.translator import Translator
@@ -15,6 +16,7 @@ from broker.core.outbox import Outbox
 from broker.core.principal import split_view
 from broker.core.stats import Stats
 from broker.core.tracer import Outcome, Tracing
+from broker.core.wire import messages
 from broker.core.wire.commands import Feature, number_of
 from broker.core.wire.messages import (
     LONGEST_NAME,
@@ -23,7 +25,6 @@ from broker.core.wire.messages import (
     GraphCall,
     GraphCallToCache,
     GraphError,
-    ObjectId,
     PlainAnswer,
     PlainCall,
     PlainCallToCache,
@@ -31,10 +32,11 @@ from broker.core.wire.messages import (
     PlainSendToCache,
     PlainTuple,
     RequestId,
+    Target,
 )
 from broker.core.work import Work, begun, call_hook
 from jelly.atoms import Expression
-from jelly.errors import EncodeError, TooLarge
+from jelly.errors import EncodeError, ProtocolError, TooLarge
 from jelly.slices import UNFINISHED, Walk
 
 __all__ = ["OutgoingCalls"]
@@ -48,6 +50,9 @@ class OutgoingCalls:
 
     Attributes:
         open_calls: the calls without an answer.
+        followed: the calls without an answer on whose results calls were made, by request id.
+        passed: the promises among the arguments of the last call, as `Transaction.promised`.
+        promised: the calls on promises that are on their way: the promised call, and the step.
         tracing: reports calls to a tracer, or None.
     """
 
@@ -58,7 +63,10 @@ class OutgoingCalls:
         "_stats",
         "_translator",
         "_unjelly_walk",
+        "followed",
         "open_calls",
+        "passed",
+        "promised",
         "tracing",
     )
 
@@ -75,6 +83,10 @@ class OutgoingCalls:
         # By request id, for the calls that ask for less than the usual credit.
         self._credits: dict[RequestId, tuple[int, int]] | None = None
         self.tracing: Tracing | None = None
+        # Dicts and tuples of which most connections need none.
+        self.followed: dict[RequestId, Followed] | None = None
+        self.promised: dict[RequestId, tuple[Followed, Step]] | None = None
+        self.passed: Sequence[object] = ()
         self._host = host
         self._translator = translator
         self._outbox = outbox
@@ -83,7 +95,7 @@ class OutgoingCalls:
 
     def call(
         self,
-        object_id: ObjectId,
+        object_id: Target,
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
@@ -97,7 +109,7 @@ class OutgoingCalls:
         """Call a method of the peer: put the message into the outbox.
 
         Args:
-            object_id, name: of the object and of the method.
+            object_id, name: of the object, or a promise; and of the method.
             args, kw: the arguments.
             perspective: PB's perspective for the arguments and the result; a ``principal.View`` if
                 there is a principal.
@@ -152,7 +164,7 @@ class OutgoingCalls:
 
     def _call_with_graph(
         self,
-        object_id: ObjectId,
+        object_id: Target,
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
@@ -167,6 +179,7 @@ class OutgoingCalls:
         seen_by, principal = split_view(perspective)
         owner = self._translator.principal if principal is None else principal
         transaction = self._translator.open(seen_by, name, args, kw, owner)
+        transaction.promised = []
         request_id: RequestId | None = None
         try:
             net_args = outbox.jelly(args)
@@ -189,6 +202,7 @@ class OutgoingCalls:
             if isinstance(error, EncodeError):
                 name_argument(error, name, args, kw)
             raise
+        self.passed = transaction.promised
         outbox.commit(transaction, packed, request_id)
         self._stats.calls_made += 1
         if self.tracing is not None:
@@ -219,6 +233,8 @@ class OutgoingCalls:
             ProtocolError: no such call waits for an answer.
         """
         request_id, waiting = message.request_id, self.open_calls.open
+        if self.promised is not None:
+            self.promised.pop(request_id, None)
         if request_id in waiting:
             del waiting[request_id]
             if self.tracing is not None:
@@ -226,6 +242,27 @@ class OutgoingCalls:
             self._host.answered(request_id, message.value)
         else:
             self.open_calls.take(request_id)
+
+    def on_home(self, message: messages.Home) -> None:
+        """Tell the host to make a call itself: its target is an object of this end.
+
+        Raises:
+            ProtocolError: no such call was made, or its target is not an object of this end.
+        """
+        request_id = message.request_id
+        followed, step = (self.promised or {}).get(request_id, (None, None))
+        if followed is None or not isinstance(place_in(followed.named, step), Home):
+            raise ProtocolError(f"request {request_id} did not come home")
+        if self.promised is not None:
+            del self.promised[request_id]
+        is_waited_for, _ = self.open_calls.take(request_id)
+        if is_waited_for:
+            if self.tracing is not None:
+                self.tracing.end(request_id, Outcome.NOT_RUN)
+            own = None if self.followed is None else self.followed.get(request_id)
+            if own is not None:
+                own.named = Home(None)
+            self._host.came_home(request_id)
 
     def on_answer(self, message: GraphAnswer) -> Work | None:
         """Decode an answer, an expression, and pass it to the host; see :meth:`on_plain_answer`.
@@ -253,6 +290,11 @@ class OutgoingCalls:
         self, request_id: RequestId, expression: Expression, tell: Callable[..., object]
     ) -> Work:
         perspective = self.open_calls.perspective_of(request_id)
+        if self.promised is not None:
+            self.promised.pop(request_id, None)
+        followed = None if self.followed is None else self.followed.get(request_id)
+        if followed is not None and tell == self._host.answered:
+            followed.named = named_in(expression)
         credit = None if self._credits is None else self._credits.pop(request_id, None)
         # Decoded also for an abandoned call: the peer has counted its references, which must be
         # released.

@@ -17,7 +17,7 @@ from typing import Protocol, TypeAlias
 from broker.core.objects.credit import Allowance, Credit
 from broker.core.principal import Principal
 from broker.core.wire.messages import Record
-from broker.core.wire.terms import BASELINE, Streaming, Terms
+from broker.core.wire.terms import BASELINE, Taken, Terms
 from broker.errors import ServerBusy
 from broker.limit_errors import RECEIVED, limit_error
 from jelly.atoms import Expression
@@ -218,7 +218,7 @@ class Streams:
         "terms",
     )
 
-    def __init__(self, next_number: Callable[[], int], mine: Streaming, terms: Terms):
+    def __init__(self, next_number: Callable[[], int], mine: Taken, terms: Terms):
         self.terms = terms
         self.outgoing: dict[int, OutgoingStream] = {}
         self.incoming: dict[int, IncomingStream] = {}

@@ -360,6 +360,11 @@ class OpenCalls:
     def __len__(self) -> int:
         return len(self.open)
 
+    @property
+    def size(self) -> int:
+        """The number of calls without an answer, with those whose caller has stopped waiting."""
+        return len(self.open) + len(self._abandoned)
+
     def ask(self, perspective: object, wants_answer: bool) -> RequestId:
         """Return the id of a new call, whose answer is decoded for ``perspective``."""
         self.last += 1

@@ -7,7 +7,7 @@ Calls that hooks make in that time are sent behind the message, or fail with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context
 
 from broker.core.principal import Principal
@@ -30,6 +30,8 @@ class Transaction:
         context: the context variables of code that the message starts at this end; None for those
             of the running code.
         sent: callbacks for when the message is in the outbox.
+        promised: the promises among the arguments of a call, which have a method ``passed``; None
+            if the message is not a call.
         first_credit: what the peer gives to the streams of the message, if it is less than usual.
         can_pause: whether other messages may be sent before this one. A message with a new cache
             must be sent before any message that names the cache.
@@ -47,6 +49,7 @@ class Transaction:
         "outer",
         "perspective",
         "principal",
+        "promised",
         "requests",
         "sent",
     )
@@ -68,6 +71,7 @@ class Transaction:
         self.can_pause = outer is None
         self.principal = principal
         self.context: Context | None = None
+        self.promised: list[object] | None = None
         self.first_credit: tuple[int, int] | None = None
         self.behind: list[bytes | list[Expression]] = []
         self.requests: list[RequestId] = []
@@ -77,6 +81,13 @@ class Transaction:
     def on_rollback(self, undo: Callable[[], object]) -> None:
         """Call ``undo`` if the message is not sent."""
         self._undo.append(undo)
+
+    def all_open(self) -> Iterator[Transaction]:
+        """Yield this transaction and those in which it was opened."""
+        each: Transaction | None = self
+        while each is not None:
+            yield each
+            each = each.outer
 
     def join(self, packed: bytes | list[Expression] | None, request_id: RequestId | None) -> None:
         """Become part of the outer transaction, whose message is not sent yet either."""

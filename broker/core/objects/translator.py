@@ -29,13 +29,13 @@ from broker.core.objects.releases import PendingReleases
 from broker.core.objects.streams import IncomingStream, OutgoingStream, Streams
 from broker.core.objects.tables import ExportTable, ImportTable, Numbers, shown
 from broker.core.objects.transaction import Transaction
-from broker.core.objects.unread import STREAM, counted_in
+from broker.core.objects.unread import PROMISED, STREAM, counted_in
 from broker.core.policy import Policy
 from broker.core.principal import Principal, current_principal, view_of
 from broker.core.wire.messages import ItemGraph, ObjectId
 from broker.core.wire.msgpack.items import read_graph
-from broker.core.wire.terms import BASELINE, Streaming
-from broker.errors import NoSuchObject
+from broker.core.wire.terms import BASELINE, Taken
+from broker.errors import BrokenPromise, NoSuchObject
 from jelly.atoms import Expression, text_of
 from jelly.errors import CannotJelly, LimitExceeded, MalformedJelly, ProtocolError
 from jelly.jellier import Jellier
@@ -44,6 +44,7 @@ from jelly.slices import UNFINISHED, Walk, finish
 from jelly.unjellier import WORDS, Row, Unjellier
 
 if TYPE_CHECKING:
+    from broker.core.calls.promised_calls import PromisedCalls
     from broker.core.host import Host
 
 __all__ = ["Translator", "walk_of"]
@@ -66,10 +67,12 @@ class Translator:
         transaction: the transaction of the message that is being made, or None.
         perspective: PB's perspective of the graph that is being decoded.
         sole_principal: the owner of objects that are sent outside the work of a principal, or None.
-        streaming: what this end takes of the streams of its peer.
+        taken: what this end takes of the streams and the calls of its peer.
         terms: what the peer takes.
         first_credit: what the call asked for whose answer is being decoded, or None.
         has_zones: whether the dialect has datetimes with a zone.
+        has_promises: whether the dialect has promises.
+        promises: the calls of the peer on promises, or None before the first.
         has_streams: whether it has streams.
         used_streams: the streams, or None before the first one.
     """
@@ -83,12 +86,14 @@ class Translator:
         "_watched",
         "exports",
         "first_credit",
+        "has_promises",
         "has_streams",
         "has_zones",
         "imports",
         "perspective",
+        "promises",
         "sole_principal",
-        "streaming",
+        "taken",
         "terms",
         "transaction",
         "used_cacheables",
@@ -110,9 +115,12 @@ class Translator:
         self.transaction: Transaction | None = None
         self.perspective: object = None
         self.sole_principal: Principal | None = None
-        self.has_streams = self.has_zones = False
+        self.has_promises = self.has_streams = self.has_zones = False
+        self.promises: PromisedCalls | None = None
         self.first_credit: tuple[int, int] | None = None
-        self.streaming = _streaming(policy.max_streams, policy.stream_items, policy.stream_window)
+        self.taken = _taken(
+            policy.max_streams, policy.stream_items, policy.stream_window, policy.max_promised
+        )
         self.terms = BASELINE
         self.used_streams: Streams | None = None
         self._numbers = numbers
@@ -143,7 +151,7 @@ class Translator:
     def streams(self) -> Streams:
         """The open streams; made when they are first needed: most connections have none."""
         if self.used_streams is None:
-            self.used_streams = Streams(self._numbers.next, self.streaming, self.terms)
+            self.used_streams = Streams(self._numbers.next, self.taken, self.terms)
         return self.used_streams
 
     @property
@@ -285,6 +293,18 @@ class Translator:
                 yield UNFINISHED
             else:
                 self._release(each)
+
+    def search(self, *expressions: Expression) -> Walk[list[Expression]]:
+        """Yield what expressions name that are not decoded: promises, objects, caches and streams.
+
+        A walk of ``jelly.slices``.
+        """
+        entries = [(None, item) for item in expressions]
+        return counted_in(
+            entries,
+            lambda tag: tag == PROMISED or self._is_cache(tag),
+            lambda tag: tag in (PROMISED, b"local"),
+        )
 
     def watch(self, *expressions: Expression) -> list[list[Expression]]:
         """Return the references in the expressions for a hook, for :meth:`let_go_unread`."""
@@ -443,6 +463,8 @@ class Translator:
         }
         if self.has_streams:
             rows[STREAM] = self._read_stream
+        if self.has_promises:
+            rows[PROMISED] = self._read_promised
         if self._policy.registry.class_for(b"remote") is not None:
             # The application has registered its own class for all references.
             del rows[b"remote"]
@@ -496,6 +518,15 @@ class Translator:
             raise NoSuchObject(f"object {shown(object_id)} is not exported to this connection")
         return entry.value
 
+    def _read_promised(self, unjellier: Unjellier, expression: list[Expression]) -> object:
+        if len(expression) not in (2, 3):
+            raise MalformedJelly(f"promised of {len(expression) - 1} fields")
+        number_in(expression)
+        if self.promises is None:
+            raise BrokenPromise("a promise is only an argument of a call")
+        object_id = self.promises.object_of(expression)
+        return self._read_local(unjellier, [b"local", object_id])
+
     def _read_cached(self, unjellier: Unjellier, expression: list[Expression]) -> object:
         cache = self.remote_caches.receive(_only_number(expression))
         self.note_read(unjellier, expression)
@@ -510,7 +541,7 @@ class Translator:
 
 
 # Connections with the same policy share one.
-_streaming = lru_cache(16)(Streaming)
+_taken = lru_cache(16)(Taken)
 
 
 def _only_field(expression: list[Expression]) -> Expression:

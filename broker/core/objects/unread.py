@@ -14,10 +14,12 @@ from jelly.atoms import DICTIONARY, Expression
 from jelly.numbers import is_number
 from jelly.slices import PARTS, UNFINISHED, VISITS, Walk
 
-__all__ = ["STREAM", "counted_in"]
+__all__ = ["PROMISED", "STREAM", "counted_in"]
 
 STREAM = b"stream"
 """The tag of a stream."""
+PROMISED = b"promised"
+"""The tag of a promise among the arguments of a call."""
 
 
 def counted_in(

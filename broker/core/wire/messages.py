@@ -162,7 +162,11 @@ class PlainTuple(Record, tag=6):
 
 
 class GraphCall(Record):
-    """Call a method of an object that the receiver exported; args and kw are expressions."""
+    """Call a method of an object that the receiver exported; args and kw are expressions.
+
+    ``has_promises`` is not sent: it tells whether there may be promises among the arguments of a
+    received call.
+    """
 
     request_id: RequestId
     object_id: Target
@@ -172,6 +176,7 @@ class GraphCall(Record):
     kw: Expression
     deadline: int | None = None
     meta: dict[str, str] | None = None
+    has_promises: bool = False
 
 
 class GraphCallToCache(GraphCall):

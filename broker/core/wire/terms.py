@@ -17,7 +17,7 @@ __all__ = [
     "BASELINE",
     "LEAST_FRAME",
     "LEAST_NODES",
-    "Streaming",
+    "Taken",
     "Terms",
     "read_terms",
     "terms_of",
@@ -65,26 +65,24 @@ def read_terms(sent: Mapping[str, int] | None) -> Terms:
     return Terms(**known)
 
 
-class Streaming(NamedTuple):
-    """What an end takes of the streams of its peer; see `Terms`."""
+class Taken(NamedTuple):
+    """What an end takes of the streams and the calls of its peer; see `Terms`."""
 
     streams: int
     items: int
     window: int
+    promised: int
 
 
-def terms_of(limits: Limits, streaming: Streaming) -> dict[str, int] | None:
-    """Return the terms to send: those that differ from the baseline; None if none do.
-
-    This version does not take promised calls.
-    """
+def terms_of(limits: Limits, taken: Taken) -> dict[str, int] | None:
+    """Return the terms to send: those that differ from the baseline; None if none do."""
     mine = Terms(
         frame=max(limits.max_expression, LEAST_FRAME),
         nodes=max(limits.max_nodes, LEAST_NODES),
-        streams=streaming.streams,
-        items=streaming.items,
-        window=streaming.window,
-        promised=0,
+        streams=taken.streams,
+        items=taken.items,
+        window=taken.window,
+        promised=taken.promised,
     )
     sent: dict[str, int] = {}
     for name in Terms.__struct_fields__:

@@ -26,6 +26,7 @@ __all__ = [
     "frame_of",
     "has_frame",
     "message_of",
+    "note_promises",
     "target_of",
 ]
 
@@ -111,6 +112,12 @@ def message_of(frame: Graph) -> Message:
         frame.deadline,
         frame.meta,
     )
+
+
+def note_promises(message: Message) -> None:
+    """Note that there may be promises among the arguments of a call."""
+    if isinstance(message, messages.GraphCall):
+        message.has_promises = True
 
 
 def _of_call(message: messages.GraphCall) -> object:

@@ -25,7 +25,7 @@ import msgspec
 
 from broker.core.wire.conversion import PLAIN, with_expressions, with_values
 from broker.core.wire.messages import Message, MessageQueue
-from broker.core.wire.msgpack.frames import FRAMES, Graph, message_of
+from broker.core.wire.msgpack.frames import FRAMES, Graph, message_of, note_promises
 from broker.core.wire.msgpack.nodes import checked, most_unchecked
 from jelly.errors import LimitExceeded, ProtocolError
 from jelly.limit_errors import limit_error
@@ -35,6 +35,8 @@ from jelly.slices import UNFINISHED, Walk
 
 __all__ = ["FrameReader"]
 
+# The tag of a promise.
+_PROMISED = b"\xc4\x08promised"
 _read_length = Struct(">I").unpack_from
 
 
@@ -138,7 +140,11 @@ class FrameReader:
                 else:
                     message = decode(view[start:stop])
                 kind = type(message)
-                inbox.append(convert[kind](message) if kind in convert else message)
+                if kind in convert:
+                    message = convert[kind](message)
+                    if kind is Graph and data.find(_PROMISED, start, stop) >= 0:
+                        note_promises(message)
+                inbox.append(message)
                 pos = stop
                 if ends is not None:
                     ends.append(pos)

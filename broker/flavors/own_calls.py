@@ -1,0 +1,61 @@
+"""Calls of an object of this end, made here as if the peer had called it.
+
+A call on a promise may turn out to be for an object of the caller: then it is made here. It finds
+the method by its prefix, with its conditions and its validator, as a call of the peer does. The
+arguments are passed as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from broker.core.calls.dispatch import Route, call_method, checked_arguments, resolve
+from broker.defer import Deferred, maybeDeferred
+from broker.errors import BrokenPromise
+from broker.flavors.referenceable import Referenceable
+
+__all__ = ["call_own", "is_own"]
+
+
+def is_own(value: object) -> bool:
+    """Return whether a value is an object that peers can call."""
+    return isinstance(value, Referenceable)
+
+
+def call_own(
+    target: Any, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
+) -> Deferred[Any]:
+    """Call a method of an object of this end.
+
+    Args:
+        target: the object; see :func:`is_own`.
+        kind: the class of the Deferred.
+        name, args, kw: the method, by the name of the peer, and its arguments.
+
+    Returns:
+        A Deferred of the result, or of the exception that the call raises.
+    """
+    outer = kind()
+    outer.label = name
+    inner = maybeDeferred(_call, target, name, args, kw)
+    outer._canceller = lambda _: inner.cancel()
+    inner.addCallbacks(outer.callback, outer.errback)
+    return outer
+
+
+def _call(target: Any, name: str, args: tuple[object, ...], kw: dict[str, Any]) -> object:
+    route = target.route()
+    if not isinstance(route, Route):
+        raise BrokenPromise(f"{type(target).__name__} has its own remoteMessageReceived")
+    method = resolve(route, name, False)
+    for check in method.conditions:
+        check(name)
+    args, kw = checked_arguments(args, kw)
+    if method.validator is not None:
+        args, kw = method.validator(args, kw)
+    result = call_method(route, method, name, args, kw)
+    if asyncio.iscoroutine(result) and asyncio._get_running_loop() is not None:
+        # As the method of a call of the peer, it runs as a task.
+        return Deferred.fromFuture(asyncio.ensure_future(result))
+    return result
