@@ -9,9 +9,10 @@ from functools import partial
 from typing import Any, cast
 
 from broker.connection import log
-from broker.connection.called_promises import HeldTarget, OpenCall, OutgoingPromises
 from broker.connection.lane import CallsBase
 from broker.connection.log import Logged
+from broker.connection.promises.called import OpenCall, OutgoingPromises
+from broker.connection.promises.lines import HeldTarget
 from broker.core.calls.attached import ATTACHED, NO_REFERENCE, ONCE, Attached
 from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.incoming import DRAINING
@@ -260,7 +261,7 @@ class PendingCalls(CallsBase):
             return deadline, None, None
         return deadline, *self._attached(attached or _NOTHING, meta, wants_answer)
 
-    # Promises; see `called_promises`.
+    # Promises; see `broker.connection.promises`.
 
     @property
     def promises(self) -> OutgoingPromises:

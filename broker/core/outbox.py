@@ -31,6 +31,7 @@ from broker.core.wire.messages import (
     ObjectId,
     Record,
     RequestId,
+    Target,
     Version,
 )
 from broker.core.wire.terms import BASELINE, Terms
@@ -143,7 +144,7 @@ class Outbox:
         self,
         number: int,
         request_id: RequestId,
-        object_id: ObjectId,
+        object_id: Target,
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],

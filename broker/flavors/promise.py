@@ -1,14 +1,14 @@
 """Promise: what a remote call returns, a Deferred whose result can be used before it has come.
 
 Calls of its result leave at once, behind the call that returns it, so that a chain of calls takes
-one round trip. How they are sent, or wait, is in `broker.connection.called_promises`.
+one round trip. How they are sent, or wait, is in `broker.connection.promises`.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from zope.interface import classImplements
 
@@ -59,13 +59,18 @@ class PromisedTarget:
         raise NotImplementedError
 
 
-@runtime_checkable
-class Canceller(Protocol):
+class Canceller:
     """The canceller of a Promise that has no result yet."""
 
-    def target_of(self, promise: Promise[Any], /) -> PromisedTarget:
+    __slots__ = ()
+
+    def __call__(self, deferred: object) -> None:
+        """Cancel the promise."""
+        raise NotImplementedError
+
+    def target_of(self, promise: Promise[Any]) -> PromisedTarget:
         """Return the result of the promise as a target."""
-        ...
+        raise NotImplementedError
 
 
 class Promise(Deferred[T]):
@@ -189,11 +194,12 @@ class Promise(Deferred[T]):
 
     def _target(self) -> PromisedTarget | None:
         """Return the result as the target of calls; None if the end of the chain is the target."""
-        canceller = self._canceller
+        canceller: object = self._canceller
         if self.called:
             # The object of this end that the call has returned, unless callbacks have replaced it.
-            is_target = isinstance(canceller, PromisedTarget) and canceller.is_result(self.result)
-            return canceller if is_target else None
+            if isinstance(canceller, PromisedTarget) and canceller.is_result(self.result):
+                return canceller
+            return None
         if self._has_callbacks():
             return None
         if isinstance(canceller, PromisedTarget):

@@ -6,7 +6,8 @@ has the small limits of ``Policy.login_limits``, only a few calls may run, and t
 only a few objects. A table by message type has only the messages of a login: any other message ends
 the connection.
 
-A call may pass if its arguments are single values and it has no keywords. The gate decodes them
+A call may pass if its arguments are single values and it has no keywords. Its target may be a
+promise of the result of a login: then it is made when the login is accepted, and fails with it. The gate decodes them
 itself, by their tags, without an unjellier. Only the mind of a login may be any graph: it is passed
 on as an Unopened value, and opened by the code that has identified the user. So data of an unknown
 peer reaches neither a class of the application nor a table of the connection.
@@ -15,6 +16,7 @@ peer reaches neither a class of the application nor a table of the connection.
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -22,10 +24,11 @@ from msgspec.structs import astuple
 
 from broker.core.objects.unopened import Unopened
 from broker.core.policy import Policy
-from broker.core.queued import Barrier, Handlers, wants_answer
+from broker.core.queued import Barrier, Handlers, Released, wants_answer
 from broker.core.wire import messages
 from broker.core.wire.commands import Early, records
 from broker.core.wire.expressions import parse
+from broker.core.wire.messages import RequestId
 from broker.core.work import PUT_OFF, WorkLeft
 from jelly.atoms import Expression
 from jelly.errors import MalformedJelly, ProtocolError
@@ -37,7 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Gate", "gated"]
 
-_PASSING: set[type] = {Barrier, *records(lambda row: row.before_login is Early.ACCEPTED)}
+_PASSING: set[type] = {Barrier, Released, *records(lambda row: row.before_login is Early.ACCEPTED)}
+# Calls of a login on whose results calls may be made; a peer has few logins at once.
+_MOST_LOGINS = 16
 _CALLS = records(lambda row: row.before_login is Early.LOGIN)
 
 
@@ -63,6 +68,8 @@ class Gate:
         self._minds = minds
         self._seal = seal
         self._max_refs = policy.login_refs
+        # The newest calls of a login.
+        self._logins: deque[RequestId] = deque(maxlen=_MOST_LOGINS)
 
     def check(self, call: messages.CallMessage) -> messages.CallMessage:
         """Return a login call with its arguments as values, and the mind as an Unopened value.
@@ -73,8 +80,14 @@ class Gate:
             ProtocolError: the call is not part of a login.
         """
         if type(call.object_id) is tuple:
-            raise _not_logged_in()
-        mind = self._minds.get(call.name)
+            # On the result of a login: it waits until the login is accepted, or fails with it.
+            if call.object_id[0] not in self._logins:
+                raise _not_logged_in()
+            mind = None
+        else:
+            mind = self._minds.get(call.name)
+            if call.name in self._minds:
+                self._logins.append(call.request_id)
         if not isinstance(call, messages.GraphCall):
             if call.kw:
                 raise _not_logged_in()

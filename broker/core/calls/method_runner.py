@@ -240,7 +240,7 @@ class MethodRunner:
         """Return the called object, or raise NoSuchObject."""
         if type(message) in TO_CACHES:
             return self._translator.remote_caches.observer_of(message.object_id)
-        find = self._find or self._export
+        find: Callable[[Any], object] = self._find or self._export
         target = find(message.object_id)
         if target is None:
             raise NoSuchObject(

@@ -10,6 +10,7 @@ from broker.core.calls.attached import joined
 from broker.core.calls.promised import Followed, Home, Step, named_in, place_in
 from broker.core.host import Host
 from broker.core.objects.tables import OpenCalls, directly
+from broker.core.objects.transaction import Passed
 from broker.core.objects.translator import Translator
 from broker.core.objects.whereabouts import name_argument
 from broker.core.outbox import Outbox
@@ -86,7 +87,7 @@ class OutgoingCalls:
         # Dicts and tuples of which most connections need none.
         self.followed: dict[RequestId, Followed] | None = None
         self.promised: dict[RequestId, tuple[Followed, Step]] | None = None
-        self.passed: Sequence[object] = ()
+        self.passed: Sequence[Passed] = ()
         self._host = host
         self._translator = translator
         self._outbox = outbox

@@ -8,7 +8,7 @@ what a promise has become. So a promise gives no authority that the answer did n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
 from broker.core.wire.messages import ObjectId
 from jelly.atoms import Expression
@@ -97,7 +97,7 @@ def named_in(answer: Expression) -> Named | None:
     if tag == b"tuple" or tag == b"list":
         items = enumerate(answer[1:])
     elif tag == b"dictionary":
-        items = ((_key(pair[0]), pair[1]) for pair in answer[1:] if _is_pair(pair))
+        items = [(_key(pair[0]), pair[1]) for pair in answer[1:] if _is_pair(pair)]
     found: dict[Step, Place] = {}
     for step, item in items:
         place = _place(item)
@@ -117,7 +117,7 @@ def place_in(named: Named | None, step: Step) -> Place | None:
     return named if step is None else None
 
 
-def _is_pair(pair: Expression) -> bool:
+def _is_pair(pair: Expression) -> TypeGuard[list[Expression]]:
     return type(pair) is list and len(pair) == 2
 
 

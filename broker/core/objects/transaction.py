@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextvars import Context
+from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.core.principal import Principal
 from broker.core.wire.messages import RequestId
 from jelly.atoms import Expression
 
-__all__ = ["Transaction"]
+if TYPE_CHECKING:
+    from broker.defer import Deferred
+
+__all__ = ["Passed", "Transaction"]
+
+
+class Passed(Protocol):
+    """A promise that is an argument of a call."""
+
+    def pass_to(self, request_id: RequestId, deferred: Deferred[Any] | None, /) -> None:
+        """Note the call, which was sent, and its Deferred; None if it is a one-way call."""
+        ...
 
 
 class Transaction:
@@ -30,8 +42,7 @@ class Transaction:
         context: the context variables of code that the message starts at this end; None for those
             of the running code.
         sent: callbacks for when the message is in the outbox.
-        promised: the promises among the arguments of a call, which have a method ``passed``; None
-            if the message is not a call.
+        promised: the promises among the arguments of a call; None if it is not a call.
         first_credit: what the peer gives to the streams of the message, if it is less than usual.
         can_pause: whether other messages may be sent before this one. A message with a new cache
             must be sent before any message that names the cache.
@@ -71,7 +82,7 @@ class Transaction:
         self.can_pause = outer is None
         self.principal = principal
         self.context: Context | None = None
-        self.promised: list[object] | None = None
+        self.promised: list[Passed] | None = None
         self.first_credit: tuple[int, int] | None = None
         self.behind: list[bytes | list[Expression]] = []
         self.requests: list[RequestId] = []

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from jelly.jellier import Jellier
 
-__all__ = ["Proxy", "proxy_of", "reference_of", "resolved", "typed"]
+__all__ = ["Proxy", "proxy_of", "reference_of", "resolved", "typed", "typed_promise"]
 
 C = TypeVar("C")
 
@@ -65,6 +65,12 @@ def typed(reference: RemoteReference, contract: Callable[..., C]) -> C:
     return cast("C", proxy_of(declared(contract, "of").protocol, reference))
 
 
+def typed_promise(promise: Promise[Any], contract: Callable[..., C]) -> C:
+    """Return a proxy of the reference that a call returns; see ``Promise.of``."""
+    reference = PendingReference(promise)
+    return cast("C", proxy_of(declared(contract, "of").protocol, reference))
+
+
 def proxy_of(protocol: object, reference: RemoteReference | PendingReference) -> Proxy:
     """Return a proxy of a reference."""
     return _class_of(protocol)(reference)
@@ -73,8 +79,8 @@ def proxy_of(protocol: object, reference: RemoteReference | PendingReference) ->
 def _settled(proxy: Proxy) -> RemoteReference | PendingReference:
     """Return the reference of a proxy, or the one that stands for it until its call is answered."""
     reference = proxy._broker_reference
-    if isinstance(reference, PendingReference) and reference.reference is not None:
-        return reference.reference
+    if isinstance(reference, PendingReference):
+        return reference.reference or reference
     return reference
 
 
@@ -124,7 +130,7 @@ def _method(method: ContractMethod) -> Callable[..., object]:
     kind = _checking(method)
 
     def reference(answer: Deferred[Any]) -> Proxy:
-        return proxy_of(method.returns, PendingReference(answer, name))
+        return proxy_of(method.returns, PendingReference(cast("Promise[Any]", answer)))
 
     is_one_way = method.form is Form.ONE_WAY
     call = f"send({name!r}, " if is_one_way else f"call_as(_broker_answer, {name!r}, "

@@ -40,6 +40,7 @@ class FakeSession:
         self.attached: list[Any] = []
         self.features = frozenset(Feature)
         self.abandoned: list[int] = []
+        self.passed: tuple[()] = ()
         self.stats = Stats()
         self.outbox: Any = self
         self.outgoing: Any = self

@@ -124,7 +124,7 @@ def test_a_stream_in_a_call_that_is_held() -> None:
 
     pair.root.callRemote("store", lines())
     pair.exchange()
-    assert inbox.has_held
+    assert inbox.has_queued
     inbox.hold_calls(False)
     pair.server.pump.resume()
     pair.exchange()

@@ -195,7 +195,7 @@ NUMBERS = {
     for field in structs.fields(Policy)
     if type(getattr(STRICT, field.name)) in (int, float)
 }
-MAY_BE_ZERO = {"max_calls", "max_refs", "max_streams", "login_refs", "turn_time"}
+MAY_BE_ZERO = {"max_calls", "max_promised", "max_refs", "max_streams", "login_refs", "turn_time"}
 
 
 @pytest.mark.parametrize("value", ["x", "1", None, True, (1,), 1j])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_what_becomes_an_event() -> None:
     assert handle(session, messages.DidNotUnderstand(b"fly\n")) == [Misunderstood("fly\\n")]
     handle(session, messages.Cancel(5))
     assert len(session.host.events) == 1
-    running = object()
+    running = SimpleNamespace(is_waiting=False)
     session.incoming.running[5] = running  # type: ignore[assignment]
     assert handle(session, messages.Cancel(5))[-1] == CallCancelled(running)  # type: ignore[arg-type]
     assert handle(session, messages.Goodbye("x", "y"))[-1] == PeerLeaves("x", "y")

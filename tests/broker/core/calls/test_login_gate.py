@@ -10,10 +10,11 @@ from msgspec import Raw
 from support.memory import FakeHost, make_end
 
 from broker.core.calls.handlers import GATED, GATED_BEFORE_VERSION, OPEN
+from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.login_gate import Gate, gated
 from broker.core.objects.unopened import Unopened
 from broker.core.policy import STRICT
-from broker.core.queued import Barrier
+from broker.core.queued import Barrier, Released
 from broker.core.wire import messages
 from broker.core.work import PUT_OFF
 from jelly.errors import ProtocolError
@@ -125,6 +126,9 @@ ANY = {
     messages.Home: messages.Home(1),
     messages.Raw: messages.Raw([b"answer", 1, 5]),
     Barrier: Barrier(),
+    Released: Released(
+        messages.PlainCall(1, 5, "x", (), {}), IncomingCall(1, "x", True), None, [], True
+    ),
 }
 PASSING = {
     messages.Version,
@@ -134,6 +138,7 @@ PASSING = {
     messages.Pong,
     messages.Goodbye,
     Barrier,
+    Released,
 }
 CALLS = {messages.PlainCall, messages.PlainSend, messages.GraphCall}
 

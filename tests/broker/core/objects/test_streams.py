@@ -10,7 +10,7 @@ import pytest
 from broker.core.objects.streams import LARGE_WINDOW, Streams
 from broker.core.objects.tables import Numbers
 from broker.core.wire.messages import Items
-from broker.core.wire.terms import BASELINE, Streaming, Terms
+from broker.core.wire.terms import BASELINE, Taken, Terms
 from broker.errors import ServerBusy
 from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 
@@ -23,7 +23,7 @@ async def nothing() -> AsyncIterator[object]:
 
 def streams(terms: Terms = BASELINE, most: int = 64) -> Streams:
     """The streams of one end."""
-    return Streams(Numbers().next, Streaming(most, 256, 262_144), terms)
+    return Streams(Numbers().next, Taken(most, 256, 262_144, 64), terms)
 
 
 def test_the_peer_takes_so_many() -> None:
@@ -177,6 +177,6 @@ def test_streams_of_bytes() -> None:
         stream.is_ended = True
     assert [table.raise_credit(opened[1]), opened[1].is_large] == [extra, True]
     assert (
-        Streams(Numbers().next, Streaming(64, 256, LARGE_WINDOW), BASELINE).raise_credit(opened[0])
+        Streams(Numbers().next, Taken(64, 256, LARGE_WINDOW, 64), BASELINE).raise_credit(opened[0])
         == 0
     )

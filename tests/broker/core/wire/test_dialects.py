@@ -21,7 +21,7 @@ from broker.core.policy import STRICT
 from broker.core.wire.commands import Feature
 from broker.core.wire.dialects import DIALECTS, EXPRESSION_DIALECTS, MSGPACK, NONE, PB, Dialect
 from broker.core.wire.messages import Decref, Goodbye, Ping, Version
-from broker.core.wire.terms import Streaming, terms_of
+from broker.core.wire.terms import Taken, terms_of
 from broker.flavors.referenceable import Referenceable
 from jelly.errors import CannotJelly, LimitExceeded, ProtocolError, TooLarge
 from jelly.limits import Limits
@@ -414,7 +414,7 @@ def test_what_waits_is_not_copied_each_time(dialect: Dialect) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_bytes_of_the_version(dialect: Dialect) -> None:
     """They are what the writer of the dialect makes, with the terms if the dialect has them."""
-    streaming = Streaming(STRICT.max_streams, STRICT.stream_items, STRICT.stream_window)
+    streaming = Taken(STRICT.max_streams, STRICT.stream_items, STRICT.stream_window, 64)
     for limits in (Limits(), SMALL):
         terms = terms_of(limits, streaming) if Feature.TERMS in dialect.features else None
         written = dialect.writer(Limits()).write(Version(6, terms))

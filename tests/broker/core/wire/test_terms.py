@@ -13,7 +13,7 @@ from broker.core.wire.terms import (
     BASELINE,
     LEAST_FRAME,
     LEAST_NODES,
-    Streaming,
+    Taken,
     Terms,
     read_terms,
     terms_of,
@@ -49,12 +49,12 @@ def test_reading(sent: dict[str, int] | None, terms: Terms) -> None:
 
 def test_sending() -> None:
     """Only what differs from the baseline is sent; this version takes no promises."""
-    usual = Streaming(BASELINE.streams, BASELINE.items, BASELINE.window)
-    assert terms_of(Limits(), usual) == {"promised": 0}
+    usual = Taken(BASELINE.streams, BASELINE.items, BASELINE.window, 64)
+    assert terms_of(Limits(), usual) == {"promised": 64}
     more = {"streams": 64, "items": 256, "window": 262_144}
-    assert terms_of(Limits(), Streaming(64, 256, 262_144)) == {**more, "promised": 0}
+    assert terms_of(Limits(), Taken(64, 256, 262_144, 64)) == {**more, "promised": 64}
     small = terms_of(Limits(max_expression=100, max_nodes=5_000), usual)
-    assert small == {"frame": LEAST_FRAME, "nodes": 5_000, "promised": 0}
+    assert small == {"frame": LEAST_FRAME, "nodes": 5_000, "promised": 64}
     assert read_terms(small).nodes == 5_000
 
 
@@ -111,5 +111,5 @@ def test_own_limits_come_first() -> None:
 def test_the_version() -> None:
     """The terms are in the version of msgpack/1, and PB's dialects have none."""
     assert FrameWriter(Limits()).write(Version(6)) == bytes.fromhex("00000003920006")
-    data = MSGPACK.version(Limits(), Streaming(0, BASELINE.items, BASELINE.window))
-    assert data == FrameWriter(Limits()).write(Version(6, {"streams": 0, "promised": 0}))
+    data = MSGPACK.version(Limits(), Taken(0, BASELINE.items, BASELINE.window, 64))
+    assert data == FrameWriter(Limits()).write(Version(6, {"streams": 0, "promised": 64}))

@@ -1,0 +1,257 @@
+"""The promises of one connection whose results are used before they have come."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from typing import TYPE_CHECKING, Any, cast
+
+from broker.connection.promises.lines import HeldTarget
+from broker.connection.promises.path import Path
+from broker.connection.promises.waiting_call import WaitingCall
+from broker.core.calls.promised import MOST_OPEN, Followed
+from broker.core.wire.commands import Feature
+from broker.core.wire.messages import RequestId, Target
+from broker.defer import Deferred
+from broker.defer.awaiting import Bridge, Watcher
+from broker.failure import Failure
+from broker.flavors.promise import Canceller, Element, Promise, PromisedTarget
+
+if TYPE_CHECKING:
+    from broker.connection.pending_calls import PendingCalls
+
+__all__ = ["CalledPromise", "OpenCall", "OutgoingPromises"]
+
+
+class OutgoingPromises:
+    """The calls of one connection on promises, and those with promises among their arguments.
+
+    Args:
+        calls: the calls of the connection.
+
+    Attributes:
+        calls: as given.
+        held: the calls that wait for promises among their arguments, by their target.
+        sent: the calls on promises that are on their way, by request id.
+        there: how many calls may wait at the peer for a promise.
+        here: how many calls wait at this end.
+        stalled: the targets with calls that wait until fewer calls wait at the peer.
+    """
+
+    __slots__ = ("calls", "held", "here", "sent", "stalled", "there")
+
+    def __init__(self, calls: PendingCalls):
+        self.calls = calls
+        self.held: dict[Target, HeldTarget] = {}
+        self.sent: dict[RequestId, WaitingCall] = {}
+        self.there = self.here = 0
+        self.stalled: dict[Path, None] = {}
+
+    @property
+    def can_send(self) -> bool:
+        """Whether one more call may be sent that waits for a promise at the peer."""
+        session = self.calls.session
+        return (
+            Feature.PROMISES in session.outbox.features
+            and self.there < session.outbox.terms.promised
+            and session.outgoing.open_calls.size < MOST_OPEN
+        )
+
+    def came_home(self, request_id: RequestId) -> None:
+        """Make a call of this end here: its target is an object of this end."""
+        made = self.sent.pop(request_id, None)
+        self.calls.waiting.pop(request_id, None)
+        if made is not None:
+            made.line.came_home(made)
+
+    def left(self, calls: int) -> None:
+        """Note that so many calls do not wait at the peer any more; send others."""
+        self.there -= calls
+        while self.stalled and self.can_send:
+            path = next(iter(self.stalled))
+            del self.stalled[path]
+            path.go_on()
+
+    def lost(self) -> None:
+        """Fail the calls that wait here: the connection has ended."""
+        for held in list(self.held.values()):
+            held.fail(self.calls.closed_failure())
+        self.held.clear()
+        self.stalled.clear()
+
+    def follow(self, source: OpenCall | WaitingCall, promise: Promise[Any]) -> PromisedTarget:
+        """Return the result of a promise as a target of calls.
+
+        Args:
+            source: the canceller of the promise.
+            promise: the promise; no call on it was made before.
+        """
+        return CalledPromise(source, promise).result
+
+
+class OpenCall(Canceller):
+    """The canceller of the Promise of a call that was sent.
+
+    Args:
+        calls: the calls of the connection.
+        request_id: the call.
+    """
+
+    __slots__ = ("calls", "request_id")
+
+    def __init__(self, calls: PendingCalls, request_id: RequestId):
+        self.calls = calls
+        self.request_id: RequestId | None = request_id
+
+    def __call__(self, deferred: object) -> None:
+        """Cancel the call."""
+        if self.request_id is not None:
+            self.calls.abandon(self.request_id)
+
+    def target_of(self, promise: Promise[Any]) -> PromisedTarget:
+        """Return the result of the promise as a target."""
+        return self.calls.promises.follow(self, promise)
+
+
+class CalledPromise(Followed, Watcher):
+    """A promise whose result is used before it has come: its first observer.
+
+    Args:
+        source: the canceller of the promise: the call that was sent, or that waits.
+        promise: the promise.
+
+    Attributes:
+        source, calls: as given, and the calls of its connection.
+        arguments: the calls that have the promise as an argument: request id and Promise.
+        result: the target that the result is.
+        is_settled: whether the result has come.
+        label: the method that the promise is the result of.
+        view: the perspective of that call; known when it was sent.
+    """
+
+    __slots__ = (
+        "_elements",
+        "_is_cancelled",
+        "_promise",
+        "_request_id",
+        "arguments",
+        "calls",
+        "is_settled",
+        "label",
+        "result",
+        "source",
+        "view",
+    )
+
+    def __init__(self, source: OpenCall | WaitingCall, promise: Promise[Any]):
+        super().__init__()
+        self.label = getattr(promise, "label", "the call")
+        self.view: object = None
+        self._is_cancelled = False
+        self._request_id: RequestId | None = None
+        self.source = source
+        self.calls = source.calls
+        self._promise: Promise[Any] | None = promise
+        self.arguments: list[tuple[Path, RequestId, Deferred[Any] | None]] = []
+        self.is_settled = False
+        self.result = Path(self, None, promise)
+        self._elements: dict[int | str, Path] = {}
+        promise._canceller = self.result
+        items = promise._items
+        if items is None:
+            promise._items = [self]
+        else:
+            items.insert(0, self)
+        if source.request_id is not None:
+            self.follow(source.request_id)
+        elif isinstance(source, WaitingCall):
+            source.called = self
+
+    def follow(self, request_id: RequestId) -> None:
+        """Note the request of the promised call, which is sent now."""
+        outgoing = self.calls.session.outgoing
+        if outgoing.followed is None:
+            outgoing.followed = {}
+        outgoing.followed[request_id] = self
+        self.view = outgoing.open_calls.open.get(request_id)
+        self._request_id = request_id
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether calls use the result, so that it is not cancelled with its last awaiter."""
+        return bool(self.arguments) or any(path.is_used for path in self.paths())
+
+    def paths(self) -> list[Path]:
+        """Return the targets that the result and its elements are."""
+        return [self.result, *self._elements.values()]
+
+    def element(self, step: int | str) -> Element:
+        """Return the promise of an element of the result."""
+        path = self._elements.get(step)
+        if path is None:
+            element: Element = Element()
+            element.label = self.label
+            path = self._elements[step] = Path(self, step, element)
+            element._canceller = path
+        return cast("Element", path.promise)
+
+    def cancel(self, step: int | str | None) -> None:
+        """Cancel the calls on the result or an element, and the promised call if it was for them.
+
+        The canceller of the promise, and of those of its elements.
+        """
+        if step is not None:
+            self._elements[step].cancel_all()
+            self.drop_if_unused(self._elements[step])
+            return
+        self._is_cancelled = True
+        for path in self.paths():
+            path.cancel_all()
+        self.source(self._promise)
+
+    def drop_if_unused(self, dropped: Path | None = None) -> None:
+        """Cancel the promised call, after a call on it was cancelled, if nothing else uses it."""
+        promise = self._promise
+        if promise is None or self.is_settled or self._is_cancelled or self.arguments:
+            return
+        is_awaited = any(
+            isinstance(item, Bridge) and not item.done() for item in promise._items or ()
+        )
+        if not is_awaited and not any(path.is_used for path in self.paths() if path is not dropped):
+            promise.cancel()
+
+    def deliver(self, result: object, loop: AbstractEventLoop | None = None) -> None:
+        """Take the result, before other code does: what waits for it is sent."""
+        calls, promises = self.calls, self.calls.promises
+        self.is_settled = True
+        self._forget_request()
+        waited = len(self.arguments) + sum(path.on_the_way for path in self.paths())
+        if isinstance(result, Failure):
+            for path in self.paths():
+                path.fail_all(result, calls.is_ending)
+        else:
+            for path in self.paths():
+                path.resolve(result)
+        if not calls.is_ending:
+            self._fail_arguments(result if isinstance(result, Failure) else None)
+        self.arguments.clear()
+        promises.left(waited)
+        calls.flush()
+        self._promise = None
+        for step, path in self._elements.items():
+            element = cast("Element", path.promise)
+            if not element.called:
+                element.take(result, step)
+
+    def _forget_request(self) -> None:
+        followed = self.calls.session.outgoing.followed
+        if followed is not None and self._request_id is not None:
+            followed.pop(self._request_id, None)
+
+    def _fail_arguments(self, failure: Failure | None) -> None:
+        """Fail the calls that have the promise as an argument, if it is no object of the peer."""
+        for path, request_id, deferred in self.arguments:
+            fault = failure or path.not_passed()
+            if fault is not None and deferred is not None and not deferred.called:
+                self.calls.waiting.pop(request_id, None)
+                self.calls.session.outgoing.open_calls.abandon(request_id)
+                deferred.errback(fault)

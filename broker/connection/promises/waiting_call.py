@@ -1,0 +1,176 @@
+"""A call on a promise, or with a promise among its arguments, from its making to its outcome."""
+
+from __future__ import annotations
+
+import contextvars
+from asyncio import AbstractEventLoop
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from broker.core.calls.promised import MustWait
+from broker.core.objects.tables import directly
+from broker.core.wire.messages import RequestId, Target
+from broker.defer import Deferred
+from broker.defer.awaiting import Watcher
+from broker.failure import Failure
+from broker.flavors.promise import Canceller, Promise, PromisedTarget, call_result
+
+if TYPE_CHECKING:
+    from broker.connection.promises.called import CalledPromise
+    from broker.connection.promises.lines import Line
+
+__all__ = ["WaitingCall"]
+
+
+class WaitingCall(Canceller, Watcher):
+    """A call that waits here or at the peer, as canceller and first observer of its Promise.
+
+    Args:
+        line: its target.
+        kind: the class of the Promise.
+        name, args, kw: the method and its arguments, kept until the answer: so the objects that
+            they name are not released before the peer has read them.
+        wants_answer: False for a one-way call.
+        meta: joins the metadata that the running code attaches.
+
+    Attributes:
+        deferred: the Promise; also of a one-way call, whose caller does not get it.
+        called: its Promise, if its result is used before it has come.
+        request_id: None before it was sent.
+        calls: the calls of the connection.
+    """
+
+    __slots__ = (
+        "_context",
+        "_own",
+        "args",
+        "called",
+        "calls",
+        "deferred",
+        "kind",
+        "kw",
+        "line",
+        "meta",
+        "name",
+        "request_id",
+        "wants_answer",
+    )
+
+    def __init__(
+        self,
+        line: Line,
+        kind: type[Deferred[Any]],
+        name: str,
+        args: tuple[object, ...],
+        kw: dict[str, Any],
+        wants_answer: bool,
+        meta: Mapping[str, str] | None = None,
+    ):
+        self.calls = line.calls
+        self.meta = meta
+        self.line = line
+        self.kind = kind
+        self.name = name
+        self.args = args
+        self.kw = kw
+        self.wants_answer = wants_answer
+        self.request_id: RequestId | None = None
+        self._context: contextvars.Context | None = None
+        # The call of an object of this end.
+        self._own: Deferred[Any] | None = None
+        self.called: CalledPromise | None = None
+        self.deferred: Deferred[Any] = kind(self)
+        self.deferred.label = name
+        self.deferred._items = [self]
+        if not wants_answer:
+            self.deferred.addErrback(_dropped)
+
+    def __call__(self, deferred: object) -> None:
+        """Cancel the call, as the canceller of its Promise."""
+        if self._own is not None:
+            self._own.cancel()
+        elif self.request_id is not None:
+            self.calls.abandon(self.request_id)
+        self.line.left(self, is_cancelled=True)
+
+    def target_of(self, promise: Promise[Any]) -> PromisedTarget:
+        """Return the result of the promise as a target."""
+        return self.calls.promises.follow(self, promise)
+
+    def deliver(self, result: object, loop: AbstractEventLoop | None = None) -> bool:
+        """Take note that the call has its outcome."""
+        self.line.left(self)
+        return True
+
+    def put_off(self) -> None:
+        """Keep what the running code attaches to its calls, for when the call is sent."""
+        if self._context is None:
+            self._context = contextvars.copy_context()
+
+    def send(
+        self, view: object, target: Target, wants_answer: bool, to_cache: bool = False
+    ) -> None:
+        """Send the call; if it cannot be sent, it fails.
+
+        Raises:
+            MustWait: a promise among its arguments cannot be sent yet.
+        """
+        run = self._context.run if self._context is not None else directly
+        calls = self.calls
+        if not calls.is_open:
+            self.fail(calls.closed_failure())
+            return
+        try:
+            request_id = run(
+                calls.begin_call,
+                view,
+                target,
+                self.name,
+                self.args,
+                self.kw,
+                wants_answer,
+                to_cache,
+                self.meta,
+            )
+        except (KeyboardInterrupt, SystemExit, MustWait):
+            raise
+        except BaseException as error:  # noqa: BLE001 - fails the Deferred, not the caller
+            if not self.wants_answer:
+                calls.note_unsent(self.name, error)
+            self.deferred.errback(error)
+            return
+        calls.note_passed(request_id, self.deferred)
+        if not wants_answer:
+            self.deferred.callback(None)
+            return
+        self.request_id = request_id
+        calls.waiting[request_id] = self.deferred
+        if self.called is not None:
+            self.called.follow(request_id)
+            for path in self.called.paths():
+                path.send_queue()
+
+    def run(self, result: object, label: str) -> None:
+        """Make the call here, on a result."""
+        if self.deferred.called:
+            return
+        run = self._context.run if self._context is not None else directly
+        kw = self.kw if self.wants_answer else {**self.kw, "pbanswer": False}
+        own = run(call_result, result, label, self.kind, self.name, self.args, kw)
+        if own is None:
+            self.deferred.callback(None)
+        else:
+            self._own = own
+            own.addCallbacks(self.deferred.callback, self.deferred.errback)
+
+    def fail(self, failure: Failure) -> None:
+        """Fail the call, which has not run; an answer that still comes is dropped."""
+        if self.request_id is not None:
+            self.calls.waiting.pop(self.request_id, None)
+            self.calls.session.outgoing.open_calls.abandon(self.request_id)
+        if not self.deferred.called:
+            self.deferred.errback(failure)
+
+
+def _dropped(failure: Failure) -> None:
+    """Drop the failure of a one-way call."""
