@@ -199,7 +199,9 @@ class PendingCalls(CallsBase):
                 )
                 return post(loop, text, cast("Callable[[], Deferred[Any]]", again))
             self.check_loop(f"callRemote('{text}')")
-        deadline, credit, meta = self._options(meta, wants_answer)
+        deadline, credit = None, None
+        if meta is not None or DEADLINE.get() is not None or ATTACHED.get() is not None:
+            deadline, credit, meta = self._options(meta, wants_answer)
         if self._promises is not None and object_id in self._promises.held:
             held = self._promises.held[object_id]
             return held.add(kind, text, args, kw, wants_answer, meta)
@@ -217,14 +219,13 @@ class PendingCalls(CallsBase):
                 return failed(kind, text)
             self.note_unsent(text, exc)
             return None
-        if not wants_answer:
-            self.note_passed(request_id, None)
-            self._flush()
-            return None
-        deferred = kind(OpenCall(self, request_id))
-        deferred.label = text
-        self.waiting[request_id] = deferred
-        self.note_passed(request_id, deferred)
+        deferred = None
+        if wants_answer:
+            deferred = kind(OpenCall(self, request_id))
+            deferred.label = text
+            self.waiting[request_id] = deferred
+        if outgoing.passed:
+            self.note_passed(request_id, deferred)
         self._flush()
         return deferred
 
@@ -273,10 +274,9 @@ class PendingCalls(CallsBase):
     def note_passed(self, request_id: RequestId, deferred: Deferred[Any] | None) -> None:
         """Note the promises among the arguments of a call that was sent."""
         outgoing = self._session.outgoing
-        if outgoing.passed:
-            passed, outgoing.passed = outgoing.passed, ()
-            for promise in passed:
-                promise.pass_to(request_id, deferred)
+        passed, outgoing.passed = outgoing.passed, ()
+        for promise in passed:
+            promise.pass_to(request_id, deferred)
 
     def came_home(self, request_id: RequestId) -> None:
         """Make a call of this end here: its target has become an object of this end."""
@@ -340,12 +340,15 @@ class PendingCalls(CallsBase):
                 do_in_loop(loop, again)
                 return
             self.check_loop(f"send('{name}')")
-        _, _, meta = self._options(None, False)
+        meta = None
+        if ATTACHED.get() is not None:
+            _, _, meta = self._options(None, False)
         if self._promises is not None and object_id in self._promises.held:
             self._promises.held[object_id].add(Promise, name, args, kw, False, meta)
             return
         try:
-            request_id = self._session.outgoing.call(
+            outgoing = self._session.outgoing
+            request_id = outgoing.call(
                 object_id, name, args, kw, perspective, False, to_cache=to_cache, meta=meta
             )
         except (KeyboardInterrupt, SystemExit):
@@ -356,7 +359,8 @@ class PendingCalls(CallsBase):
         except BaseException as exc:  # noqa: BLE001 - the caller waits for nothing
             self.note_unsent(name, exc)
         else:
-            self.note_passed(request_id, None)
+            if outgoing.passed:
+                self.note_passed(request_id, None)
             self._flush()
 
     def notify(

@@ -114,9 +114,9 @@ class Promise(Deferred[T]):
             ConfigError, TypeError: as there.
         """
         # Loaded at the first use: most programs have no contracts.
-        from broker.flavors.contracts.proxy import typed_promise
+        from broker.flavors.contracts import proxy
 
-        return typed_promise(self, contract)
+        return proxy.typed_promise(self, contract)
 
     def __getitem__(self, step: int | str) -> Promise[Any]:
         """Return the promise of one element of the result, which is a list, a tuple or a dict.

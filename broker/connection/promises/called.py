@@ -248,7 +248,7 @@ class CalledPromise(Followed, Watcher):
             followed.pop(self._request_id, None)
 
     def _fail_arguments(self, failure: Failure | None) -> None:
-        """Fail the calls that have the promise as an argument, if it is no object of the peer."""
+        """Fail the calls that have the promise as an argument, unless it is an object of the peer."""
         for path, request_id, deferred in self.arguments:
             fault = failure or path.not_passed()
             if fault is not None and deferred is not None and not deferred.called:

@@ -107,7 +107,7 @@ class Answers:
         if not is_done:
             return begun(self._with_graph(call, value))
         self.size += outbox.unsent.size - before
-        if self.promises is not None:
+        if self.promises is not None and self.promises.size:
             self.promises.settle(call.request_id)
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
@@ -150,7 +150,8 @@ class Answers:
         if promises is not None:
             if named is not None:
                 promises.remember(call.request_id, named)
-            promises.settle(call.request_id)
+            if promises.size:
+                promises.settle(call.request_id)
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
 
@@ -189,7 +190,7 @@ class Answers:
                     told.__cause__ = error if isinstance(error, BaseException) else None
                     error, error_id = told, told_id
             self.size += outbox.unsent.size - before
-            if self.promises is not None:
+            if self.promises is not None and self.promises.size:
                 self.promises.settle(call.request_id, shown_error)
         one_way_to, refused = None, 0
         if not call.wants_answer:
@@ -218,7 +219,7 @@ class Answers:
             before = outbox.unsent.size
             send()
             self.size += outbox.unsent.size - before
-            if self.promises is not None:
+            if self.promises is not None and self.promises.size:
                 self.promises.settle(call.request_id, shown_error)
         if self.tracing is not None:
             self.tracing.end(call, Outcome.NOT_RUN)

@@ -7,10 +7,11 @@ only a few objects. A table by message type has only the messages of a login: an
 the connection.
 
 A call may pass if its arguments are single values and it has no keywords. Its target may be a
-promise of the result of a login: then it is made when the login is accepted, and fails with it. The gate decodes them
-itself, by their tags, without an unjellier. Only the mind of a login may be any graph: it is passed
-on as an Unopened value, and opened by the code that has identified the user. So data of an unknown
-peer reaches neither a class of the application nor a table of the connection.
+promise of the result of a login: then it is made when the login is accepted, and fails with it. The
+gate decodes the arguments itself, by their tags, without an unjellier. Only the mind of a login may
+be any graph: it is passed on as an Unopened value, and opened by the code that has identified the
+user. So data of an unknown peer reaches neither a class of the application nor a table of the
+connection.
 """
 
 from __future__ import annotations

@@ -91,7 +91,10 @@ def named_in(answer: Expression) -> Named | None:
     if type(answer) is not list or not answer:
         return None
     tag = answer[0]
-    if tag == b"remote" or tag == b"local":
+    if tag == b"remote" and len(answer) == 2:
+        # The usual answer that is not plain.
+        return answer[1] if type(answer[1]) is int else None
+    if tag == b"local":
         return _place(answer)
     items: Iterable[tuple[Any, Expression]] = ()
     if tag == b"tuple" or tag == b"list":

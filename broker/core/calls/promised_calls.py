@@ -79,6 +79,7 @@ class PromisedCalls:
 
     Attributes:
         held: the calls to a target that must wait, by the target.
+        size: the number of calls that wait.
     """
 
     __slots__ = (
@@ -87,10 +88,10 @@ class PromisedCalls:
         "_most",
         "_opening",
         "_settled",
-        "_size",
         "_translator",
         "_waiting",
         "held",
+        "size",
     )
 
     def __init__(self, incoming: IncomingCalls, translator: Translator, most: int):
@@ -104,7 +105,7 @@ class PromisedCalls:
         self.held: dict[CallEntry, deque[_Waiting]] = {}
         # The calls that open a stream or a cache, by its number.
         self._opening: dict[int, _Waiting] = {}
-        self._size = 0
+        self.size = 0
         # The calls that are answered now, each with its error.
         self._settled: deque[tuple[RequestId, object]] = deque()
 
@@ -224,7 +225,7 @@ class PromisedCalls:
             answers.refuse_as(call, outcome)
 
     def _forget(self, waiting: _Waiting) -> None:
-        self._size -= 1
+        self.size -= 1
         for number in waiting.opens:
             del self._opening[number]
 
@@ -287,7 +288,7 @@ class PromisedCalls:
             yield from incoming.run(Released(message, call, entry, waiting.pins, True))
             return
         refusal = incoming.refusal(wants_answer)
-        if refusal is None and self._size >= self._most:
+        if refusal is None and self.size >= self._most:
             refusal = limit_error(ServerBusy, "max_promised", self._most)
         if refusal is not None:
             self.unpin(waiting.pins)
@@ -296,7 +297,7 @@ class PromisedCalls:
         note_due(message, incoming.inbox.arrived)
         call.since, call.is_waiting = incoming.runner.now(), True
         incoming.running[call.key] = call
-        self._size += 1
+        self.size += 1
         self._opening.update(dict.fromkeys(waiting.opens, waiting))
         if request_id is not None:
             self._waiting.setdefault(request_id, []).append(waiting)

@@ -98,7 +98,7 @@ async def test_a_waiting_call_is_cancelled(dialect: str) -> None:
 
 
 async def test_a_call_from_a_callback(dialect: str) -> None:
-    """It is made when the call before it cannot be sent: at once, or when the reference has come."""
+    """It is made when the call before it has failed: at once, or when the reference has come."""
     office = Office()
     office.gate.clear()
     async with connected(broker.servant(TicketOffice)(office), dialect) as connection:
