@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from broker.connection.open_call import OpenCall
 from broker.core.calls.attached import ATTACHED
 from broker.core.calls.deadline import DEADLINE
 from broker.core.wire.commands import number_of
@@ -207,7 +208,9 @@ class PythonLane:
         unsent.append(_pack_length(len(body)) + body)
         self._open[request_id] = perspective
         self._stats.calls_made += 1
-        promise: Promise[Any] = Promise(calls.canceller_of(request_id))
+        promise: Promise[Any] = Promise(
+            OpenCall(calls, request_id)  # type: ignore[arg-type]
+        )
         promise.label = name
         calls.waiting[request_id] = promise
         return promise

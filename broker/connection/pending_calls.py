@@ -11,7 +11,8 @@ from typing import Any, cast
 from broker.connection import log
 from broker.connection.lane import CallsBase
 from broker.connection.log import Logged
-from broker.connection.promises.called import OpenCall, OutgoingPromises
+from broker.connection.open_call import OpenCall
+from broker.connection.promises.called import OutgoingPromises
 from broker.connection.promises.lines import HeldTarget
 from broker.core.calls.attached import ATTACHED, NO_REFERENCE, ONCE, Attached
 from broker.core.calls.deadline import DEADLINE

@@ -24,7 +24,11 @@ def is_own(value: object) -> bool:
 
 
 def call_own(
-    target: Any, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
+    target: Any,
+    kind: type[Deferred[Any]],
+    name: str,
+    args: tuple[object, ...],
+    kw: dict[str, object],
 ) -> Deferred[Any]:
     """Call a method of an object of this end.
 
@@ -44,7 +48,7 @@ def call_own(
     return outer
 
 
-def _call(target: Any, name: str, args: tuple[object, ...], kw: dict[str, Any]) -> object:
+def _call(target: Any, name: str, args: tuple[object, ...], kw: dict[str, object]) -> object:
     route = target.route()
     if not isinstance(route, Route):
         raise BrokenPromise(f"{type(target).__name__} has its own remoteMessageReceived")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast
 
 from zope.interface import classImplements
 
@@ -26,10 +26,26 @@ from jelly.interfaces import IJellyable
 if TYPE_CHECKING:
     from jelly.jellier import Jellier
 
-__all__ = ["Canceller", "Element", "Promise", "PromisedItems", "PromisedTarget", "failed"]
+__all__ = [
+    "Canceller",
+    "Element",
+    "Kind",
+    "Pending",
+    "Promise",
+    "PromisedItems",
+    "PromisedTarget",
+    "call_result",
+    "failed",
+    "not_a_reference",
+    "not_passed",
+]
 
 T = TypeVar("T")
 C = TypeVar("C")
+Kind: TypeAlias = type[Deferred[Any]]
+"""The class of the Deferred of a call."""
+Pending: TypeAlias = Deferred[Any]
+"""The Deferred of a call, whose result can be of any type."""
 
 
 class PromisedTarget:
@@ -41,8 +57,8 @@ class PromisedTarget:
     __slots__ = ()
 
     def call(
-        self, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
-    ) -> Deferred[Any] | None:
+        self, kind: Kind, name: str, args: tuple[object, ...], kw: dict[str, object]
+    ) -> Pending | None:
         """Call a method of the result; see :meth:`Promise.call_as`."""
         raise NotImplementedError
 
@@ -136,7 +152,7 @@ class Promise(Deferred[T]):
         if target is not None:
             return target.element(step)
         element: Element = Element()
-        element.label = getattr(self, "label", "the call")
+        element.label = self.method
 
         def take(result: object) -> None:
             if not element.called:
@@ -147,19 +163,19 @@ class Promise(Deferred[T]):
 
     def call_as(
         self,
-        kind: type[Deferred[Any]],
+        kind: Kind,
         name: str,
         args: tuple[object, ...],
-        kw: dict[str, Any],
-    ) -> Deferred[Any] | None:
+        kw: dict[str, object],
+    ) -> Pending | None:
         """Call a method as :meth:`callRemote` does; see ``RemoteReference.call_as``."""
         target = self._target()
         if target is not None:
             return target.call(kind, name, args, kw)
         wants_answer = bool(kw.get("pbanswer", True))
-        deferred: Deferred[Any] = kind()
+        deferred: Pending = kind()
         deferred.label = name
-        label = getattr(self, "label", "the call")
+        label = self.method
 
         def make(result: object) -> None:
             if deferred.called:
@@ -184,7 +200,7 @@ class Promise(Deferred[T]):
             return target.jelly(jellier)
         if not self._has_result():
             raise MustWait(self)
-        label, result = getattr(self, "label", "the call"), self.seen_result()
+        label, result = self.method, self.seen_result()
         if isinstance(result, Failure):
             result.raiseException()
         reference = getattr(result, "_broker_reference", result)
@@ -205,6 +221,11 @@ class Promise(Deferred[T]):
         if isinstance(canceller, PromisedTarget):
             return canceller
         return canceller.target_of(self) if isinstance(canceller, Canceller) else None
+
+    @property
+    def method(self) -> str:
+        """The method that was called, or "the call" if it is not known."""
+        return getattr(self, "label", "the call")
 
     def _has_callbacks(self) -> bool:
         """Return whether callbacks, or another Deferred, wait for the result."""
@@ -255,11 +276,11 @@ class Element(Promise[Any]):
 def call_result(
     result: object,
     label: str,
-    kind: type[Deferred[Any]],
+    kind: Kind,
     name: str,
     args: tuple[object, ...],
-    kw: dict[str, Any],
-) -> Deferred[Any] | None:
+    kw: dict[str, object],
+) -> Pending | None:
     """Call a method of the result of a call.
 
     Args:
@@ -298,9 +319,7 @@ def _a(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiouAEIOU" else f"a {noun}"
 
 
-def _later(
-    promise: Promise[Any], then: Callable[[object], object]
-) -> Callable[[Deferred[Any]], object]:
+def _later(promise: Promise[Any], then: Callable[[object], object]) -> Callable[[Pending], object]:
     """Call ``then(result)`` when a promise has its result, as an awaiter; return the canceller."""
     if promise._has_result():
         then(promise.seen_result())
@@ -319,7 +338,7 @@ class PromisedItems(AsyncIterator[Any]):
 
     __slots__ = ("_promise", "_stream")
 
-    def __init__(self, promise: Deferred[Any]):
+    def __init__(self, promise: Pending):
         self._promise: Deferred[object] | None = promise
         self._stream: RemoteStream[object] | None = None
 
@@ -369,7 +388,7 @@ class PromisedItems(AsyncIterator[Any]):
         await self.aclose()
 
 
-def failed(kind: type[Deferred[Any]], name: str, failure: Failure | None = None) -> Deferred[Any]:
+def failed(kind: Kind, name: str, failure: Failure | None = None) -> Pending:
     """Return the Deferred of a call that has failed before it was sent.
 
     Args:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from typing import TYPE_CHECKING, Any, cast
 
+from broker.connection.open_call import OpenCall
 from broker.connection.promises.lines import HeldTarget
 from broker.connection.promises.path import Path
 from broker.connection.promises.waiting_call import WaitingCall
 from broker.core.calls.promised import MOST_OPEN, Followed
 from broker.core.wire.commands import Feature
 from broker.core.wire.messages import RequestId, Target
-from broker.defer import Deferred
 from broker.defer.awaiting import Bridge, Watcher
 from broker.failure import Failure
-from broker.flavors.promise import Canceller, Element, Promise, PromisedTarget
+from broker.flavors.promise import Element, Pending, Promise, PromisedTarget
 
 if TYPE_CHECKING:
     from broker.connection.pending_calls import PendingCalls
 
-__all__ = ["CalledPromise", "OpenCall", "OutgoingPromises"]
+__all__ = ["CalledPromise", "OutgoingPromises"]
 
 
 class OutgoingPromises:
@@ -88,30 +88,6 @@ class OutgoingPromises:
         return CalledPromise(source, promise).result
 
 
-class OpenCall(Canceller):
-    """The canceller of the Promise of a call that was sent.
-
-    Args:
-        calls: the calls of the connection.
-        request_id: the call.
-    """
-
-    __slots__ = ("calls", "request_id")
-
-    def __init__(self, calls: PendingCalls, request_id: RequestId):
-        self.calls = calls
-        self.request_id: RequestId | None = request_id
-
-    def __call__(self, deferred: object) -> None:
-        """Cancel the call."""
-        if self.request_id is not None:
-            self.calls.abandon(self.request_id)
-
-    def target_of(self, promise: Promise[Any]) -> PromisedTarget:
-        """Return the result of the promise as a target."""
-        return self.calls.promises.follow(self, promise)
-
-
 class CalledPromise(Followed, Watcher):
     """A promise whose result is used before it has come: its first observer.
 
@@ -144,14 +120,14 @@ class CalledPromise(Followed, Watcher):
 
     def __init__(self, source: OpenCall | WaitingCall, promise: Promise[Any]):
         super().__init__()
-        self.label = getattr(promise, "label", "the call")
+        self.label = promise.method
         self.view: object = None
         self._is_cancelled = False
         self._request_id: RequestId | None = None
         self.source = source
         self.calls = source.calls
         self._promise: Promise[Any] | None = promise
-        self.arguments: list[tuple[Path, RequestId, Deferred[Any] | None]] = []
+        self.arguments: list[tuple[Path, RequestId, Pending | None]] = []
         self.is_settled = False
         self.result = Path(self, None, promise)
         self._elements: dict[int | str, Path] = {}
@@ -248,7 +224,7 @@ class CalledPromise(Followed, Watcher):
             followed.pop(self._request_id, None)
 
     def _fail_arguments(self, failure: Failure | None) -> None:
-        """Fail the calls that have the promise as an argument, unless it is an object of the peer."""
+        """Fail the calls that have the promise as an argument, if they cannot run."""
         for path, request_id, deferred in self.arguments:
             fault = failure or path.not_passed()
             if fault is not None and deferred is not None and not deferred.called:

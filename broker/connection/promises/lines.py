@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from broker.connection.promises.waiting_call import WaitingCall
 from broker.core.calls.promised import MustWait
@@ -13,6 +13,7 @@ from broker.defer import Deferred
 from broker.defer.awaiting import Bridge
 from broker.errors import ServerBusy
 from broker.failure import Failure
+from broker.flavors.promise import Kind, Pending
 from broker.limit_errors import HERE, limit_error
 
 if TYPE_CHECKING:
@@ -119,13 +120,13 @@ class HeldTarget(Line):
 
     def add(
         self,
-        kind: type[Deferred[Any]],
+        kind: Kind,
         name: str,
         args: tuple[object, ...],
-        kw: dict[str, Any],
+        kw: dict[str, object],
         wants_answer: bool,
         meta: Mapping[str, str] | None = None,
-    ) -> Deferred[Any] | None:
+    ) -> Pending | None:
         """Make a call when all before it are made."""
         made = WaitingCall(self, kind, name, args, kw, wants_answer, meta)
         self.enqueue(made)

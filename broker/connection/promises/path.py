@@ -12,12 +12,13 @@ from broker.core.calls.promised import MOST_STEPS, Home, MustWait, place_in
 from broker.core.objects.unread import PROMISED
 from broker.core.wire.commands import Feature
 from broker.core.wire.messages import RequestId, Target
-from broker.defer import Deferred
 from broker.errors import BrokenPromise, CannotJelly
 from broker.failure import Failure
 from broker.flavors.posted import do_in_loop, is_posted, post
 from broker.flavors.promise import (
     Element,
+    Kind,
+    Pending,
     Promise,
     PromisedTarget,
     failed,
@@ -88,8 +89,8 @@ class Path(Line, PromisedTarget):
     # The use of the promise.
 
     def call(
-        self, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
-    ) -> Deferred[Any] | None:
+        self, kind: Kind, name: str, args: tuple[object, ...], kw: dict[str, object]
+    ) -> Pending | None:
         """Call a method of the result; see ``Promise.call_as``.
 
         Raises:
@@ -147,7 +148,7 @@ class Path(Line, PromisedTarget):
             promise.append(self._step.encode() if isinstance(self._step, str) else self._step)
         return promise
 
-    def pass_to(self, request_id: RequestId, deferred: Deferred[Any] | None) -> None:
+    def pass_to(self, request_id: RequestId, deferred: Pending | None) -> None:
         """Note that the promise was sent as an argument of a call."""
         self._called.arguments.append((self, request_id, deferred))
         self.calls.promises.there += 1

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 from broker.core.calls.promised import MustWait
 from broker.core.objects.tables import directly
 from broker.core.wire.messages import RequestId, Target
-from broker.defer import Deferred
 from broker.defer.awaiting import Watcher
 from broker.failure import Failure
-from broker.flavors.promise import Canceller, Promise, PromisedTarget, call_result
+from broker.flavors.promise import (
+    Canceller,
+    Kind,
+    Pending,
+    Promise,
+    PromisedTarget,
+    call_result,
+)
 
 if TYPE_CHECKING:
     from broker.connection.promises.called import CalledPromise
@@ -59,10 +65,10 @@ class WaitingCall(Canceller, Watcher):
     def __init__(
         self,
         line: Line,
-        kind: type[Deferred[Any]],
+        kind: Kind,
         name: str,
         args: tuple[object, ...],
-        kw: dict[str, Any],
+        kw: dict[str, object],
         wants_answer: bool,
         meta: Mapping[str, str] | None = None,
     ):
@@ -77,9 +83,9 @@ class WaitingCall(Canceller, Watcher):
         self.request_id: RequestId | None = None
         self._context: contextvars.Context | None = None
         # The call of an object of this end.
-        self._own: Deferred[Any] | None = None
+        self._own: Pending | None = None
         self.called: CalledPromise | None = None
-        self.deferred: Deferred[Any] = kind(self)
+        self.deferred: Pending = kind(self)
         self.deferred.label = name
         self.deferred._items = [self]
         if not wants_answer:

@@ -117,7 +117,7 @@ class Answers:
         outbox, route = self._outbox, call.route
         perspective = None if route is None else route.perspective
         given = value if isinstance(value, OnBehalf) else None
-        owner = self._owner_of(call) if given is None else given.principal
+        owner = given.principal if given else call.principal or self._translator.sole_principal
         transaction = self._translator.open(perspective, call.name, call.args, call.kw, owner)
         principal = call.principal
         transaction.context = self._context if principal is None else principal.context

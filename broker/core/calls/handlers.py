@@ -64,19 +64,19 @@ def _on_call(session: Session, message: messages.GraphCall) -> WorkLeft:
 
 
 def _on_call_to_cache(session: Session, message: messages.GraphCallToCache) -> WorkLeft:
-    if session.incoming.keeps_behind(message.object_id, message):
+    if session.incoming.used_promises and session.incoming.keeps_behind(message.object_id, message):
         return None
     return session.incoming.receive(message, message.wants_answer)
 
 
 def _on_plain_call_to_cache(session: Session, message: messages.PlainCallToCache) -> WorkLeft:
-    if session.incoming.keeps_behind(message.object_id, message):
+    if session.incoming.used_promises and session.incoming.keeps_behind(message.object_id, message):
         return None
     return session.incoming.receive_plain(message, True, True)
 
 
 def _on_plain_send_to_cache(session: Session, message: messages.PlainSendToCache) -> WorkLeft:
-    if session.incoming.keeps_behind(message.object_id, message):
+    if session.incoming.used_promises and session.incoming.keeps_behind(message.object_id, message):
         return None
     return session.incoming.receive_plain(message, False, True)
 
@@ -186,7 +186,7 @@ def _on_decache(session: Session, message: messages.Decache) -> None:
 
 
 def _on_uncache(session: Session, message: messages.Uncache) -> None:
-    if session.incoming.keeps_behind(message.cache_id, message):
+    if session.incoming.used_promises and session.incoming.keeps_behind(message.cache_id, message):
         return
     value = session.translator.remote_caches.remove(message.cache_id)
     if value is not None:

@@ -21,6 +21,7 @@ from broker.core.wire.messages import (
     PlainAnswer,
     Received,
     Record,
+    Target,
 )
 from broker.core.wire.terms import Terms
 from jelly import atoms
@@ -151,7 +152,7 @@ class BananaWriter:
         self,
         number: int,
         request_id: int,
-        object_id: ObjectId,
+        object_id: Target,
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
@@ -222,7 +223,7 @@ class BananaWriter:
         method = self._string(name.encode("utf-8"))
         return b"".join((method, wants_answer, values, self._no_keywords))
 
-    def _id(self, object_id: ObjectId) -> bytes:
+    def _id(self, object_id: Target) -> bytes:
         return int_bytes(object_id) if isinstance(object_id, int) else self._string(object_id)
 
     def _element(self, value: Any) -> bytes | None:

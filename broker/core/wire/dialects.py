@@ -15,7 +15,14 @@ from msgspec import Struct
 from broker.core.wire.banana import BananaReader, BananaWriter
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import Feature
-from broker.core.wire.messages import PROTOCOL_VERSION, MessageQueue, ObjectId, Record, Version
+from broker.core.wire.messages import (
+    PROTOCOL_VERSION,
+    MessageQueue,
+    ObjectId,
+    Record,
+    Target,
+    Version,
+)
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
 from broker.core.wire.terms import Taken, terms_of
@@ -93,7 +100,7 @@ class MessageWriter(Protocol):
         self,
         number: int,
         request_id: int,
-        object_id: ObjectId,
+        object_id: Target,
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],

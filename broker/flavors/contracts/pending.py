@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from broker.defer import Deferred
 from broker.errors import WrongResult
-from broker.flavors.promise import Promise
+from broker.flavors.promise import Kind, Pending, Promise
 from broker.flavors.reference import RemoteReference
 from jelly.atoms import Expression
 
@@ -31,7 +30,7 @@ class PendingReference:
 
     @property
     def _name(self) -> str:
-        return getattr(self._answer, "label", "the call")
+        return self._answer.method
 
     @property
     def reference(self) -> RemoteReference | None:
@@ -39,10 +38,10 @@ class PendingReference:
         return _reference_in(self._answer.result) if self._answer.called else None
 
     def call_as(
-        self, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
-    ) -> Deferred[Any]:
+        self, kind: Kind, name: str, args: tuple[object, ...], kw: dict[str, object]
+    ) -> Pending:
         """Call a method of the object; see ``Promise.call_as``."""
-        return cast("Deferred[Any]", self._answer.call_as(kind, name, args, kw))
+        return cast("Pending", self._answer.call_as(kind, name, args, kw))
 
     def send(self, _name: str, /, *args: object, **kw: object) -> None:
         """Call a method one way; do nothing if the reference never comes."""

@@ -24,6 +24,7 @@ from broker.core.wire.messages import (
     PlainSendToCache,
     PlainTuple,
     Record,
+    Target,
 )
 from broker.core.wire.msgpack.frames import GRAPH, frame_of, has_frame, target_of
 from broker.core.wire.msgpack.items import LARGEST_HEAD, framed_piece
@@ -83,7 +84,7 @@ class FrameWriter:
         self,
         number: int,
         request_id: int,
-        object_id: ObjectId,
+        object_id: Target,
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
@@ -209,7 +210,7 @@ class FrameWriter:
         self,
         number: int,
         request_id: int,
-        object_id: ObjectId,
+        object_id: Target,
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
