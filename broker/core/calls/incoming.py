@@ -421,8 +421,9 @@ class IncomingCalls:
     ) -> Work:
         target: Any
         try:
-            call.check_due(self.runner.now)
-            call_hook(self._admit, call.wants_answer)
+            if call.due is not None:
+                call.check_due(self.runner.now)
+            self._admit(call.wants_answer)
             if entry is None:
                 target = call_hook(self.runner.target_of, message)
                 call.principal = self.runner.principal_of(message)

@@ -224,7 +224,10 @@ class BananaWriter:
         return b"".join((method, wants_answer, values, self._no_keywords))
 
     def _id(self, object_id: Target) -> bytes:
-        return int_bytes(object_id) if isinstance(object_id, int) else self._string(object_id)
+        if isinstance(object_id, int):
+            return int_bytes(object_id)
+        # A promise is never the target of a call in PB's dialects.
+        return self._string(object_id)  # type: ignore[arg-type]
 
     def _element(self, value: Any) -> bytes | None:
         kind = type(value)
