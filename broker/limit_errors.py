@@ -29,6 +29,7 @@ TEXTS: Texts = {
     ("max_refs", ""): "more than {most} live references (max_refs)",
     ("max_refs", CACHES): "more than {most} live caches (max_refs)",
     ("max_calls", ""): "{most} calls in flight (max_calls)",
+    ("replies.most", ""): "{most} replies kept (replies.most)",
     ("max_streams", ""): "{most} streams open (max_streams)",
     ("max_streams", RECEIVED): "more than {most} streams (max_streams)",
     ("stream_window", ""): "{got} bytes of items that were not taken (stream_window)",

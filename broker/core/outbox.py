@@ -33,7 +33,7 @@ from broker.core.wire.messages import (
     RequestId,
     Version,
 )
-from broker.core.wire.terms import BASELINE, Terms
+from broker.core.wire.terms import BASELINE, NOT_SERVING, Terms
 from jelly.atoms import Expression
 from jelly.slices import UNFINISHED, Walk
 
@@ -59,6 +59,7 @@ class Outbox:
 
     Attributes:
         features: what the dialect has beyond PB.
+        serving: what this end tells as a server.
         terms: what the peer takes.
         tracing: reports sent bytes to a tracer, or None.
         unsent: the encoded messages. It is closed when a goodbye was sent, and when the connection
@@ -81,6 +82,7 @@ class Outbox:
         "features",
         "jelly",
         "jelly_walk",
+        "serving",
         "terms",
         "tracing",
         "unsent",
@@ -106,6 +108,7 @@ class Outbox:
         self._stats = stats
         self.features = NONE.features
         self.terms = BASELINE
+        self.serving = NOT_SERVING
         self._dialect = NONE
         self.writer: MessageWriter = NONE.writer(policy.limits, BASELINE)
         self._behind: list[Packed] = []
@@ -283,7 +286,8 @@ class Outbox:
         if self._sender is not None:
             self.send(Version(PROTOCOL_VERSION))
         else:
-            self.unsent.append(dialect.version(self._limits, self._translator.streaming))
+            streaming = self._translator.streaming
+            self.unsent.append(dialect.version(self._limits, streaming, self.serving))
 
     def send_expression(self, expression: Expression) -> None:
         """Send an expression unchanged, without calling hooks.

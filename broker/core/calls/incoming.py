@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from broker.core.calls.answering import Answers
+from broker.core.calls.attached import ONCE
 from broker.core.calls.dispatch import (
     NO_METHODS,
     Method,
@@ -21,7 +23,8 @@ from broker.core.calls.dispatch import (
 from broker.core.calls.faults import FaultCounter
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.method_runner import TO_CACHES, Enter, Interceptor, MethodRunner
-from broker.core.events import CallBegan, CallPending
+from broker.core.calls.once import Replies, read_key
+from broker.core.events import CallBegan, CallCancelled, CallPending
 from broker.core.host import Host
 from broker.core.inbox import Inbox
 from broker.core.objects.credit import credit_in
@@ -40,7 +43,9 @@ from broker.core.wire.messages import (
     Promised,
     RequestId,
 )
+from broker.core.wire.msgpack.replies import KeptReply
 from broker.core.work import PUT_OFF, Work, WorkLeft, begun, call_hook
+from broker.defer import Deferred
 from broker.errors import ServerBusy, ServerDraining
 from broker.limit_errors import limit_error
 from jelly.atoms import Expression
@@ -92,6 +97,7 @@ class IncomingCalls:
         tracing: reports calls to a tracer, or None; see :meth:`trace`.
         running: running calls by request id, one-way calls by IncomingCall.
         answers: sends the answers.
+        replies: the replies to calls that run at most once, or None.
         runner: runs the methods.
         context: the contextvars of methods that are not async, for calls without a principal.
     """
@@ -113,6 +119,7 @@ class IncomingCalls:
         "is_draining",
         "max_calls",
         "refuses_sends",
+        "replies",
         "runner",
         "running",
         "tracing",
@@ -131,6 +138,7 @@ class IncomingCalls:
     ):
         self.is_draining = False
         self.refuses_sends = False
+        self.replies: Replies | None = None
         self.tracing: Tracing | None = None
         self.highest = 0
         self.beginning: tuple[RequestId, str] | None = None
@@ -344,7 +352,64 @@ class IncomingCalls:
         if wants_answer and message.request_id > self.highest:
             self.highest = message.request_id
         self._stats.calls_received += 1
-        return begun(self._receive(self._incoming(message, wants_answer), message))
+        call = self._incoming(message, wants_answer)
+        if call.meta is None or self.replies is None:
+            return begun(self._receive(call, message))
+        return begun(self._receive_with_key(call, message))
+
+    def _receive_with_key(self, call: IncomingCall, message: CallMessage) -> Work:
+        """Like :meth:`_receive`, for a call that may have the key of a call that runs once."""
+        try:
+            yield from self._receive(call, message)
+        except BaseException:
+            # The connection has ended while the arguments were decoded, or the program ends.
+            if call.once is not None:
+                call.once.end(None, call.was_run)
+            raise
+
+    def _outcome_of_first(
+        self, call: IncomingCall, message: CallMessage
+    ) -> KeptReply | Deferred[KeptReply] | None:
+        """Return the reply for a second call with a key, or a Deferred of it; else None.
+
+        Raises:
+            ResultLost, ServerBusy, WrongArguments: see `Replies.find`.
+        """
+        text = None if call.meta is None else call.meta.get(ONCE)
+        if text is None or self.replies is None or not call.wants_answer:
+            return None
+        principal = self.runner.principal_of(message) or self._translator.sole_principal
+        found = self.replies.find(principal, read_key(text), call.name, self.runner.now())
+        if found is None:
+            return None
+        once, is_new = found
+        if is_new:
+            call.once = once
+            once.cancel = partial(self._host.on_event, CallCancelled(call))
+            return None
+        if once.is_running:
+            self._check_busy()
+        call.repeats, outcome = once, once.outcome()
+        if isinstance(outcome, Deferred):
+            call.waits = outcome
+        return outcome
+
+    def cancel(self, request_id: RequestId) -> None:
+        """Cancel a running call of the peer; the first call with its key, if it waits for that."""
+        call = self.running.get(request_id)
+        if call is not None:
+            if call.repeats is not None:
+                call.repeats.cancel()
+            else:
+                self._host.on_event(CallCancelled(call))
+
+    def end(self) -> None:
+        """Forget the running calls: the connection has ended."""
+        calls = list(self.running.values())
+        self.running.clear()
+        for call in calls:
+            if call.waits is not None:
+                call.waits.cancel()
 
     def _check_promise(self, promise: Promised, wants_answer: bool) -> None:
         """Raise ProtocolError if the target of a call is not a promise of an earlier call."""
@@ -355,10 +420,15 @@ class IncomingCalls:
             raise ProtocolError(f"promise of request {request_id}, which has not been made")
 
     def _receive(self, call: IncomingCall, message: CallMessage) -> Work:
+        outcome: KeptReply | Deferred[KeptReply] | None = None
+        target: Any = None
         try:
             call.check_due(self.runner.now)
-            target = call_hook(self._admit, message, call.wants_answer)
-            call.principal = self.runner.principal_of(message)
+            if call.meta is not None:
+                outcome = self._outcome_of_first(call, message)
+            if outcome is None:
+                target = call_hook(self._admit, message, call.wants_answer)
+                call.principal = self.runner.principal_of(message)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - an overridden lookup may raise anything
@@ -371,7 +441,11 @@ class IncomingCalls:
                 self._faults.count(error)
             return
         if self.tracing is not None:
-            self._start(self.tracing, call, type(target))
+            self._start(self.tracing, call, None if outcome is not None else type(target))
+        if outcome is not None:
+            yield from self._discard(message)
+            yield from self._conclude(call, outcome) or ()
+            return
         run = self.runner.run(call, target, message, self._enter_of(call.principal))
         # Large arguments are freed as soon as they are decoded.
         del message
@@ -410,20 +484,22 @@ class IncomingCalls:
         Returns:
             The rest of the work if the answer is large.
         """
-        if self.running.pop(call.key, None) is call:
+        if self.running.pop(call.key, None) is call or call.once is not None:
             self._translator.let_go_unread(call.watched)
             return self.answers.send(call, value)
         return None
 
     def fail(self, call: IncomingCall, error: object) -> None:
         """Refuse a pending call with an exception or a Failure; see :meth:`finish`."""
-        if self.running.pop(call.key, None) is call:
+        if self.running.pop(call.key, None) is call or call.once is not None:
             self._translator.let_go_unread(call.watched)
             self.answers.refuse(call, error)
 
     def forget(self, call: IncomingCall) -> None:
         """Drop a pending call without an answer: its method has raised what ends the program."""
         self.running.pop(call.key, None)
+        if call.once is not None:
+            call.once.end(None, call.was_run)
 
     def _incoming(
         self, message: CallMessage, wants_answer: bool, principal: Principal | None = None
@@ -479,10 +555,14 @@ class IncomingCalls:
         """Return the called object; raise ServerDraining or ServerBusy if no calls are accepted."""
         if self.is_draining if wants_answer else self.refuses_sends:
             raise ServerDraining(DRAINING)
+        self._check_busy()
+        return self.runner.target_of(message)
+
+    def _check_busy(self) -> None:
+        """Raise ServerBusy if ``max_calls`` calls are running."""
         if self.is_full:
             self._stats.count("max_calls")
             raise limit_error(ServerBusy, "max_calls", self.max_calls)
-        return self.runner.target_of(message)
 
     def _discard(self, message: CallMessage) -> Work:
         """Release the references in the arguments, which the peer has counted."""

@@ -18,7 +18,7 @@ from broker.core.wire.commands import Feature
 from broker.core.wire.messages import PROTOCOL_VERSION, MessageQueue, ObjectId, Record, Version
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
-from broker.core.wire.terms import Streaming, terms_of
+from broker.core.wire.terms import NOT_SERVING, Serving, Streaming, terms_of
 from broker.core.wire.values import DEEPEST
 from broker.errors import ConfigError
 from jelly.atoms import Expression
@@ -145,7 +145,7 @@ class Dialect(Struct, frozen=True):
     name: bytes
     reader: Callable[..., MessageReader]
     writer: Callable[..., MessageWriter]
-    version: Callable[[Limits, Streaming], bytes]
+    version: Callable[[Limits, Streaming, Serving], bytes]
     features: frozenset[Feature] = frozenset()
     deepest: int = sys.maxsize
     has_twisted_errors: bool = False
@@ -157,13 +157,22 @@ _MOST_LIMITS = 16
 
 
 @lru_cache(_MOST_LIMITS)
-def _version_with_terms(limits: Limits, streaming: Streaming) -> bytes:
-    return FrameWriter(Limits()).write(Version(PROTOCOL_VERSION, terms_of(limits, streaming)))
+def _version_with_terms(
+    limits: Limits, streaming: Streaming, serving: Serving = NOT_SERVING
+) -> bytes:
+    terms = terms_of(limits, streaming, serving)
+    return FrameWriter(Limits()).write(Version(PROTOCOL_VERSION, terms))
 
 
-def _plain_version(vocabulary: Mapping[bytes, int]) -> Callable[[Limits, Streaming], bytes]:
+def _plain_version(
+    vocabulary: Mapping[bytes, int],
+) -> Callable[[Limits, Streaming, Serving], bytes]:
     data = BananaWriter(Limits(), vocabulary=vocabulary).write(Version(PROTOCOL_VERSION))
-    return lambda limits, streaming: data
+
+    def version(limits: Limits, streaming: Streaming, serving: Serving = NOT_SERVING) -> bytes:
+        return data
+
+    return version
 
 
 MSGPACK = Dialect(

@@ -17,6 +17,8 @@ __all__ = [
     "BASELINE",
     "LEAST_FRAME",
     "LEAST_NODES",
+    "NOT_SERVING",
+    "Serving",
     "Streaming",
     "Terms",
     "read_terms",
@@ -73,7 +75,20 @@ class Streaming(NamedTuple):
     window: int
 
 
-def terms_of(limits: Limits, streaming: Streaming) -> dict[str, int] | None:
+class Serving(NamedTuple):
+    """What only a server tells; see `Terms`."""
+
+    once: int = 0
+    instance: int | None = None
+
+
+NOT_SERVING = Serving()
+"""Of a client."""
+
+
+def terms_of(
+    limits: Limits, streaming: Streaming, serving: Serving = NOT_SERVING
+) -> dict[str, int] | None:
     """Return the terms to send: those that differ from the baseline; None if none do.
 
     This version does not take promised calls.
@@ -85,6 +100,8 @@ def terms_of(limits: Limits, streaming: Streaming) -> dict[str, int] | None:
         items=streaming.items,
         window=streaming.window,
         promised=0,
+        once=serving.once,
+        instance=serving.instance,
     )
     sent: dict[str, int] = {}
     for name in Terms.__struct_fields__:
