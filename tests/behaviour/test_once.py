@@ -1,0 +1,641 @@
+"""Calls that run at most once: cut connections, other users, and hostile clients."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from typing import Any
+
+import pytest
+from support.once_house import Caller, House, house
+
+import broker
+from broker.once_calls import OnceKeys, call_with_meta
+from cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
+from cred.credentials import Anonymous, UsernamePassword
+from cred.portal import Portal
+
+KEY = "A" * 22
+
+
+class Shop(broker.Root):
+    """Counts the sales, by article."""
+
+    def __init__(self) -> None:
+        self.sold: Counter[object] = Counter()
+        self.cancelled: Counter[object] = Counter()
+        self.begun = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    def remote_buy(self, what: object) -> object:
+        """Sell at once."""
+        self.sold[what] += 1
+        return {"sold": what, "number": self.sold[what]}
+
+    def remote_refuse(self, what: object) -> object:
+        """Sell, and raise an error."""
+        self.sold[what] += 1
+        raise broker.Error(f"{what} is out of stock")
+
+    async def remote_slow(self, what: object) -> object:
+        """Sell, and answer when the gate is open."""
+        self.sold[what] += 1
+        self.begun.set()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled[what] += 1
+            raise
+        return (what, b"graph")
+
+    def remote_room(self, what: object) -> object:
+        """Return a reference."""
+        self.sold[what] += 1
+        return [Shop()]
+
+    def remote_same(self, what: object) -> object:
+        """Return the argument."""
+        self.sold["same"] += 1
+        return what
+
+    def remote_much(self, size: int) -> object:
+        """Return a text."""
+        self.sold["much"] += 1
+        return "x" * size
+
+    async def remote_rows(self, what: object) -> Any:
+        """Return a stream."""
+        self.sold[what] += 1
+        yield 1
+
+    def remote_ping(self) -> str:
+        """Show that the server is not blocked."""
+        return "pong"
+
+
+class User(Shop, broker.Avatar):
+    """An avatar with the same methods, and one shop for all."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.sold, self.cancelled = shop.sold, shop.cancelled
+        self.begun, self.gate = shop.begun, shop.gate
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("perspective_"):
+            return getattr(self, "remote_" + name.removeprefix("perspective_"))
+        raise AttributeError(name)
+
+    perspective_buy = Shop.remote_buy
+    perspective_slow = Shop.remote_slow
+    perspective_much = Shop.remote_much
+    perspective_ping = Shop.remote_ping
+
+
+def portal(shop: Shop) -> Portal:
+    """A portal with two users, and guests."""
+    checkers = InMemoryUsernamePasswordDatabaseDontUse(alice=b"a", bob=b"b")
+    return Portal(broker.realm(lambda *_: User(shop)), [checkers, AllowAnonymousAccess()])
+
+
+ALICE, BOB = UsernamePassword(b"alice", b"a"), UsernamePassword(b"bob", b"b")
+
+
+def once(reference: Any, key: str, name: str, *args: object) -> Any:
+    """Make a call with a key."""
+    return call_with_meta(reference, {"once": key}, name, args)
+
+
+async def outcome(call: Any) -> str:
+    """The result or the error of a call, as text."""
+    try:
+        return repr(await call)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+# The connection is cut at every byte.
+
+
+async def length(name: str) -> int:
+    """The bytes of a whole conversation of one call."""
+    shop = Shop()
+    shop.gate.set()
+    async with house(shop) as home:
+        with contextlib.suppress(broker.Error):
+            await Caller(home).call(name, "apple")
+        return home.carried
+
+
+@pytest.mark.parametrize("name", ["buy", "refuse", "slow"])
+async def test_cut_at_every_byte(name: str) -> None:
+    """The call runs once if it is repeated in time, with the same outcome as on one connection."""
+    size = await length(name)
+    expected = {
+        "buy": "{'sold': 'apple', 'number': 1}",
+        "refuse": "Error: apple is out of stock",
+        "slow": "('apple', b'graph')",
+    }
+    assert size > 200
+    for byte in range(size + 1):
+        shop = Shop()
+        shop.gate.set()
+        async with house(shop) as home:
+            # The last connection is whole. The second is cut too, at the same place.
+            call = Caller(home).call(name, "apple", cuts=(byte, byte, None))
+            assert await outcome(call) == expected[name], byte
+            assert shop.sold == {"apple": 1}, byte
+            assert not shop.cancelled
+
+
+async def test_cut_at_every_byte_without_repeating() -> None:
+    """Without a repetition the call runs at most once."""
+    size, runs = await length("buy"), Counter[int]()
+    for byte in range(size + 1):
+        shop = Shop()
+        async with house(shop) as home:
+            with contextlib.suppress(broker.Disconnected):
+                await Caller(home).call("buy", "apple", cuts=(byte,))
+            runs[shop.sold["apple"]] += 1
+    assert set(runs) == {0, 1}
+
+
+async def test_cut_at_every_byte_while_the_method_runs() -> None:
+    """The method goes on, and the repeated call waits for it."""
+    size = await length("slow")
+    for byte in range(0, size + 1, 3):
+        shop = Shop()
+        async with house(shop) as home:
+
+            async def during(turn: int, home: House = home, shop: Shop = shop) -> None:
+                if turn == 0:
+                    # The first connection is cut here at the latest.
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.02):
+                            await shop.begun.wait()
+                    home.wire.cut()
+                else:
+                    for _ in range(20):
+                        await asyncio.sleep(0)
+                    shop.gate.set()
+
+            call = Caller(home).call("slow", "apple", cuts=(byte, None, None), during=during)
+            assert await outcome(call) == "('apple', b'graph')", byte
+            assert shop.sold == {"apple": 1}, byte
+            assert not shop.cancelled
+            assert not home.kept._running
+
+
+# The rules of keys.
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"), [("room", "apple"), ("rows", "apple"), ("much", 65_537), ("same", "self")]
+)
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_results_that_cannot_be_repeated(name: str, argument: Any, is_lost: bool) -> None:
+    """A second call gets ResultLost, and the call does not run again; the first gets its result."""
+    shop = Shop()
+    async with house(shop) as home:
+        value = Shop() if argument == "self" else argument
+        async with home.connected() as connection:
+            call = once(connection.root, f"{KEY}.1.0", name, value)
+            if is_lost:
+                await asyncio.sleep(0)
+            else:
+                await call
+        await outcome(call)
+        async with home.connected() as connection:
+            for _ in range(2):
+                with pytest.raises(broker.ResultLost, match="its result cannot be repeated") as got:
+                    await once(connection.root, f"{KEY}.1.0", name, 1)
+                assert got.value.may_have_run is True
+            assert await connection.root.callRemote("ping") == "pong"
+        assert sum(shop.sold.values()) == 1
+
+
+async def test_values_that_look_like_references() -> None:
+    """A dict with such keys is an ordinary value."""
+    async with house(Shop()) as home:
+        for number, value in enumerate([{b"local": 1}, {b"remote": [b"x"]}, (b"remote", 1)], 1):
+            async with home.connected() as connection:
+                key = f"{KEY}.{number}.0"
+                assert await once(connection.root, key, "same", value) == value
+                assert await once(connection.root, key, "same", value) == value
+
+
+async def test_another_method() -> None:
+    """A key is for one call; the connection goes on."""
+    shop = Shop()
+    async with house(shop) as home, home.connected() as connection:
+        root = connection.root
+        assert await once(root, f"{KEY}.1.0", "buy", "a")
+        with pytest.raises(broker.WrongArguments, match=r"^this key was used for another call$"):
+            await once(root, f"{KEY}.1.0", "much", 1)
+        assert shop.sold == {"a": 1}
+
+
+async def test_acknowledged_calls() -> None:
+    """A call up to the acknowledged number is lost, also if it has never come."""
+    shop = Shop()
+    async with house(shop) as home, home.connected() as connection:
+        root = connection.root
+        await once(root, f"{KEY}.1.0", "buy", "a")
+        await once(root, f"{KEY}.5.3", "buy", "b")
+        for number in (1, 2, 3):
+            with pytest.raises(broker.ResultLost):
+                await once(root, f"{KEY}.{number}.0", "buy", "c")
+        await once(root, f"{KEY}.4.0", "buy", "d")
+        assert shop.sold == {"a": 1, "b": 1, "d": 1}
+        # Two calls and the nonce.
+        assert home.kept.count == 3
+
+
+async def test_calls_that_did_not_run() -> None:
+    """A refused call leaves its key free: the repetition runs."""
+    shop = Shop()
+    async with house(shop, policy=broker.STRICT.but(max_calls=1)) as home:
+        async with home.connected() as connection:
+            root = connection.root
+            running = root.callRemote("slow", "x")
+            with pytest.raises(broker.ServerBusy):
+                await once(root, f"{KEY}.1.0", "buy", "a")
+            with pytest.raises(broker.ServerBusy):
+                await once(root, f"{KEY}.2.0", "nothing")
+            shop.gate.set()
+            await running
+            with pytest.raises(broker.NoSuchMethod):
+                await once(root, f"{KEY}.2.0", "nothing")
+            with pytest.raises(broker.WrongArguments, match="missing"):
+                await once(root, f"{KEY}.3.0", "buy")
+            assert await once(root, f"{KEY}.1.0", "buy", "a")
+            assert await once(root, f"{KEY}.3.0", "buy", "b")
+        assert shop.sold == {"x": 1, "a": 1, "b": 1}
+
+
+async def test_two_calls_at_once() -> None:
+    """On one connection too, the second waits; both get the reply, the first before the second."""
+    shop = Shop()
+    async with house(shop) as home, home.connected() as connection:
+        order: list[int] = []
+        calls = [once(connection.root, f"{KEY}.1.0", "slow", "a") for _ in range(3)]
+        for number, call in enumerate(calls):
+            call.addCallback(lambda value, number=number: order.append(number) or value)
+        await shop.begun.wait()
+        shop.gate.set()
+        assert [await call for call in calls] == [("a", b"graph")] * 3
+        assert order == [0, 1, 2]
+        assert shop.sold == {"a": 1}
+
+
+async def test_the_second_call_is_cancelled() -> None:
+    """A cancelled repetition cancels the method, since it is the same call."""
+    shop = Shop()
+    async with house(shop) as home:
+        async with home.connected() as connection:
+            first = once(connection.root, f"{KEY}.1.0", "slow", "a")
+            await shop.begun.wait()
+        await outcome(first)
+        async with home.connected() as connection:
+            second = once(connection.root, f"{KEY}.1.0", "slow", "a")
+            await connection.root.callRemote("ping")
+            assert not shop.cancelled
+            second.cancel()
+            await outcome(second)
+            await connection.root.callRemote("ping")
+            assert shop.cancelled == {"a": 1}
+            third = await outcome(once(connection.root, f"{KEY}.1.0", "slow", "a"))
+            assert "cancelled" in third
+        assert shop.sold == {"a": 1}
+
+
+async def test_a_lost_second_call() -> None:
+    """A repetition whose connection is lost is forgotten; the method goes on."""
+    shop = Shop()
+    async with house(shop) as home:
+        for _ in range(3):
+            async with home.connected() as connection:
+                call = once(connection.root, f"{KEY}.1.0", "slow", "a")
+                await connection.root.callRemote("ping")
+            await outcome(call)
+        (key,) = home.kept._running
+        assert len(key.call._waiting) == 0
+        shop.gate.set()
+        async with home.connected() as connection:
+            assert await once(connection.root, f"{KEY}.1.0", "slow", "a") == ("a", b"graph")
+        assert (shop.sold, shop.cancelled) == ({"a": 1}, {})
+
+
+async def test_the_deadline_of_a_lost_call() -> None:
+    """The deadline of the first call still holds when its connection is lost."""
+    shop = Shop()
+    async with house(shop) as home:
+        async with home.connected() as connection:
+            with pytest.raises(broker.CallTimeout):
+                async with broker.timeout(0.05):
+                    first = once(connection.root, f"{KEY}.1.0", "slow", "a")
+                    await shop.begun.wait()
+                    home.wire.cut()
+                    with contextlib.suppress(broker.Disconnected):
+                        await first
+                    await asyncio.Event().wait()
+        while not shop.cancelled:
+            await asyncio.sleep(0.001)
+        assert not home.kept._running
+
+
+async def test_other_calls_are_cancelled_with_their_connection() -> None:
+    """A call without a key is cancelled, as ever."""
+    shop = Shop()
+    async with house(shop) as home:
+        async with home.connected() as connection:
+            call = connection.root.callRemote("slow", "a")
+            await shop.begun.wait()
+        await outcome(call)
+        while not shop.cancelled:
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("drain", [0, 5.0])
+async def test_the_end_of_the_server(drain: float) -> None:
+    """A drain waits for a method without a connection; its end cancels the method."""
+    shop = Shop()
+    async with house(shop) as home:
+        async with home.connected() as connection:
+            call = once(connection.root, f"{KEY}.1.0", "slow", "a")
+            await shop.begun.wait()
+        await outcome(call)
+        closing = asyncio.ensure_future(home.server.close(drain=drain))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert closing.done() is (not drain)
+        shop.gate.set()
+        await closing
+        while home.kept._running:
+            await asyncio.sleep(0)
+        assert shop.cancelled == ({} if drain else {"a": 1})
+
+
+async def test_a_draining_server() -> None:
+    """It still gives replies that it has, and runs no new call."""
+    shop = Shop()
+    async with house(shop) as home, home.connected() as connection:
+        root = connection.root
+        first = await once(root, f"{KEY}.1.0", "buy", "a")
+        home.ends[-1].session.drain()
+        assert await once(root, f"{KEY}.1.0", "buy", "a") == first
+        with pytest.raises(broker.ServerDraining):
+            await once(root, f"{KEY}.2.0", "buy", "a")
+        assert shop.sold == {"a": 1}
+
+
+@pytest.mark.parametrize("dialect", ["msgpack/1", "pb"])
+async def test_servers_without_replies(dialect: str) -> None:
+    """A Link learns that before it sends anything."""
+    policy = broker.STRICT.but(dialects=(dialect,))
+    async with (
+        broker.serve(Shop(), "pb://127.0.0.1:0", policy=policy) as server,
+        broker.connect(server.addresses[0], policy=policy) as connection,
+    ):
+        from broker.once_calls import peer_terms
+
+        texts = {
+            "msgpack/1": "^the server keeps no replies$",
+            "pb": r"^the peer keeps no replies \('pb'\)$",
+        }
+        with pytest.raises(broker.ConfigError, match=texts[dialect]):
+            await peer_terms(connection)
+        async with broker.once():
+            with pytest.raises(broker.ConfigError, match=r"^once needs the avatar, a named object"):
+                connection.root.callRemote("buy", 1)
+        assert await connection.root.callRemote("ping") == "pong"
+
+
+# Users.
+
+
+async def test_two_users() -> None:
+    """A user cannot see the replies of another one, with the same key; nor can a guest."""
+    shop = Shop()
+    async with house(portal(shop)) as home:
+        for credentials, number in ((ALICE, 1), (BOB, 2), (Anonymous(), 3)):
+            for _ in range(2):
+                async with home.connected(credentials=credentials) as connection:
+                    got = await once(connection.avatar, f"{KEY}.1.0", "buy", "a")
+                    assert got == {"sold": "a", "number": number}
+        async with home.connected(credentials=BOB) as connection:
+            # The method of another user's call is not found, since the key is not.
+            assert await once(connection.avatar, f"{KEY}.2.0", "much", 1) == "x"
+            # An acknowledgement is for the own replies only.
+            await once(connection.avatar, f"{KEY}.9.8", "much", 1)
+        async with home.connected(credentials=ALICE) as connection:
+            got = await once(connection.avatar, f"{KEY}.1.0", "buy", "a")
+            assert got == {"sold": "a", "number": 1}
+
+
+async def test_a_user_cannot_push_out_the_replies_of_others() -> None:
+    """Neither with many keys nor with many bytes; the guests have one share together."""
+    shop = Shop()
+    replies = broker.Replies(most=200, size=20_000, each=1500)
+    async with house(portal(shop), replies) as home:
+        async with home.connected(credentials=ALICE) as connection:
+            first = await once(connection.avatar, f"{KEY}.1.0", "buy", "a")
+        async with home.connected(credentials=BOB) as connection:
+            bob = connection.avatar
+            for number in range(1, 20):
+                await once(bob, f"{KEY}.{number}.0", "much", 1000)
+            for number in (20, 21):
+                with pytest.raises(broker.ServerBusy, match=r"^20 replies kept \(replies.most\)$"):
+                    await once(bob, f"{KEY}.{number}.0", "much", 1000)
+            assert shop.sold["much"] == 19
+            # The newest reply is there, the oldest is lost; none runs again.
+            assert await once(bob, f"{KEY}.19.0", "much", 1000) == "x" * 1000
+            with pytest.raises(broker.ResultLost):
+                await once(bob, f"{KEY}.1.0", "much", 1000)
+            assert shop.sold["much"] == 19
+            # Acknowledged keys make place.
+            assert await once(bob, f"{KEY}.20.19", "much", 1) == "x"
+        guests = 0
+        for nonce in ("g" * 22, "h" * 22, "i" * 22):
+            async with home.connected(credentials=Anonymous()) as connection:
+                for number in range(1, 10):
+                    got = await outcome(once(connection.avatar, f"{nonce}.{number}.0", "much", 1))
+                    guests += got == "'x'"
+        assert guests == 18
+        async with home.connected(credentials=ALICE) as connection:
+            assert await once(connection.avatar, f"{KEY}.1.0", "buy", "a") == first
+        assert home.kept.size <= 20_000
+
+
+async def test_a_second_login_of_one_connection() -> None:
+    """Each avatar of a connection has the keys of its own user."""
+    shop = Shop()
+    async with house(portal(shop)) as home, home.connected(credentials=ALICE) as connection:
+        from broker.login.client import login
+
+        bob = await login(connection.broker, BOB)
+        alice = connection.avatar
+        for avatar, number in ((alice, 1), (bob, 2), (alice, 1), (bob, 2)):
+            assert (await once(avatar, f"{KEY}.1.0", "buy", "a"))["number"] == number
+
+
+async def test_keys_before_a_login() -> None:
+    """Metadata of a login is dropped: no key is kept, and the login is made each time."""
+    shop = Shop()
+    async with house(portal(shop)) as home:
+        async with broker.once():
+            for _ in range(2):
+                async with home.connected(credentials=ALICE) as connection:
+                    assert connection.avatar is not None
+        assert home.kept.count == 0
+
+
+# Hostile clients.
+
+MALFORMED = [
+    "",
+    "x",
+    f"{KEY}.1",
+    f"{KEY}.0.0",
+    f"{KEY}.-1.0",
+    f"{KEY}.01.0",
+    f"{KEY}.1.00",
+    f"{KEY}.1.0.0",
+    f"{KEY}.1.0\n",
+    f" {KEY}.1.0",
+    f"{KEY}.١.0",
+    f"{KEY}.1.{1 << 63}",
+    f"{KEY}.{1 << 63}.0",
+    f"{KEY}.{'9' * 480}.0",
+    f"{KEY[1:]}.1.0",
+    f"{KEY}A.1.0",
+    f"{KEY[1:]}=.1.0",
+    f"{KEY[1:]}+.1.0",
+]
+
+
+@pytest.mark.parametrize("key", MALFORMED, ids=range(len(MALFORMED)))
+async def test_malformed_keys(key: str) -> None:
+    """The call is refused and does not run; nothing is kept; the connection goes on."""
+    shop = Shop()
+    async with house(shop) as home, home.connected() as connection:
+        with pytest.raises(broker.WrongArguments, match=r"^the key of once is malformed$"):
+            await once(connection.root, key, "buy", "a")
+        assert (shop.sold, home.kept.count) == ({}, 0)
+        assert await connection.root.callRemote("ping") == "pong"
+
+
+async def test_huge_counters() -> None:
+    """The largest numbers are legal; an acknowledgement beyond the call loses it."""
+    shop, last = Shop(), (1 << 63) - 1
+    async with house(shop) as home, home.connected() as connection:
+        root = connection.root
+        await once(root, f"{KEY}.{last}.{last - 1}", "buy", "a")
+        await once(root, f"{KEY}.{last}.0", "buy", "a")
+        for number in (1, last - 1, last):
+            with pytest.raises(broker.ResultLost):
+                await once(root, f"{KEY}.{number}.{last}", "buy", "a")
+        other = KEY.lower()
+        with pytest.raises(broker.ResultLost):
+            await once(root, f"{other}.1.1", "buy", "a")
+        with pytest.raises(broker.ResultLost):
+            await once(root, f"{other}.1.{last}", "buy", "a")
+        assert shop.sold == {"a": 1}
+        assert home.kept.count == 1
+        assert home.kept.size == 0
+
+
+async def test_acknowledged_calls_that_run() -> None:
+    """They count until they end: a client cannot have more of them by acknowledging them."""
+    shop = Shop()
+    async with house(shop, broker.Replies(most=100)) as home:
+        begun = 0
+        for number in range(1, 40):
+            async with home.connected() as connection:
+                call = once(connection.root, f"{KEY}.{number}.{number - 1}", "slow", number)
+                await connection.root.callRemote("ping")
+            begun += "replies.most" not in await outcome(call)
+        assert sum(shop.sold.values()) == 9
+        shop.gate.set()
+        while home.kept._running:
+            await asyncio.sleep(0)
+        # The last call was not acknowledged.
+        assert home.kept.count <= 2
+
+
+async def test_eight_metas_at_their_limits() -> None:
+    """A key works beside other metadata."""
+    shop = Shop()
+    async with house(shop) as home, home.connected() as connection:
+        meta = {f"{n}{'k' * 63}": "v" * 512 for n in range(7)}
+        for _ in range(2):
+            got = await call_with_meta(
+                connection.root, {**meta, "once": f"{KEY}.1.0"}, "buy", ("a",)
+            )
+            assert got == {"sold": "a", "number": 1}
+        with pytest.raises(broker.TooLarge, match=r"^9 entries of metadata \(8\)$"):
+            await call_with_meta(
+                connection.root, {**meta, "x": "", "once": f"{KEY}.1.0"}, "buy", ("a",)
+            )
+
+
+async def test_ten_thousand_keys() -> None:
+    """A client with so many keys is refused at its share; a bystander is served all the while."""
+    shop = Shop()
+    async with (
+        house(portal(shop)) as home,
+        home.connected(credentials=BOB) as bystander,
+        home.connected(credentials=ALICE) as connection,
+    ):
+        keys, refused = OnceKeys(b"n" * 16), 0
+        for _ in range(100):
+            calls = [
+                call_with_meta(connection.avatar, keys.meta(keys.begin()), "much", (10,))
+                for _ in range(100)
+            ]
+            for call in calls:
+                refused += "replies.most" in await outcome(call)
+            assert await bystander.avatar.callRemote("ping") == "pong"
+            assert await once(bystander.avatar, f"{KEY}.1.0", "much", 1) == "x"
+        assert refused == 10_000 - 999
+        assert home.kept.count == 1002
+
+
+async def test_calls_without_an_answer() -> None:
+    """They have no reply to keep, so a key is ignored."""
+    shop = Shop()
+    async with house(shop) as home, home.connected() as connection:
+        for _ in range(2):
+            calls: Any = connection.broker.calls
+            kw: dict[str, Any] = {"pbanswer": False}
+            calls.make_call(None, b"root", "buy", ("a",), kw, meta={"once": f"{KEY}.1.0"})
+        await connection.root.callRemote("ping")
+        assert (shop.sold, home.kept.count) == ({"a": 2}, 0)
+
+
+async def test_the_reply_of_a_large_graph_whose_connection_is_lost() -> None:
+    """It is lost, and the work for it is bounded."""
+
+    class Library(broker.Root):
+        gate = asyncio.Event()
+        runs = 0
+
+        async def remote_books(self) -> object:
+            """Return many values that need a graph."""
+            Library.runs += 1
+            await self.gate.wait()
+            return [[b"x", number] for number in range(200_000)]
+
+    async with house(Library()) as home:
+        async with home.connected() as connection:
+            call = once(connection.root, f"{KEY}.1.0", "books")
+            while not Library.runs:
+                await asyncio.sleep(0)
+        await outcome(call)
+        Library.gate.set()
+        while home.kept._running:
+            await asyncio.sleep(0)
+        async with home.connected() as connection:
+            with pytest.raises(broker.ResultLost):
+                await once(connection.root, f"{KEY}.1.0", "books")
+        assert Library.runs == 1
