@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from support.once_house import Caller, House, house
+from support.once_house import Caller, House, ended, house
 
 import broker
 from broker.once_calls import OnceKeys, call_with_meta
@@ -167,12 +167,12 @@ async def test_cut_at_every_byte_while_the_method_runs() -> None:
         shop = Shop()
         async with house(shop) as home:
 
-            async def during(turn: int, home: House = home, shop: Shop = shop) -> None:
+            async def during(turn: int, call: Any, home: House = home, shop: Shop = shop) -> None:
                 if turn == 0:
                     # The first connection is cut here at the latest.
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(0.02):
-                            await shop.begun.wait()
+                    waits = [asyncio.ensure_future(it) for it in (shop.begun.wait(), ended(call))]
+                    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                    waits[0].cancel()
                     home.wire.cut()
                 else:
                     for _ in range(20):

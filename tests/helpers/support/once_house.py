@@ -18,7 +18,7 @@ from broker.testing.ends import MemoryConnect, MemoryServer
 from broker.testing.flow import Profile
 from broker.testing.network import Wire, network_loop
 
-__all__ = ["Caller", "House", "house"]
+__all__ = ["Caller", "House", "ended", "house"]
 
 
 class House:
@@ -88,11 +88,11 @@ async def house(
         await made.close()
 
 
-async def _ended(call: Any) -> None:
+async def ended(call: Any) -> None:
     """Wait until a call has ended, in whatever way."""
-    ended = asyncio.Event()
-    call.addBoth(lambda result: ended.set() or result)
-    await ended.wait()
+    event = asyncio.Event()
+    call.addBoth(lambda result: event.set() or result)
+    await event.wait()
 
 
 class Caller:
@@ -116,7 +116,7 @@ class Caller:
         Args:
             name, args: the method and its arguments.
             cuts: for each connection after how many bytes it is cut; None for a whole one.
-            during: called with the number of the connection when the call was sent.
+            during: called with the number of the connection, and the call that was sent.
 
         Raises:
             PBConnectionLost: all connections were lost.
@@ -138,8 +138,8 @@ class Caller:
                         target = connection.avatar if self._credentials else connection.root
                         call = call_with_meta(target, self.keys.meta(number), name, args)
                         if during is not None:
-                            beside = asyncio.ensure_future(during(turn))
-                            await asyncio.wait([beside, asyncio.ensure_future(_ended(call))])
+                            beside = asyncio.ensure_future(during(turn, call))
+                            await asyncio.wait([beside, asyncio.ensure_future(ended(call))])
                         return await call
                 except broker.Disconnected as error:
                     lost = error
