@@ -34,12 +34,6 @@ class Shelf:
         nonce: str = "n",
         name: Any = "alice",
         method: str = "m",
-        number: int,
-        settled: int = 0,
-        *,
-        nonce: str = "n",
-        name: Any = "alice",
-        method: str = "m",
     ) -> tuple[OnceCall, bool]:
         """Find the call of a key."""
         return self.kept.find(name, OnceKey(nonce, number, settled), method, self.now)
