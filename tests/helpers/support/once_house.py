@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,8 +18,121 @@ from broker.once_calls import OnceKeys, call_with_meta, peer_terms, why_not_agai
 from broker.testing.ends import MemoryConnect, MemoryServer
 from broker.testing.flow import Profile
 from broker.testing.network import Wire, network_loop
+from cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
+from cred.credentials import UsernamePassword
+from cred.portal import Portal
 
-__all__ = ["Caller", "House", "ended", "house"]
+__all__ = [
+    "ALICE",
+    "BOB",
+    "KEY",
+    "Caller",
+    "House",
+    "Shop",
+    "ended",
+    "house",
+    "once",
+    "outcome",
+    "portal",
+]
+
+
+KEY = "A" * 22
+
+
+class Shop(broker.Root):
+    """Counts the sales, by article."""
+
+    def __init__(self) -> None:
+        self.sold: Counter[object] = Counter()
+        self.cancelled: Counter[object] = Counter()
+        self.begun = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    def remote_buy(self, what: object) -> object:
+        """Sell at once."""
+        self.sold[what] += 1
+        return {"sold": what, "number": self.sold[what]}
+
+    def remote_refuse(self, what: object) -> object:
+        """Sell, and raise an error."""
+        self.sold[what] += 1
+        raise broker.Error(f"{what} is out of stock")
+
+    async def remote_slow(self, what: object) -> object:
+        """Sell, and answer when the gate is open."""
+        self.sold[what] += 1
+        self.begun.set()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled[what] += 1
+            raise
+        return (what, b"graph")
+
+    def remote_room(self, what: object) -> object:
+        """Return a reference."""
+        self.sold[what] += 1
+        return [Shop()]
+
+    def remote_same(self, what: object) -> object:
+        """Return the argument."""
+        self.sold["same"] += 1
+        return what
+
+    def remote_much(self, size: int) -> object:
+        """Return a text."""
+        self.sold["much"] += 1
+        return "x" * size
+
+    async def remote_rows(self, what: object) -> Any:
+        """Return a stream."""
+        self.sold[what] += 1
+        yield 1
+
+    def remote_ping(self) -> str:
+        """Show that the server is not blocked."""
+        return "pong"
+
+
+class User(Shop, broker.Avatar):
+    """An avatar with the same methods, and one shop for all."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.sold, self.cancelled = shop.sold, shop.cancelled
+        self.begun, self.gate = shop.begun, shop.gate
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("perspective_"):
+            return getattr(self, "remote_" + name.removeprefix("perspective_"))
+        raise AttributeError(name)
+
+    perspective_buy = Shop.remote_buy
+    perspective_slow = Shop.remote_slow
+    perspective_much = Shop.remote_much
+    perspective_ping = Shop.remote_ping
+
+
+def portal(shop: Shop) -> Portal:
+    """A portal with two users, and guests."""
+    checkers = InMemoryUsernamePasswordDatabaseDontUse(alice=b"a", bob=b"b")
+    return Portal(broker.realm(lambda *_: User(shop)), [checkers, AllowAnonymousAccess()])
+
+
+ALICE, BOB = UsernamePassword(b"alice", b"a"), UsernamePassword(b"bob", b"b")
+
+
+def once(reference: Any, key: str, name: str, *args: object) -> Any:
+    """Make a call with a key."""
+    return call_with_meta(reference, {"once": key}, name, args)
+
+
+async def outcome(call: Any) -> str:
+    """The result or the error of a call, as text."""
+    try:
+        return repr(await call)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 class House:
