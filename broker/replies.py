@@ -10,6 +10,7 @@ needed, or after as long a time again, so that a repetition that was on its way 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
@@ -112,9 +113,10 @@ class Owner:
         size: bytes of replies.
         replies: the keys that have a reply, the oldest first.
         last: when the last call arrived.
+        look_at: when the next key or nonce may be old; before that, none is.
     """
 
-    __slots__ = ("count", "last", "name", "nonces", "replies", "size")
+    __slots__ = ("count", "last", "look_at", "name", "nonces", "replies", "size")
 
     def __init__(self, name: str | None):
         self.name = name
@@ -122,6 +124,7 @@ class Owner:
         self.count = self.size = 0
         self.replies: dict[Key, None] = {}
         self.last = 0.0
+        self.look_at = math.inf
 
 
 class KeptReplies:
@@ -164,6 +167,7 @@ class KeptReplies:
         nonce = owner.nonces.get(key.nonce) or Nonce(key.nonce)
         if nonce.text in owner.nonces:
             owner.last = nonce.last = now
+            owner.look_at = min(owner.look_at, now + self.seconds)
             self._owners.move_to_end(name)
             owner.nonces.move_to_end(nonce.text)
         self._settle(nonce, key.settled)
@@ -209,7 +213,8 @@ class KeptReplies:
         """
         if self._has_place(owner, needed):
             return
-        self._forget_old(owner, now, self.seconds)
+        if now > owner.look_at:
+            self._forget_old(owner, now, self.seconds)
         for other in list(self._owners.values()):
             if now - other.last <= self.seconds or self._has_place(owner, needed):
                 break
@@ -222,6 +227,7 @@ class KeptReplies:
     def _add(self, owner: Owner, nonce: Nonce, number: int, method: str, now: float) -> OnceCall:
         """Make the key of a new call."""
         owner.last = nonce.last = now
+        owner.look_at = min(owner.look_at, now + self.seconds)
         self._owners[owner.name] = owner
         self._owners.move_to_end(owner.name)
         if nonce.text not in owner.nonces:
@@ -246,6 +252,7 @@ class KeptReplies:
         """Keep the reply of a call that has ended, or forget the call if it has not run."""
         self._running.pop(key, None)
         owner, call = key.owner, key.call
+        owner.look_at = min(owner.look_at, key.since + self.seconds)
         if not call.was_run or key.number <= key.nonce.settled:
             self._forget(key)
         elif call.reply is not None:
@@ -289,9 +296,11 @@ class KeptReplies:
 
     def _forget_old(self, owner: Owner, now: float, age: float) -> None:
         """Forget the keys and the nonces of an avatar that are older than ``age`` seconds."""
+        owner.look_at = math.inf
         for nonce in list(owner.nonces.values()):
             for key in list(nonce.keys.values()):
                 if now - key.since <= age:
+                    owner.look_at = min(owner.look_at, key.since + self.seconds)
                     break
                 if not key.call.is_running:
                     nonce.forgotten = max(nonce.forgotten, key.number)
@@ -299,6 +308,8 @@ class KeptReplies:
             if not nonce.keys and now - nonce.last > age:
                 del owner.nonces[nonce.text]
                 self._count(owner, -1)
+            elif not nonce.keys:
+                owner.look_at = min(owner.look_at, nonce.last + self.seconds)
         if not owner.nonces:
             self._owners.pop(owner.name, None)
 
