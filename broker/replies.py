@@ -29,6 +29,8 @@ __all__ = ["KeptReplies", "Replies", "RepliesToPeer"]
 SHARE = 10
 """The users of one name have one in so many of all keys and bytes; so have all guests together."""
 _LONGEST = 7 * 24 * 3600
+# How often, in the time for which a key is kept, avatars without calls are looked for; how many.
+_LOOKS, _MOST_LOOKED_AT = 1000, 10
 
 
 class Replies(Struct, frozen=True):
@@ -147,6 +149,7 @@ class KeptReplies:
         self._owners: OrderedDict[str | None, Owner] = OrderedDict()
         self._running: dict[Key, None] = {}
         self._idle: list[Deferred[None]] = []
+        self._look_at = -math.inf
 
     def find(
         self, name: str | None, key: OnceKey, method: str, now: float
@@ -162,15 +165,17 @@ class KeptReplies:
         Raises:
             ResultLost, ServerBusy, WrongArguments: see there.
         """
-        self._look_around(now)
+        if now >= self._look_at:
+            self._look_around(now)
         owner = self._owners.get(name) or Owner(name)
-        nonce = owner.nonces.get(key.nonce) or Nonce(key.nonce)
-        if nonce.text in owner.nonces:
-            owner.last = nonce.last = now
-            owner.look_at = min(owner.look_at, now + self.seconds)
-            self._owners.move_to_end(name)
-            owner.nonces.move_to_end(nonce.text)
-        self._settle(nonce, key.settled)
+        nonce = owner.nonces.get(key.nonce)
+        is_known = nonce is not None
+        if nonce is None:
+            nonce = Nonce(key.nonce)
+        else:
+            self._called(owner, nonce, now)
+        if key.settled > nonce.settled:
+            self._settle(nonce, key.settled)
         if key.number <= nonce.settled:
             raise result_lost()
         kept = nonce.keys.get(key.number)
@@ -180,8 +185,19 @@ class KeptReplies:
             return kept.call, False
         if key.number <= nonce.forgotten:
             raise result_lost()
-        self._make_place(owner, 1 if nonce.text in owner.nonces else 2, now)
+        needed = 1 if is_known else 2
+        if not self._has_place(owner, needed):
+            self._make_place(owner, needed, now)
         return self._add(owner, nonce, key.number, method, now), True
+
+    def _called(self, owner: Owner, nonce: Nonce, now: float) -> None:
+        """Note the time of a call."""
+        owner.last = nonce.last = now
+        if owner.look_at > now + self.seconds:
+            owner.look_at = now + self.seconds
+        self._owners[owner.name] = owner
+        self._owners.move_to_end(owner.name)
+        owner.nonces.move_to_end(nonce.text)
 
     def idle(self) -> Deferred[None]:
         """Return a Deferred that fires when no call with a key is running."""
@@ -197,7 +213,8 @@ class KeptReplies:
 
     def _look_around(self, now: float) -> None:
         """Forget old keys of avatars that make no calls any more, a few at a time."""
-        for owner in list(itertools.islice(self._owners.values(), 2)):
+        self._look_at = now + self.seconds / _LOOKS
+        for owner in list(itertools.islice(self._owners.values(), _MOST_LOOKED_AT)):
             if now - owner.last > 2 * self.seconds:
                 self._forget_old(owner, now, 2 * self.seconds)
                 if owner.nonces:
@@ -211,8 +228,6 @@ class KeptReplies:
         Raises:
             ServerBusy: too many are left.
         """
-        if self._has_place(owner, needed):
-            return
         if now > owner.look_at:
             self._forget_old(owner, now, self.seconds)
         for other in list(self._owners.values()):
@@ -226,13 +241,10 @@ class KeptReplies:
 
     def _add(self, owner: Owner, nonce: Nonce, number: int, method: str, now: float) -> OnceCall:
         """Make the key of a new call."""
-        owner.last = nonce.last = now
-        owner.look_at = min(owner.look_at, now + self.seconds)
-        self._owners[owner.name] = owner
-        self._owners.move_to_end(owner.name)
         if nonce.text not in owner.nonces:
             owner.nonces[nonce.text] = nonce
             self._count(owner, 1)
+            self._called(owner, nonce, now)
         kept = Key(owner, nonce, number, now)
         kept.call = OnceCall(method, self._settings.each, lambda call: self._ended(kept))
         nonce.keys[number] = kept
@@ -252,7 +264,8 @@ class KeptReplies:
         """Keep the reply of a call that has ended, or forget the call if it has not run."""
         self._running.pop(key, None)
         owner, call = key.owner, key.call
-        owner.look_at = min(owner.look_at, key.since + self.seconds)
+        if owner.look_at > key.since + self.seconds:
+            owner.look_at = key.since + self.seconds
         if not call.was_run or key.number <= key.nonce.settled:
             self._forget(key)
         elif call.reply is not None:
@@ -262,7 +275,8 @@ class KeptReplies:
             most = self._settings.size
             while owner.replies and (owner.size > most // SHARE or self.size > most):
                 self._lose(next(iter(owner.replies)))
-        self._tell_idle()
+        if self._idle:
+            self._tell_idle()
 
     def _weigh(self, owner: Owner, by: int) -> None:
         owner.size += by
@@ -282,8 +296,6 @@ class KeptReplies:
 
     def _settle(self, nonce: Nonce, settled: int) -> None:
         """Forget the replies that the client has."""
-        if settled <= nonce.settled:
-            return
         numbers: Iterable[int] = range(nonce.settled + 1, settled + 1)
         if settled - nonce.settled > len(nonce.keys):
             numbers = [number for number in nonce.keys if number <= settled]

@@ -218,7 +218,7 @@ async def test_a_lost_second_call() -> None:
                 await connection.root.callRemote("ping")
             await outcome(call)
         (key,) = home.kept._running
-        assert len(key.call._waiting) == 0
+        assert not key.call._waiting
         shop.gate.set()
         async with home.connected() as connection:
             assert await once(connection.root, f"{KEY}.1.0", "slow", "a") == ("a", b"graph")

@@ -84,7 +84,7 @@ class OnceCall:
         self.cancel: Callable[[], object] = _nothing
         self.most = most
         self._ended = ended
-        self._waiting: dict[Deferred[KeptReply], None] = {}
+        self._waiting: dict[Deferred[KeptReply], None] | None = None
 
     def outcome(self) -> KeptReply | Deferred[KeptReply]:
         """Return the reply for a second call, or a Deferred of it while the call is running.
@@ -96,6 +96,8 @@ class OnceCall:
         """
         if self.is_running:
             deferred: Deferred[KeptReply] = Deferred(self._leave)
+            if self._waiting is None:
+                self._waiting = {}
             self._waiting[deferred] = None
             return deferred
         if self.reply is None:
@@ -103,7 +105,8 @@ class OnceCall:
         return self.reply
 
     def _leave(self, deferred: Deferred[KeptReply]) -> None:
-        self._waiting.pop(deferred, None)
+        if self._waiting is not None:
+            self._waiting.pop(deferred, None)
 
     def end(self, reply: KeptReply | None, was_run: bool) -> None:
         """Note the end, and give the reply to the calls that wait for it.
@@ -118,10 +121,10 @@ class OnceCall:
             reply = None
         self.is_running, self.was_run, self.reply = False, was_run, reply
         self.cancel = _nothing
-        waiting, self._waiting = self._waiting, {}
+        waiting, self._waiting = self._waiting, None
         ended, self._ended = self._ended, _nothing
         ended(self)
-        for deferred in waiting:
+        for deferred in waiting or ():
             if reply is None:
                 deferred.errback(result_lost())
             else:
