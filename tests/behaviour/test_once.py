@@ -334,3 +334,72 @@ async def test_the_reply_of_a_large_graph_whose_connection_is_lost() -> None:
             with pytest.raises(broker.ResultLost):
                 await once(connection.root, f"{KEY}.1.0", "books")
         assert Library.runs == 1
+
+
+class Archive(broker.Root):
+    """Takes and returns large graphs, whose work takes many turns of the loop."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def remote_load(self) -> object:
+        """Return one."""
+        self.runs += 1
+        return [[b"x", [number]] for number in range(100_000)]
+
+    async def remote_load_later(self) -> object:
+        """Return one, from a task."""
+        await asyncio.sleep(0)
+        return self.remote_load()
+
+    def remote_store(self, graph: object) -> int:
+        """Take one."""
+        self.runs += 1
+        return 1
+
+
+@pytest.mark.parametrize("name", ["load", "load_later"])
+async def test_cut_while_the_answer_is_made(name: str) -> None:
+    """The call has run, and its result is lost."""
+    archive = Archive()
+    async with house(archive) as home:
+        async with home.connected() as connection:
+            call = once(connection.root, f"{KEY}.1.0", name)
+            while not (archive.runs and home.ends[-1].session.inbox.works):
+                await asyncio.sleep(0)
+        assert "PBConnectionLost" in await outcome(call)
+        assert not home.kept._running
+        async with home.connected() as connection:
+            with pytest.raises(broker.ResultLost):
+                await once(connection.root, f"{KEY}.1.0", name)
+        assert archive.runs == 1
+
+
+async def test_cut_while_the_arguments_are_read() -> None:
+    """The call has not run, and its key is free."""
+    archive = Archive()
+    async with house(archive) as home:
+        graph = archive.remote_load()
+        async with home.connected() as connection:
+            call = once(connection.root, f"{KEY}.1.0", "store", graph)
+            while not home.kept._running:
+                await asyncio.sleep(0)
+            assert archive.runs == 1
+        assert "PBConnectionLost" in await outcome(call)
+        assert not home.kept._running
+        async with home.connected() as connection:
+            assert await once(connection.root, f"{KEY}.1.0", "store", graph) == 1
+        assert archive.runs == 2
+
+
+async def test_a_second_call_while_the_answer_is_made() -> None:
+    """It waits, and gets ResultLost, since the reply is too large."""
+    archive = Archive()
+    async with house(archive) as home, home.connected() as connection:
+        first = once(connection.root, f"{KEY}.1.0", "load")
+        while not archive.runs:
+            await asyncio.sleep(0)
+        second = once(connection.root, f"{KEY}.1.0", "load")
+        assert "ResultLost" in await outcome(second)
+        assert len(await first) == 100_000
+        assert archive.runs == 1
