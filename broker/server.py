@@ -165,13 +165,14 @@ class Server:
             listener.close()
         if seconds:
             await drained(self._brokers, seconds, *self._calls_without_connection())
-        if self._replies is not None:
-            self._replies.cancel()
         closing = close_all(self._brokers, self._policy.close_timeout, LEAVING, at_once=not seconds)
         if logins is not None and is_last:
             await asyncio.gather(closing, logins.close(timeout=self._policy.close_timeout))
         else:
             await closing
+        if self._replies is not None:
+            # Only now: the callers learn of the end of the server, not of a cancelled method.
+            self._replies.cancel()
         self._acceptor.log_throttle.settle()
         self._closed.set()
 

@@ -275,6 +275,22 @@ async def test_the_end_of_the_server(drain: float) -> None:
         assert shop.cancelled == ({} if drain else {"a": 1})
 
 
+async def test_calls_at_the_end_of_the_server() -> None:
+    """Their callers learn that the connection has ended, as those of other calls do."""
+    shop = Shop()
+    async with house(shop) as home, home.connected() as connection:
+        calls = [once(connection.root, f"{KEY}.1.0", "slow", "a")]
+        calls.append(connection.root.callRemote("slow", "b"))
+        while len(shop.sold) < 2:
+            await asyncio.sleep(0)
+        await home.server.close(drain=0)
+        for call in calls:
+            assert "PBConnectionLost" in await outcome(call)
+        while home.kept._running or len(shop.cancelled) < 2:
+            await asyncio.sleep(0)
+        assert shop.cancelled == {"a": 1, "b": 1}
+
+
 async def test_a_draining_server() -> None:
     """It still gives replies that it has, and runs no new call."""
     shop = Shop()
