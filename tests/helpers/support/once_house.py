@@ -40,6 +40,17 @@ __all__ = [
 KEY = "A" * 22
 
 
+class Price(broker.Cacheable):
+    """A cache, of a class that clients do not know."""
+
+    def getStateToCacheAndObserveFor(self, perspective: object, observer: object) -> object:
+        """Return the state."""
+        return {}
+
+    def stoppedObserving(self, perspective: object, observer: object) -> None:
+        """Do nothing."""
+
+
 class Shop(broker.Root):
     """Counts the sales, by article."""
 
@@ -74,6 +85,11 @@ class Shop(broker.Root):
         """Return a reference."""
         self.sold[what] += 1
         return [Shop()]
+
+    def remote_price(self, what: object) -> object:
+        """Return a cache."""
+        self.sold[what] += 1
+        return [Price()]
 
     def remote_same(self, what: object) -> object:
         """Return the argument."""
