@@ -195,6 +195,20 @@ async def test_two_calls_at_once() -> None:
         assert shop.sold == {"a": 1}
 
 
+async def test_a_call_that_waits_for_a_lost_result() -> None:
+    """It gets ResultLost, as one that comes later; the first call gets the result."""
+    shop = Shop()
+    async with house(shop) as home, home.connected() as connection:
+        first, second = (once(connection.root, f"{KEY}.1.0", "slow_room", "a") for _ in range(2))
+        await connection.root.callRemote("ping")
+        shop.gate.set()
+        with pytest.raises(broker.ResultLost) as got:
+            await second
+        assert got.value.may_have_run is True
+        assert await (await first).callRemote("ping") == "pong"
+        assert shop.sold == {"a": 1}
+
+
 async def test_the_second_call_is_cancelled() -> None:
     """A cancelled repetition cancels the method, since it is the same call."""
     shop = Shop()

@@ -86,6 +86,11 @@ class Shop(broker.Root):
         self.sold[what] += 1
         return [Shop()]
 
+    async def remote_slow_room(self, what: object) -> object:
+        """Return a reference when the gate is open."""
+        await self.remote_slow(what)
+        return Shop()
+
     def remote_price(self, what: object) -> object:
         """Return a cache."""
         self.sold[what] += 1
