@@ -13,6 +13,7 @@ from broker.core.wire.terms import (
     BASELINE,
     LEAST_FRAME,
     LEAST_NODES,
+    Serving,
     Streaming,
     Terms,
     read_terms,
@@ -113,3 +114,15 @@ def test_the_version() -> None:
     assert FrameWriter(Limits()).write(Version(6)) == bytes.fromhex("00000003920006")
     data = MSGPACK.version(Limits(), Streaming(0, BASELINE.items, BASELINE.window))
     assert data == FrameWriter(Limits()).write(Version(6, {"streams": 0, "promised": 0}))
+
+
+def test_the_terms_of_a_server() -> None:
+    """It tells the number of its run, and how long it keeps replies; a client tells neither."""
+    streaming = Streaming(BASELINE.streams, BASELINE.items, BASELINE.window)
+    assert terms_of(Limits(), streaming) == {"promised": 0}
+    told = terms_of(Limits(), streaming, Serving(120, (1 << 63) - 1))
+    assert told == {"promised": 0, "once": 120, "instance": (1 << 63) - 1}
+    assert terms_of(Limits(), streaming, Serving(0, 0)) == {"promised": 0, "instance": 0}
+    read = read_terms(told)
+    assert (read.once, read.instance) == (120, (1 << 63) - 1)
+    assert (BASELINE.once, BASELINE.instance) == (0, None)
