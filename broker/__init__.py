@@ -79,6 +79,8 @@ __all__ = [
     "RemoteMethod",
     "RemoteReference",
     "RemoteStream",
+    "Replies",
+    "ResultLost",
     "Root",
     "SSLError",
     "Serve",
@@ -113,6 +115,7 @@ __all__ = [
     "interface_of",
     "is_transient",
     "metadata",
+    "once",
     "read_file",
     "realm",
     "reference_of",
@@ -170,6 +173,7 @@ if TYPE_CHECKING:
         PBConnectionLost,
         ProtocolError,
         RemoteError,
+        ResultLost,
         ServerBusy,
         ServerDraining,
         SSLError,
@@ -205,7 +209,9 @@ if TYPE_CHECKING:
     from broker.login.realm import realm
     from broker.login.throttle import LoginThrottle
     from broker.net.tls.settings import TLS
+    from broker.once_calls import once
     from broker.progress import Progress, throttled
+    from broker.replies import Replies
     from broker.served_files import Files
     from broker.server import Serve, Server, serve
     from broker.stream_credit import credit
@@ -229,8 +235,8 @@ _HOMES = {
         " EncodeError Error InsecureJelly JellyError LimitExceeded LoginExpired MalformedJelly"
         " NoRouteError NoSuchMethod NoSuchObject PBConnectionLost ProtocolError RemoteError"
         " FileRefused NoSuchFile"
-        " SSLError ServerBusy ServerDraining TCPTimedOutError TLSError TooLarge TooManyAttempts"
-        " UnknownHostError UserError WrongArguments WrongResult WrongType"
+        " ResultLost SSLError ServerBusy ServerDraining TCPTimedOutError TLSError TooLarge"
+        " TooManyAttempts UnknownHostError UserError WrongArguments WrongResult WrongType"
     ),
     "broker.flavors.adapters": "callback forward",
     "broker.flavors.avatar": "AsReferenceable Avatar",
@@ -256,7 +262,9 @@ _HOMES = {
     "broker.login.throttle": "LoginThrottle",
     "broker.net.tls.settings": "TLS",
     "broker.connection.peer": "Call Peer current_call",
+    "broker.once_calls": "once",
     "broker.progress": "Progress throttled",
+    "broker.replies": "Replies",
     "broker.served_files": "Files",
     "broker.server": "Serve Server serve",
     "broker.stream_credit": "credit",

@@ -20,7 +20,8 @@ def metadata(**entries: str) -> Iterator[None]:
 
     It joins what an outer block has set; an entry of the same name replaces the outer one. On the
     wire an entry is called ``x-`` and its name, with ``_`` as ``-``. In PB's dialects metadata is
-    not sent. Nothing that a peer sends as metadata is verified.
+    not sent, and neither is it with the events of ``Subscribers``. Nothing that a peer sends as
+    metadata is verified.
 
     Args:
         entries: text of at most 512 characters by name. A name has at most 62 characters of

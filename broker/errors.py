@@ -16,7 +16,7 @@
                    Error†: raised by applications on purpose; its text is sent to the peer
                    ├─ NoSuchObject (LookupError) · BrokenPromise
                    ├─ NoSuchFile (FileNotFoundError) · FileRefused (PermissionError)
-                   └─ ServerBusy · ServerDraining · TooManyAttempts · LoginExpired
+                   └─ ServerBusy · ServerDraining · TooManyAttempts · LoginExpired · ResultLost
                    TLSError (ConnectionError) · ConfigError (ValueError) ─ WrongType (TypeError)
     transports:    ConnectionClosed† ─ ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
                    ConnectError† (ConnectionError) and its kinds, each an OSError
@@ -109,6 +109,7 @@ __all__ = [
     "PBConnectionLost",
     "ProtocolError",
     "RemoteError",
+    "ResultLost",
     "SSLError",
     "ServerBusy",
     "ServerDraining",
@@ -328,6 +329,16 @@ class ServerDraining(Error):
     elsewhere: tuple[str, ...] = ()
 
 
+class ResultLost(Error):
+    """A call that runs at most once has run, and its result cannot be repeated.
+
+    Attributes:
+        may_have_run: True.
+    """
+
+    may_have_run = True
+
+
 class TooManyAttempts(Error):
     """Too many failed logins; the text says when to try again.
 
@@ -376,6 +387,7 @@ CONDITIONS: tuple[type[Exception], ...] = (
     NoSuchObject,
     PBConnectionLost,
     ProtocolError,
+    ResultLost,
     ServerBusy,
     ServerDraining,
     TooLarge,

@@ -34,6 +34,7 @@ TEXTS: Texts = {
     ("max_calls", ""): "{most} calls in flight (max_calls)",
     ("max_promised", ""): "{most} calls wait for promises (max_promised)",
     ("max_promised", HERE): "{most} calls wait for promises here",
+    ("replies.most", ""): "{most} replies kept (replies.most)",
     ("max_streams", ""): "{most} streams open (max_streams)",
     ("max_streams", RECEIVED): "more than {most} streams (max_streams)",
     ("stream_window", ""): "{got} bytes of items that were not taken (stream_window)",

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -29,6 +29,7 @@ from broker.net.schemes import Location, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 from broker.opening import Opening
 from broker.printable import printable, text_of_value
+from broker.replies import KeptReplies, Replies
 from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
 from cred.portal import Portal
 
@@ -61,15 +62,18 @@ class Server:
         stats: the counters.
     """
 
-    def __init__(self, root: Any, policy: Policy, drain: float = DRAIN):
+    def __init__(
+        self, root: Any, policy: Policy, drain: float = DRAIN, replies: Replies | None = None
+    ):
         self._drain = drain
+        self._replies = None if replies is None else KeptReplies(replies)
         self.addresses: tuple[str, ...] = ()
         self.stats = ServerStats()
         self._root = root_of(root)
         # Shared with other front ends if the target is a PortalLogins.
         self._logins = self._root.logins if isinstance(self._root, PortalRoot) else None
         pending = self._root.pending if isinstance(self._root, PortalRoot) else None
-        self._acceptor = Acceptor(policy, self.stats.limits, pending)
+        self._acceptor = Acceptor(policy, self.stats.limits, pending, self._replies)
         self._policy = policy
         self._tls: TLS | None = None
         # A dict for its order: connections are closed in the order in which they came.
@@ -160,14 +164,20 @@ class Server:
         for listener in self._listeners:
             listener.close()
         if seconds:
-            await drained(self._brokers, seconds)
+            await drained(self._brokers, seconds, *self._calls_without_connection())
         closing = close_all(self._brokers, self._policy.close_timeout, LEAVING, at_once=not seconds)
         if logins is not None and is_last:
             await asyncio.gather(closing, logins.close(timeout=self._policy.close_timeout))
         else:
             await closing
+        if self._replies is not None:
+            # Only now: the callers learn of the end of the server, not of a cancelled method.
+            self._replies.cancel()
         self._acceptor.log_throttle.settle()
         self._closed.set()
+
+    def _calls_without_connection(self) -> list[Awaitable[object]]:
+        return [] if self._replies is None else [self._replies.idle()]
 
     def _listen(self, locations: list[Location], tls: TLS | None) -> None:
         self._tls = tls
@@ -233,8 +243,10 @@ class Serve(Opening[Server]):
         tls: TLS | None,
         policy: Policy,
         drain: float,
+        replies: Replies | None,
     ):
         self._target = target
+        self._replies = replies
         self._drain = drain
         self._locations = locations
         self._tls = tls
@@ -249,7 +261,7 @@ class Serve(Opening[Server]):
         return f"of {type(self._target).__name__} at {_listed(self._locations)}"
 
     async def _open(self) -> Server:
-        server = Server(self._target, self._policy, self._drain)
+        server = Server(self._target, self._policy, self._drain, self._replies)
         server._listen(self._locations, self._tls)
         return server
 
@@ -264,6 +276,7 @@ def serve(
     policy: Policy = STRICT,
     drain: float = DRAIN,
     debug: bool = False,
+    replies: Replies | None = None,
 ) -> Serve:
     """Serve an object, or a portal, at one or more addresses.
 
@@ -279,6 +292,9 @@ def serve(
         debug: send clients the text and the traceback of every exception: the settings
             ``show_all_errors`` and ``unsafe_tracebacks`` of the policy. Only at loopback addresses
             and UNIX sockets.
+        replies: how long, and how many, replies are kept for clients that repeat a call of
+            ``broker.once`` on another connection. None keeps none: such calls are refused at the
+            client.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Server. The end of the block
@@ -295,6 +311,8 @@ def serve(
     """
     default = "pb://127.0.0.1:8787" if tls is None else "pbs://127.0.0.1:8787"
     check_given(policy, tls)
+    if replies is not None and not isinstance(replies, Replies):
+        raise WrongType(f"replies= is a Replies or None, not {type(replies).__name__}")
     if not isinstance(debug, bool):
         raise WrongType(f"debug= is True or False, not {type(debug).__name__}")
     locations = [parse_address(address) for address in addresses or (default,)]
@@ -312,7 +330,7 @@ def serve(
         policy = policy.but(show_all_errors=True, unsafe_tracebacks=True)
     if tls is not None and not any(scheme_of(location).is_tls for location in locations):
         raise fixed_by(ConfigError, "", "no certificate", f" pbs:// addresses, not {locations[0]}")
-    return Serve(target, locations, tls, policy, checked_drain(drain))
+    return Serve(target, locations, tls, policy, checked_drain(drain), replies)
 
 
 def _listed(places: Sequence[object]) -> str:

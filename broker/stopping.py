@@ -67,14 +67,16 @@ async def until_told(
             await cut()
 
 
-async def drained(brokers: Iterable[Broker], seconds: float) -> None:
+async def drained(brokers: Iterable[Broker], seconds: float, *others: Awaitable[object]) -> None:
     """Drain connections: refuse new calls, and wait until the running ones have ended.
 
     Args:
         brokers: the connections; their peers are told at once.
         seconds: the most seconds to wait.
+        others: to wait for too.
     """
     waits = [asyncio.ensure_future(_until(broker.drain())) for broker in brokers]
+    waits += [asyncio.ensure_future(_until(other)) for other in others]
     if waits:
         _, late = await asyncio.wait(waits, timeout=None if math.isinf(seconds) else seconds)
         for wait in late:

@@ -15,6 +15,7 @@ from support.memory import BrokerPair
 import broker
 import jelly
 from broker import errors, traces
+from broker.core.calls.once import OnceKey
 from broker.core.objects.tables import ExportTable, Numbers, OpenCalls
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.wire.messages import RequestId
@@ -22,6 +23,7 @@ from broker.core.wire.terms import BASELINE
 from broker.flavors.failures import MOST_TEXT_SHOWN
 from broker.flavors.referenceable import Referenceable, Root
 from broker.net import log_throttle
+from broker.replies import KeptReplies, Replies
 from cred import error as cred_error
 from jelly.codec import Reader, Writer
 from jelly.limits import Limits
@@ -36,7 +38,7 @@ def rows(page: str) -> dict[str, list[str]]:
     found = {}
     for line in (REFERENCE / page).read_text("utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" |")]
-        name = re.match(r"`(\w+)`", cells[0])
+        name = re.match(r"`([\w.]+)`", cells[0])
         if line.startswith("|") and name:
             assert name[1] not in found, name[1]
             found[name[1]] = cells
@@ -117,6 +119,11 @@ def decimal(number: int, exponent: int) -> Any:
     return jelly.unjelly([b"decimal", number, exponent])
 
 
+def lost_result() -> None:
+    """Ask again for the result of a call whose client has said that it has it."""
+    KeptReplies(Replies()).find(None, OnceKey("nonce", 1, 1), "buy", 0.0)
+
+
 TOO_MUCH: dict[str, Callable[[], Any]] = {
     "max_prefix": lambda: read(b"\x01" * 65),
     "max_string": lambda: read(head(700_000, b"\x82")),
@@ -147,6 +154,7 @@ RAISED: dict[str, Callable[[], Any]] = {
     "NoSuchMethod": lambda: called("frobnicate"),
     "WrongArguments": lambda: called("buy"),
     "ConfigError": lambda: broker.serve(Shop(), "pb://0.0.0.0:8787"),
+    "ResultLost": lost_result,
 }
 
 
@@ -168,7 +176,7 @@ def test_limits_of_a_login() -> None:
 
 
 def test_limits_of_a_connection() -> None:
-    """Each number of a Policy, and each term about a size, has its row with its default."""
+    """Each number of a Policy and of Replies, and each term about a size, has its row."""
     numbers = {
         field.name: f"{getattr(STRICT, field.name):g}"
         if isinstance(getattr(STRICT, field.name), float)
@@ -181,6 +189,7 @@ def test_limits_of_a_connection() -> None:
     assert {name: row[1] for name, row in LIMITS.items() if name not in sizes} == {
         **numbers,
         **terms,
+        **{f"replies.{name}": str(value) for name, value in structs.asdict(Replies()).items()},
     }
 
 

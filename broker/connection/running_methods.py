@@ -91,9 +91,14 @@ class RunningMethods:
             work.cancel()
 
     def cancel(self) -> None:
-        """Cancel all methods started here: the connection has ended."""
-        for work in list(self._started.values()):
-            work.cancel()
+        """Cancel the methods started here: the connection has ended.
+
+        Those of calls that run at most once go on: their callers may ask for the result on another
+        connection.
+        """
+        for call, work in list(self._started.items()):
+            if call.once is None:
+                work.cancel()
 
     def _run(self, call: IncomingCall, coroutine: Coroutine[Any, Any, object]) -> None:
         context = self._session.incoming.context_of(call).copy()
@@ -190,7 +195,7 @@ class RunningMethods:
         is_expired = work is not None and work.is_expired
         if is_expired and isinstance(Failure.of(error).value, _CANCELLED):
             error = CallTimeout(f"'{text_of(call.name)}' was cancelled at its caller's deadline")
-        elif call.route is None or not call.route.is_ours:
+        elif call.waits is None and (call.route is None or not call.route.is_ours):
             note_raised(error)
         self._session.fail(call, error)
         self._answered()

@@ -212,6 +212,25 @@ class CallSender(Protocol):
         """
         ...
 
+    def make_call(
+        self,
+        perspective: object,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+        to_cache: bool = ...,
+        kind: type[Deferred[Any]] = ...,
+        meta: Mapping[str, str] | None = ...,
+        /,
+    ) -> Deferred[Any] | None:
+        """Call a method with metadata, in the general way; see :meth:`call`.
+
+        Raises:
+            ConfigError: it is called in ``broker.once``, without a key of it in ``meta``.
+        """
+        ...
+
     def send(
         self,
         perspective: object,

@@ -34,7 +34,7 @@ from broker.core.wire.messages import (
     Target,
     Version,
 )
-from broker.core.wire.terms import BASELINE, Terms
+from broker.core.wire.terms import BASELINE, NOT_SERVING, Terms
 from jelly.atoms import Expression
 from jelly.slices import UNFINISHED, Walk
 
@@ -60,6 +60,7 @@ class Outbox:
 
     Attributes:
         features: what the dialect has beyond PB.
+        serving: what this end tells as a server.
         terms: what the peer takes.
         tracing: reports sent bytes to a tracer, or None.
         unsent: the encoded messages. It is closed when a goodbye was sent, and when the connection
@@ -82,6 +83,7 @@ class Outbox:
         "features",
         "jelly",
         "jelly_walk",
+        "serving",
         "terms",
         "tracing",
         "unsent",
@@ -107,6 +109,7 @@ class Outbox:
         self._stats = stats
         self.features = NONE.features
         self.terms = BASELINE
+        self.serving = NOT_SERVING
         self._dialect = NONE
         self.writer: MessageWriter = NONE.writer(policy.limits, BASELINE)
         self._behind: list[Packed] = []
@@ -285,7 +288,8 @@ class Outbox:
         if self._sender is not None:
             self.send(Version(PROTOCOL_VERSION))
         else:
-            self.unsent.append(dialect.version(self._limits, self._translator.taken))
+            taken = self._translator.taken
+            self.unsent.append(dialect.version(self._limits, taken, self.serving))
 
     def send_expression(self, expression: Expression) -> None:
         """Send an expression unchanged, without calling hooks.

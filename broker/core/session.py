@@ -124,6 +124,7 @@ class Session:
         "_policy",
         "_stats",
         "_streaming",
+        "_want_terms",
         "dialect",
         "gate",
         "host",
@@ -156,6 +157,7 @@ class Session:
         self.gate: Gate | None = None
         self._limits = policy.limits
         self._pings = 0
+        self._want_terms: list[Callable[[], object]] | None = None
         if offered is None:
             among = EXPRESSION_DIALECTS if host.overridden else DIALECTS
             offered = spoken(policy.dialects, policy.limits, among)
@@ -275,6 +277,19 @@ class Session:
         """Reset the count of pings to 0."""
         self._pings = 0
 
+    def when_terms(self, function: Callable[[], object]) -> None:
+        """Call a function when the peer's version has come, whose terms then hold; or now."""
+        if self.inbox.handlers is OPEN or self.inbox.handlers is GATED:
+            function()
+        else:
+            self._want_terms = [*(self._want_terms or ()), function]
+
+    def terms_came(self) -> None:
+        """Call the functions that wait for the version."""
+        functions, self._want_terms = self._want_terms, None
+        for function in functions or ():
+            function()
+
     # Incoming calls.
 
     def set_sole_principal(self, principal: Principal | None) -> None:
@@ -358,9 +373,7 @@ class Session:
         self.forget_received()
         if self.tracing is not None:
             self.tracing.close(lost)
-        self.incoming.running.clear()
-        if self.incoming.used_promises is not None:
-            self.incoming.used_promises.clear()
+        self.incoming.end()
         self.outbox.clear()
         if self.translator.used_streams is not None:
             self.streaming.lost()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections import Counter
 from functools import partial
 
@@ -10,10 +11,12 @@ from broker.connection.broker import Broker
 from broker.connection.budget import Budget
 from broker.connection.turns import Turns
 from broker.core.policy import Policy
+from broker.core.wire.terms import Serving
 from broker.errors import PBConnectionLost
 from broker.login.pending import PendingConnections, TooManyPending
 from broker.login.server import LoginRoot
 from broker.net.log_throttle import LogThrottle
+from broker.replies import KeptReplies, RepliesToPeer
 from jelly.limit_errors import as_kind
 
 __all__ = ["Acceptor"]
@@ -29,6 +32,7 @@ class Acceptor:
             connections together may hold.
         limits: counts the refusals by each limit.
         pending: the connections that have not logged in; None for those of this server only.
+        replies: the replies to calls that run at most once, or None.
 
     Attributes:
         log_throttle: limits the log records about all peers that have not logged in; about all
@@ -36,9 +40,16 @@ class Acceptor:
     """
 
     def __init__(
-        self, policy: Policy, limits: Counter[str], pending: PendingConnections | None = None
+        self,
+        policy: Policy,
+        limits: Counter[str],
+        pending: PendingConnections | None = None,
+        replies: KeptReplies | None = None,
     ):
         self.limits = limits
+        self._replies = replies
+        seconds = 0 if replies is None else replies.seconds
+        self._serving = Serving(seconds, secrets.randbits(63))
         self._policy = policy
         self._pending = PendingConnections(policy) if pending is None else pending
         self._turns = Turns(policy.turn_time)
@@ -69,6 +80,10 @@ class Acceptor:
         broker.pump.turns = self._turns
         broker.share_log_throttle(self.log_throttle)
         broker.pump.budget = self._budget
+        broker.session.outbox.serving = self._serving
+        if self._replies is not None:
+            has_logins = isinstance(root, LoginRoot)
+            broker.session.incoming.replies = RepliesToPeer(self._replies, has_logins=has_logins)
         broker.setNameForLocal(b"root", root)
         return True
 

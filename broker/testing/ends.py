@@ -10,6 +10,7 @@ from broker.connection.broker import Broker
 from broker.connection.connection import Connection
 from broker.core.policy import Policy
 from broker.login.client import Login
+from broker.replies import Replies
 from broker.server import Server
 from broker.testing.login import AS_USER, TABLE
 
@@ -28,10 +29,17 @@ class MemoryServer(Server):
         target: the root of the server, or its portal.
         policy: what is allowed.
         accepted: called with the Broker of each connection.
+        replies: see `broker.serve`.
     """
 
-    def __init__(self, target: Any, policy: Policy, accepted: Callable[[Broker], object]):
-        super().__init__(target, policy)
+    def __init__(
+        self,
+        target: Any,
+        policy: Policy,
+        accepted: Callable[[Broker], object],
+        replies: Replies | None = None,
+    ):
+        super().__init__(target, policy, replies=replies)
         self._accepted = accepted
 
     @property

@@ -16,6 +16,7 @@ from broker.errors import LimitExceeded, ServerBusy, TooLarge
 from broker.flavors.rebuilt import rebuilt
 from broker.flavors.referenceable import Root
 from broker.limit_errors import TEXTS, limit_error
+from broker.replies import Replies
 from jelly.limit_errors import TEXTS as TEXTS_OF_JELLY
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text("utf-8")
@@ -25,7 +26,8 @@ OURS = {key: text for key, text in TEXTS.items() if key not in TEXTS_OF_JELLY}
 @pytest.mark.parametrize("limit", sorted({limit for limit, _ in OURS}))
 def test_each_text_is_on_the_page(limit: str) -> None:
     """The table of the page shows each text, with the default of the setting."""
-    assert limit in (*Policy.__struct_fields__, *Terms.__struct_fields__)
+    replies = (f"replies.{name}" for name in Replies.__struct_fields__)
+    assert limit in (*Policy.__struct_fields__, *Terms.__struct_fields__, *replies)
     (row,) = (line for line in PAGE.splitlines() if line.startswith(f"| `{limit}` "))
     said = row.strip("|").split(" |")[3].strip().strip("`")
     pattern = re.sub(r"\\\{\w+(:g)?\\\}", r"[0-9]+", re.escape(TEXTS[limit, ""]))

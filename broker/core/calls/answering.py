@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextvars import Context
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from broker.core.calls.dispatch import was_raised
 from broker.core.calls.incoming_call import IncomingCall
+from broker.core.calls.once import OnceCall, names_objects, result_lost
 from broker.core.calls.promised import named_in
 from broker.core.events import CallRaised
 from broker.core.host import Host
@@ -23,9 +25,11 @@ from broker.core.stats import Stats
 from broker.core.tracer import Outcome, Tracing, outcome_of
 from broker.core.wire.commands import Feature
 from broker.core.wire.messages import GraphAnswer, GraphError, Home
+from broker.core.wire.msgpack.replies import KeptReply, frame_with, reply_of
 from broker.core.work import Work, begun, call_hook
+from jelly.atoms import Expression
 from jelly.errors import EncodeError
-from jelly.slices import UNFINISHED, Walk
+from jelly.slices import UNFINISHED, VISITS, Walk
 
 if TYPE_CHECKING:
     from broker.core.calls.promised_calls import PromisedCalls
@@ -90,6 +94,8 @@ class Answers:
         if not call.wants_answer or outbox.unsent.is_closed:
             if self.tracing is not None:
                 self.tracing.end(call, Outcome.ANSWERED)
+            if call.once is not None:
+                self._keep_unsent(call, call.once, value)
             return None
         before = outbox.unsent.size
         try:
@@ -97,7 +103,11 @@ class Answers:
             is_done = (
                 call.route is not None
                 and type(value) is not OnBehalf
-                and outbox.answer(call.request_id, value)
+                and (
+                    outbox.answer(call.request_id, value)
+                    if call.once is None
+                    else self._answer_once(call, value)
+                )
             )
         except (KeyboardInterrupt, SystemExit):
             raise
@@ -114,7 +124,10 @@ class Answers:
         return None
 
     def _with_graph(self, call: IncomingCall, value: object) -> Work:
-        outbox, route = self._outbox, call.route
+        if isinstance(value, KeptReply):
+            self._repeat(call, value)
+            return
+        outbox, route, is_lost = self._outbox, call.route, False
         perspective = None if route is None else route.perspective
         given = value if isinstance(value, OnBehalf) else None
         owner = given.principal if given else call.principal or self._translator.sole_principal
@@ -130,6 +143,9 @@ class Answers:
             expression: Any = value
             if route is not None:
                 expression = yield from self._sliced(outbox.jelly_walk(value), transaction)
+            if call.once is not None:
+                # The expression of an overridden hook may have anything.
+                is_lost = route is None or _is_lost(call.once, transaction, expression)
             # Free the result and the arguments: they are not needed any more.
             value = None
             named = named_in(expression) if Feature.PROMISES in outbox.features else None
@@ -140,6 +156,7 @@ class Answers:
         except BaseException as error:
             outbox.roll_back(transaction)
             if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+                self._keep(call, None)
                 raise
             self.refuse_result(call, error, value)
             return
@@ -154,6 +171,73 @@ class Answers:
                 promises.settle(call.request_id)
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
+        self._keep(call, None if is_lost else packed)
+
+    def _answer_once(self, call: IncomingCall, value: object) -> bool:
+        """Like ``Outbox.answer``, for a call whose answer is kept."""
+        outbox = self._outbox
+        if self._translator.transaction is not None:
+            return False
+        frame = outbox.writer.answer(call.request_id, value)
+        if frame is not None:
+            outbox.unsent.append(frame)
+            self._keep(call, frame)
+        return frame is not None
+
+    def _repeat(self, call: IncomingCall, reply: KeptReply) -> None:
+        """Answer a second call with the reply to the first one."""
+        outbox = self._outbox
+        frame = frame_with(reply, call.request_id)
+        # The peer takes as many elements as bytes, or more, unless its limits are unusual.
+        if len(frame) - 4 > min(outbox.terms.frame, outbox.terms.nodes):
+            self.refuse(call, result_lost())
+            return
+        outbox.unsent.append(frame)
+        self.size += len(frame)
+        if self.tracing is not None:
+            self.tracing.end(call, Outcome.ANSWERED)
+
+    def _keep(self, call: IncomingCall, packed: object) -> None:
+        """End the record of a key, if the call has one, with what was sent or could be sent."""
+        once, call.once = call.once, None
+        if once is not None:
+            reply = reply_of(packed, call.request_id) if isinstance(packed, bytes) else None
+            once.end(reply, call.was_run)
+
+    def _keep_unsent(self, call: IncomingCall, once: OnceCall, value: object) -> None:
+        """Keep the answer of a call whose connection has ended."""
+        frame: bytes | None = None
+        try:
+            if call.route is not None and type(value) is not OnBehalf:
+                frame = self._outbox.writer.answer(call.request_id, value)
+                if frame is None:
+                    frame = self._graph_unsent(call, once, value)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except EncodeError as error:
+            self.refuse_result(call, error, value)
+        except BaseException:  # noqa: BLE001 - of a hook that needs its connection
+            frame = None
+        self._keep(call, frame)
+
+    def _graph_unsent(self, call: IncomingCall, once: OnceCall, value: object) -> bytes | None:
+        """Return the frame of a graph that is not sent; None if it cannot be repeated."""
+        outbox, route = self._outbox, call.route
+        perspective = None if route is None else route.perspective
+        owner = self._owner_of(call)
+        transaction = self._translator.open(perspective, call.name, call.args, call.kw, owner)
+        transaction.context = self._context if owner is None else owner.context
+        try:
+            walk = outbox.jelly_walk(value)
+            # A larger graph has more bytes than are kept.
+            for expression in islice(walk, once.most // VISITS + 1):
+                if expression is not UNFINISHED:
+                    if _is_lost(once, transaction, expression):
+                        return None
+                    return outbox.writer.write(GraphAnswer(call.request_id, expression))
+            return None
+        finally:
+            outbox.roll_back(transaction)
 
     def _sliced(self, walk: Walk[Any], transaction: Transaction) -> Generator[object, None, Any]:
         """Return the last value of a walk, with its transaction open during each step."""
@@ -177,7 +261,7 @@ class Answers:
         if not was_raised(error):
             self._stats.count_limit(error)
         outbox = self._outbox
-        if call.wants_answer and not outbox.unsent.is_closed:
+        if call.wants_answer and (call.once is not None or not outbox.unsent.is_closed):
             before = outbox.unsent.size
             try:
                 self._send_error(call, shown_error)
@@ -249,12 +333,24 @@ class Answers:
         outbox = self._outbox
         transaction = self._translator.open(principal=self._owner_of(call))
         try:
-            packed = outbox.pack(GraphError(call.request_id, outbox.jelly(shown_error)))
+            expression = outbox.jelly(shown_error)
+            once = call.once
+            is_lost = once is not None and _is_lost(once, transaction, expression)
+            packed = outbox.pack(GraphError(call.request_id, expression))
         except BaseException:
             outbox.roll_back(transaction)
             raise
-        outbox.commit(transaction, packed)
+        if outbox.unsent.is_closed:
+            outbox.roll_back(transaction)
+        else:
+            outbox.commit(transaction, packed)
+        self._keep(call, None if is_lost else packed)
 
     def _owner_of(self, call: IncomingCall) -> Principal | None:
         """Return the owner of the objects that the answer to a call exports."""
         return call.principal or self._translator.sole_principal
+
+
+def _is_lost(once: OnceCall, transaction: Transaction, expression: Expression) -> bool:
+    """Return whether a reply means something on one connection only, or is too large to keep."""
+    return transaction.has_exports or names_objects(expression, once.most)

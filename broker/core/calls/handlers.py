@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from broker.core.calls.login_gate import gated
 from broker.core.events import (
     CallAnswered,
-    CallCancelled,
     CallRaised,
     Misunderstood,
     PeerDrains,
@@ -41,6 +40,7 @@ def _on_version(session: Session, message: messages.Version) -> None:
         session.outbox.take_terms(terms)
     session.inbox.handlers = OPEN if session.gate is None else GATED
     session.allow_lane()
+    session.terms_came()
 
 
 def _on_second_version(session: Session, message: messages.Version) -> None:
@@ -107,14 +107,7 @@ def _on_unknown_command(session: Session, message: messages.UnknownCommand) -> N
 
 
 def _on_cancel(session: Session, message: messages.Cancel) -> None:
-    call = session.incoming.running.get(message.request_id)
-    if call is None:
-        return
-    if call.is_waiting and session.incoming.used_promises is not None:
-        session.incoming.used_promises.cancel(call)
-        session.host.on_event(CallAnswered())
-    else:
-        session.host.on_event(CallCancelled(call))
+    session.incoming.cancel(message.request_id)
 
 
 def _on_ping(session: Session, message: messages.Ping) -> None:

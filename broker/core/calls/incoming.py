@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from broker.core.calls.answering import Answers
+from broker.core.calls.attached import ONCE
 from broker.core.calls.dispatch import (
     NO_METHODS,
     Method,
@@ -21,8 +23,9 @@ from broker.core.calls.dispatch import (
 from broker.core.calls.faults import FaultCounter
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.method_runner import TO_CACHES, Enter, Interceptor, MethodRunner
+from broker.core.calls.once import Replies, read_key
 from broker.core.calls.promised_calls import PromisedCalls
-from broker.core.events import CallBegan, CallPending
+from broker.core.events import CallAnswered, CallBegan, CallCancelled, CallPending
 from broker.core.host import Host
 from broker.core.inbox import Inbox
 from broker.core.objects.credit import credit_in
@@ -43,7 +46,9 @@ from broker.core.wire.messages import (
     RequestId,
     Target,
 )
+from broker.core.wire.msgpack.replies import KeptReply
 from broker.core.work import PUT_OFF, Work, WorkLeft, begun, call_hook
+from broker.defer import Deferred
 from broker.errors import ServerBusy, ServerDraining
 from broker.limit_errors import limit_error
 from jelly.atoms import Expression
@@ -96,6 +101,7 @@ class IncomingCalls:
         tracing: reports calls to a tracer, or None; see :meth:`trace`.
         running: running calls by request id, one-way calls by IncomingCall.
         answers: sends the answers.
+        replies: the replies to calls that run at most once, or None.
         runner: runs the methods.
         used_promises: the calls on promises, or None before the first answer with a reference.
         context: the contextvars of methods that are not async, for calls without a principal.
@@ -119,6 +125,7 @@ class IncomingCalls:
         "max_calls",
         "max_promised",
         "refuses_sends",
+        "replies",
         "runner",
         "running",
         "tracing",
@@ -138,6 +145,7 @@ class IncomingCalls:
     ):
         self.is_draining = False
         self.refuses_sends = False
+        self.replies: Replies | None = None
         self.tracing: Tracing | None = None
         self.highest = 0
         self.beginning: tuple[RequestId, str] | None = None
@@ -367,7 +375,7 @@ class IncomingCalls:
             promised = self._promised()
         if promised is not None and promised.must_hold(message):
             return promised.hold(message, wants_answer)
-        return begun(self._receive(self.made(message, wants_answer), message))
+        return begun(self._receive_keyed(self.made(message, wants_answer), message))
 
     def start(self, released: Released) -> WorkLeft:
         """Start a call that has waited for promises; see :meth:`receive`."""
@@ -388,7 +396,7 @@ class IncomingCalls:
     def run(self, released: Released) -> Work:
         """Make a call whose promises are known."""
         try:
-            yield from self._receive(released.call, released.message, released.entry)
+            yield from self._receive_keyed(released.call, released.message, released.entry)
         finally:
             self._promised().unpin(released.pins)
 
@@ -403,6 +411,65 @@ class IncomingCalls:
         """Keep a message about a stream or cache that a waiting call opens; return whether."""
         promised = self.used_promises
         return promised is not None and promised.keep_behind(number, message)
+
+    def _receive_keyed(
+        self, call: IncomingCall, message: CallMessage, entry: CallEntry | None = None
+    ) -> Work:
+        """Like :meth:`_receive`, also for a call that may have the key of a call that runs once."""
+        work = self._receive(call, message, entry)
+        return work if call.meta is None or self.replies is None else _ending(call, work)
+
+    def _outcome_of_first(
+        self, call: IncomingCall, message: CallMessage, entry: CallEntry | None
+    ) -> KeptReply | Deferred[KeptReply] | None:
+        """Return the reply for a second call with a key, or a Deferred of it; else None.
+
+        Raises:
+            ResultLost, ServerBusy, WrongArguments: see `Replies.find`.
+        """
+        text = None if call.meta is None else call.meta.get(ONCE)
+        if text is None or self.replies is None or not call.wants_answer:
+            return None
+        owner = self.runner.principal_of(message) if entry is None else entry.principal
+        principal = owner or self._translator.sole_principal
+        found = self.replies.find(principal, read_key(text), call.name, self.runner.now())
+        if found is None:
+            return None
+        once, is_new = found
+        if is_new:
+            call.once = once
+            once.cancel = partial(self._host.on_event, CallCancelled(call))
+            return None
+        busy = self._busy() if once.is_running else None
+        if busy is not None:
+            raise busy
+        call.repeats, outcome = once, once.outcome()
+        if isinstance(outcome, Deferred):
+            call.waits = outcome
+        return outcome
+
+    def cancel(self, request_id: RequestId) -> None:
+        """Cancel a running call of the peer; the first call with its key, if it waits for that."""
+        call = self.running.get(request_id)
+        if call is None:
+            return
+        if call.is_waiting and self.used_promises is not None:
+            self.used_promises.cancel(call)
+            self._host.on_event(CallAnswered())
+        elif call.repeats is not None:
+            call.repeats.cancel()
+        else:
+            self._host.on_event(CallCancelled(call))
+
+    def end(self) -> None:
+        """Forget the running calls: the connection has ended."""
+        calls = list(self.running.values())
+        self.running.clear()
+        for call in calls:
+            if call.waits is not None:
+                call.waits.cancel()
+        if self.used_promises is not None:
+            self.used_promises.clear()
 
     def _check_promise(self, promise: Promised, wants_answer: bool) -> None:
         """Raise ProtocolError if the target of a call is not a promise of an earlier call."""
@@ -419,16 +486,20 @@ class IncomingCalls:
     def _receive(
         self, call: IncomingCall, message: CallMessage, entry: CallEntry | None = None
     ) -> Work:
-        target: Any
+        outcome: KeptReply | Deferred[KeptReply] | None = None
+        target: Any = None
         try:
             if call.due is not None:
                 call.check_due(self.runner.now)
-            self._admit(call.wants_answer)
-            if entry is None:
-                target = call_hook(self.runner.target_of, message)
-                call.principal = self.runner.principal_of(message)
-            else:
-                target, call.principal = call_hook(entry.current), entry.principal
+            if call.meta is not None:
+                outcome = self._outcome_of_first(call, message, entry)
+            if outcome is None:
+                self._admit(call.wants_answer)
+                if entry is None:
+                    target = call_hook(self.runner.target_of, message)
+                    call.principal = self.runner.principal_of(message)
+                else:
+                    target, call.principal = call_hook(entry.current), entry.principal
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - an overridden lookup may raise anything
@@ -441,7 +512,11 @@ class IncomingCalls:
                 self._faults.count(error)
             return
         if self.tracing is not None:
-            self._start(self.tracing, call, type(target))
+            self._start(self.tracing, call, None if outcome is not None else type(target))
+        if outcome is not None:
+            yield from self.discard(message)
+            yield from self._conclude(call, outcome) or ()
+            return
         run = self.runner.run(call, target, message, self._enter_of(call.principal))
         # Large arguments are freed as soon as they are decoded.
         del message
@@ -480,20 +555,22 @@ class IncomingCalls:
         Returns:
             The rest of the work if the answer is large.
         """
-        if self.running.pop(call.key, None) is call:
+        if self.running.pop(call.key, None) is call or call.once is not None:
             self._translator.let_go_unread(call.watched)
             return self.answers.send(call, value)
         return None
 
     def fail(self, call: IncomingCall, error: object) -> None:
         """Refuse a pending call with an exception or a Failure; see :meth:`finish`."""
-        if self.running.pop(call.key, None) is call:
+        if self.running.pop(call.key, None) is call or call.once is not None:
             self._translator.let_go_unread(call.watched)
             self.answers.refuse(call, error)
 
     def forget(self, call: IncomingCall) -> None:
         """Drop a pending call without an answer: its method has raised what ends the program."""
         self.running.pop(call.key, None)
+        if call.once is not None:
+            call.once.end(None, call.was_run)
 
     def made(
         self, message: CallMessage, wants_answer: bool, principal: Principal | None = None
@@ -556,6 +633,10 @@ class IncomingCalls:
         """Return the error of a call if no calls are accepted now, else None."""
         if self.is_draining if wants_answer else self.refuses_sends:
             return ServerDraining(DRAINING)
+        return self._busy()
+
+    def _busy(self) -> ServerBusy | None:
+        """Return the error of a call if ``max_calls`` calls are running, else None."""
         if self.is_full:
             self._stats.count("max_calls")
             return limit_error(ServerBusy, "max_calls", self.max_calls)
@@ -571,6 +652,17 @@ class IncomingCalls:
         """Release the references in the arguments, which the peer has counted."""
         if isinstance(message, GraphCall):
             yield from self._translator.let_go(message.args, message.kw)
+
+
+def _ending(call: IncomingCall, work: Work) -> Work:
+    """Do the work of a call, and end the record of its key if the work fails."""
+    try:
+        yield from work
+    except BaseException:
+        # The connection has ended while the arguments were decoded, or the program ends.
+        if call.once is not None:
+            call.once.end(None, call.was_run)
+        raise
 
 
 def _made_by_lane(

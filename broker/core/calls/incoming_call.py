@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from broker.core.calls.dispatch import Route
+from broker.core.calls.once import OnceCall
 from broker.core.principal import Principal
 from broker.core.wire.messages import RequestId
+from broker.core.wire.msgpack.replies import KeptReply
+from broker.defer import Deferred
 from broker.errors import CallTimeout
 from jelly.atoms import Expression, text_of
 
@@ -26,6 +29,10 @@ class IncomingCall:
         principal: the user on whose behalf the call is made, or None.
         first_credit: what the caller gives to a stream that the method returns, or None.
         meta: the metadata of the call, text of the peer by key; or None.
+        once: the record of the key of this call, until its reply is kept; None for other calls. A
+            lost connection does not cancel such a call.
+        repeats: for a second call with a key, the record of the first one; else None.
+        waits: the Deferred of the reply to the first call, if that is still running; else None.
         arguments_decoded: the arguments are decoded: later errors are not the peer's fault.
         is_waiting: whether it waits for promises; see `promised_calls`.
         kind: the class of the object; not set on the quick path.
@@ -44,10 +51,13 @@ class IncomingCall:
         "kw",
         "meta",
         "name",
+        "once",
         "principal",
+        "repeats",
         "request_id",
         "route",
         "since",
+        "waits",
         "wants_answer",
         "was_run",
         "watched",
@@ -63,6 +73,9 @@ class IncomingCall:
         self.principal: Principal | None = None
         self.first_credit: tuple[int, int] | None = None
         self.meta: Mapping[str, str] | None = None
+        self.once: OnceCall | None = None
+        self.repeats: OnceCall | None = None
+        self.waits: Deferred[KeptReply] | None = None
         self.route: Route | None = None
         self.arguments_decoded = False
         self.kind: type | None = None

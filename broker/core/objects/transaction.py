@@ -89,6 +89,11 @@ class Transaction:
         self._undo: list[Callable[[], object]] = []
         self.sent: list[Callable[[], object]] = []
 
+    @property
+    def has_exports(self) -> bool:
+        """Whether the message has objects, caches or streams of this connection."""
+        return bool(self._undo)
+
     def on_rollback(self, undo: Callable[[], object]) -> None:
         """Call ``undo`` if the message is not sent."""
         self._undo.append(undo)

@@ -25,7 +25,7 @@ from broker.core.wire.messages import (
 )
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.wire.msgpack.writer import FrameWriter
-from broker.core.wire.terms import Taken, terms_of
+from broker.core.wire.terms import NOT_SERVING, Serving, Taken, terms_of
 from broker.core.wire.values import DEEPEST
 from broker.errors import ConfigError
 from jelly.atoms import Expression
@@ -152,7 +152,7 @@ class Dialect(Struct, frozen=True):
     name: bytes
     reader: Callable[..., MessageReader]
     writer: Callable[..., MessageWriter]
-    version: Callable[[Limits, Taken], bytes]
+    version: Callable[[Limits, Taken, Serving], bytes]
     features: frozenset[Feature] = frozenset()
     deepest: int = sys.maxsize
     has_twisted_errors: bool = False
@@ -164,13 +164,20 @@ _MOST_LIMITS = 16
 
 
 @lru_cache(_MOST_LIMITS)
-def _version_with_terms(limits: Limits, taken: Taken) -> bytes:
-    return FrameWriter(Limits()).write(Version(PROTOCOL_VERSION, terms_of(limits, taken)))
+def _version_with_terms(limits: Limits, taken: Taken, serving: Serving = NOT_SERVING) -> bytes:
+    terms = terms_of(limits, taken, serving)
+    return FrameWriter(Limits()).write(Version(PROTOCOL_VERSION, terms))
 
 
-def _plain_version(vocabulary: Mapping[bytes, int]) -> Callable[[Limits, Taken], bytes]:
+def _plain_version(
+    vocabulary: Mapping[bytes, int],
+) -> Callable[[Limits, Taken, Serving], bytes]:
     data = BananaWriter(Limits(), vocabulary=vocabulary).write(Version(PROTOCOL_VERSION))
-    return lambda limits, taken: data
+
+    def version(limits: Limits, taken: Taken, serving: Serving = NOT_SERVING) -> bytes:
+        return data
+
+    return version
 
 
 MSGPACK = Dialect(

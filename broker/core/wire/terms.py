@@ -17,6 +17,8 @@ __all__ = [
     "BASELINE",
     "LEAST_FRAME",
     "LEAST_NODES",
+    "NOT_SERVING",
+    "Serving",
     "Taken",
     "Terms",
     "read_terms",
@@ -74,7 +76,18 @@ class Taken(NamedTuple):
     promised: int
 
 
-def terms_of(limits: Limits, taken: Taken) -> dict[str, int] | None:
+class Serving(NamedTuple):
+    """What only a server tells; see `Terms`."""
+
+    once: int = 0
+    instance: int | None = None
+
+
+NOT_SERVING = Serving()
+"""Of a client."""
+
+
+def terms_of(limits: Limits, taken: Taken, serving: Serving = NOT_SERVING) -> dict[str, int] | None:
     """Return the terms to send: those that differ from the baseline; None if none do."""
     mine = Terms(
         frame=max(limits.max_expression, LEAST_FRAME),
@@ -83,6 +96,8 @@ def terms_of(limits: Limits, taken: Taken) -> dict[str, int] | None:
         items=taken.items,
         window=taken.window,
         promised=taken.promised,
+        once=serving.once,
+        instance=serving.instance,
     )
     sent: dict[str, int] = {}
     for name in Terms.__struct_fields__:

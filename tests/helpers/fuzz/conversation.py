@@ -269,7 +269,10 @@ def _fields_of(dice: Dice, message: list[Any]) -> Any:
     if command in (b"message", b"cachemessage") and len(fields) == 6:
         request, target, name, wants, args, kw = fields
         kind = (1 if command == b"message" else 3) + (not wants)
-        deadline = [dice.below(9)] if dice.once_in(6) else []
+        deadline: list[Any] = [dice.below(9)] if dice.once_in(6) else []
+        if dice.once_in(5):
+            key = f"{dice.pick('AB') * 22}.{dice.below(5)}.{dice.below(3)}"
+            deadline = [*(deadline or [None]), {"once": key}]
         if dice.once_in(3):
             values = [_plain(dice) for _ in range(dice.below(4))]
             kw = {"x": _plain(dice)} if dice.once_in(4) else {}

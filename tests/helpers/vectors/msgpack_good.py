@@ -35,6 +35,12 @@ def held(number: int) -> list[Any]:
     return [b"vectors.Held", number, PRICE]
 
 
+def once_call(number: int, key: int, name: str, *args: Any, settled: int = 0) -> bytes:
+    """Return a call that runs at most once."""
+    meta = {"once": f"AAAAAAAAAAAAAAAAAAAAAA.{key}.{settled}"}
+    return frame(1, number, "root", name, args, {}, None, meta)
+
+
 def failure(kind: bytes, value: str, *parents: str, **fields: Any) -> list[Any]:
     """Return the expression of a client's exception."""
     state = [
@@ -285,7 +291,34 @@ STREAMS = [
          " method 'nosuch'"),
 ]  # fmt: skip
 
+ONCE = [
+    Case("once_first", "The call runs, and its reply is kept.", (once_call(1, 1, "echo", "a"),)),
+    Case("once_again_running", "The second call waits for the end of the first.",
+         (once_call(1, 1, "wait", "a"), once_call(2, 1, "wait", "a"), call(3, "release", "a"))),
+    Case("once_again_done", "The second call runs nothing, and gets the reply of the first.",
+         (once_call(1, 1, "keep", 1), call(2, "keep", 2), once_call(3, 1, "keep", 1),
+          call(4, "kept"))),
+    Case("once_again_failed", "It gets the error of the first.",
+         (once_call(1, 1, "fail", "registered"), once_call(2, 1, "fail", "registered"))),
+    Case("once_acknowledged", "The client has the outcome of call 1; it could not ask again.",
+         (once_call(1, 1, "echo", "a"), once_call(2, 2, "echo", "b", settled=1))),
+    Case("once_other_method", "A key is for one call.",
+         (once_call(1, 1, "echo", "a"), once_call(2, 1, "keep", "a")),
+         "call: broker.errors.WrongArguments: this key was used for another call"),
+    Case("once_malformed", "The call does not run.",
+         (frame(1, 1, "root", "echo", ["a"], {}, None, {"once": "1.0"}),),
+         "call: broker.errors.WrongArguments: the key of once is malformed"),
+    Case("once_result_lost", "The reply has a reference, which means nothing elsewhere.",
+         (once_call(1, 1, "thing"), once_call(2, 1, "thing")),
+         "call: broker.errors.ResultLost: the call has run; its result cannot be repeated"),
+    Case("once_acknowledged_again", "The client has said that it has the outcome.",
+         (once_call(1, 1, "echo", "a"), once_call(2, 2, "echo", "b", settled=1),
+          once_call(3, 1, "echo", "a")),
+         "call: broker.errors.ResultLost: the call has run; its result cannot be repeated"),
+]  # fmt: skip
+
 CASES = [
     *OPENING, *CALLS, *ANSWERS, *GRAPHS, *ERRORS, *REFERENCES, *CACHES, *LIFE, *LOGIN, *STREAMS,
+    *ONCE,
 ]  # fmt: skip
 """All of them, in the order of the file."""

@@ -13,9 +13,6 @@ LATER: dict[str, str] = {
         login_refused_pipelined call_promise_of_a_value
         call_promise_step_missing call_beyond_max_promised bad_home_of_remote
     """,
-    "replies are not kept for calls with 'once' yet": """
-        once_first once_again_running once_again_done once_other_method once_result_lost
-    """,
     "caches are not resumed yet": "cache_resumed cache_resume_too_old",
 }
 """Names of vectors, by the reason why there is no such vector."""

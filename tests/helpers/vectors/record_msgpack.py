@@ -18,6 +18,7 @@ from broker.core.wire.msgpack.reader import FrameReader
 from broker.errors import ConnectionAborted
 from broker.failure import Failure
 from broker.login.server import root_of
+from broker.replies import KeptReplies, Replies, RepliesToPeer
 from jelly.codec import Reader
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY
@@ -50,6 +51,8 @@ class Server:
         self.broker = Broker(False, policy=POLICY)
         self.desk = Desk()
         root = root_of(portal() if state == "before login" else self.desk)
+        kept = KeptReplies(Replies())
+        self.broker.session.incoming.replies = RepliesToPeer(kept, has_logins=False)
         self.broker.setNameForLocal(b"root", root.rootObject(self.broker))
         self.broker.makeConnection(self.transport)
         if state != "opening":

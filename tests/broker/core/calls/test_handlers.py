@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ from msgspec import Raw
 from support.memory import SessionPair, make_end
 
 from broker.core.calls.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
+from broker.core.calls.incoming_call import IncomingCall
 from broker.core.events import CallCancelled, Misunderstood, PeerDrains, PeerLeaves
 from broker.core.policy import STRICT
 from broker.core.wire import messages
@@ -86,9 +86,8 @@ def test_what_becomes_an_event() -> None:
     assert handle(session, messages.DidNotUnderstand(b"fly\n")) == [Misunderstood("fly\\n")]
     handle(session, messages.Cancel(5))
     assert len(session.host.events) == 1
-    running = SimpleNamespace(is_waiting=False)
-    session.incoming.running[5] = running  # type: ignore[assignment]
-    assert handle(session, messages.Cancel(5))[-1] == CallCancelled(running)  # type: ignore[arg-type]
+    running = session.incoming.running[5] = IncomingCall(5, "fly", True)
+    assert handle(session, messages.Cancel(5))[-1] == CallCancelled(running)
     assert handle(session, messages.Goodbye("x", "y"))[-1] == PeerLeaves("x", "y")
     assert session.inbox.is_closed
 

@@ -13,6 +13,7 @@ from broker.core.wire.terms import (
     BASELINE,
     LEAST_FRAME,
     LEAST_NODES,
+    Serving,
     Taken,
     Terms,
     read_terms,
@@ -113,3 +114,15 @@ def test_the_version() -> None:
     assert FrameWriter(Limits()).write(Version(6)) == bytes.fromhex("00000003920006")
     data = MSGPACK.version(Limits(), Taken(0, BASELINE.items, BASELINE.window, 64))
     assert data == FrameWriter(Limits()).write(Version(6, {"streams": 0, "promised": 64}))
+
+
+def test_the_terms_of_a_server() -> None:
+    """It tells the number of its run, and how long it keeps replies; a client tells neither."""
+    taken = Taken(BASELINE.streams, BASELINE.items, BASELINE.window, 16)
+    assert terms_of(Limits(), taken) is None
+    told = terms_of(Limits(), taken, Serving(120, (1 << 63) - 1))
+    assert told == {"once": 120, "instance": (1 << 63) - 1}
+    assert terms_of(Limits(), taken, Serving(0, 0)) == {"instance": 0}
+    read = read_terms(told)
+    assert (read.once, read.instance) == (120, (1 << 63) - 1)
+    assert (BASELINE.once, BASELINE.instance) == (0, None)

@@ -27,6 +27,7 @@ from support.folders import DOCS, ROOT
 from attacks.comparison.client_rounds import CLIENT_ROUNDS, fight_client, fight_command
 from attacks.comparison.duel import SIDES, Outcome, Side, fight
 from attacks.comparison.login_rounds import LOGIN_ROUNDS
+from attacks.comparison.once_rounds import ONCE_ROUNDS
 from attacks.comparison.processes import Witness
 from attacks.comparison.review_rounds import REVIEW_ROUNDS
 from attacks.comparison.rounds import ROUNDS, Round
@@ -51,7 +52,8 @@ def number_of(one: Round) -> tuple[str, int]:
 
 
 ALL = sorted(
-    [*ROUNDS, *STREAM_ROUNDS, *REVIEW_ROUNDS, *LOGIN_ROUNDS, *CLIENT_ROUNDS], key=number_of
+    [*ROUNDS, *STREAM_ROUNDS, *ONCE_ROUNDS, *REVIEW_ROUNDS, *LOGIN_ROUNDS, *CLIENT_ROUNDS],
+    key=number_of,
 )
 
 

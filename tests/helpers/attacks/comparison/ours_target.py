@@ -152,7 +152,8 @@ async def main(policy: Policy, names: list[str]) -> None:
     async with AsyncExitStack() as stack:
         for name in names:
             target, chosen = served(name, policy)
-            server = broker.serve(target, "pb://127.0.0.1:0", policy=chosen)
+            replies = broker.Replies()
+            server = broker.serve(target, "pb://127.0.0.1:0", policy=chosen, replies=replies)
             addresses = (await stack.enter_async_context(server)).addresses
             ports[name] = int(addresses[0].rpartition(":")[2])
         print(json.dumps(ports), flush=True)

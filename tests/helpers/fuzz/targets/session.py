@@ -19,6 +19,7 @@ from broker.defer import CancelledError
 from broker.errors import ConnectionDone
 from broker.failure import Failure
 from broker.net.socket_addresses import IPv4Address
+from broker.replies import KeptReplies, Replies
 from broker.server import Server
 from cred.error import LoginFailed, Unauthorized, UnhandledCredentials
 from fuzz.bending import bent, pieces
@@ -120,6 +121,7 @@ class _Play:
         self._outcomes: list[int] = []
         self._is_client = dice.once_in(4)
         self._has_login = False
+        self._kept: KeptReplies | None = None
         self._broker = self._make_broker()
 
     def _make_broker(self) -> Broker:
@@ -128,7 +130,10 @@ class _Play:
         # As a server makes it, with its login if it has one.
         self._has_login = self._dice.once_in(2)
         target = portal_of([self._office]) if self._has_login else self._office
-        broker = Server(target, self._policy)._accept(PEER)
+        replies = Replies(most=40, size=400, each=50) if self._dice.once_in(2) else None
+        server = Server(target, self._policy, replies=replies)
+        self._kept = server._replies
+        broker = server._accept(PEER)
         assert broker is not None
         return _watch(broker)
 
@@ -237,6 +242,7 @@ class _Play:
         assert not translator.exports.names() or set(translator.exports.names()) == {b"root"}
         assert not len(session.outgoing.open_calls) and not session.running, "calls after the end"
         assert not self._office.cache.observers, "an observer was not told of the end"
+        _check_replies(self._kept)
         for fault in _FAULTS:
             raise AssertionError(f"{type(fault).__name__} became an answer") from fault
         assert all(count == 1 for count in self._outcomes), "a call that did not end exactly once"
@@ -249,6 +255,18 @@ class _Play:
             del self._broker, self._transport, broker, session, translator, tables
             gc.collect()
             assert gone() is None, "a broker outlives its connection"
+
+
+def _check_replies(kept: KeptReplies | None) -> None:
+    """Look at the replies of a server whose calls have all ended."""
+    if kept is None:
+        return
+    assert not kept._running, "a call with a key runs after the end"
+    keys = [key for owner in kept._owners.values() for nonce in owner.nonces.values()
+            for key in nonce.keys.values()]  # fmt: skip
+    nonces = sum(len(owner.nonces) for owner in kept._owners.values())
+    assert kept.count == len(keys) + nonces <= 4, "a wrong number of keys"
+    assert kept.size == sum(key.size for key in keys if key.call.reply) <= 40, "a wrong size"
 
 
 def _check_tables(session: Session, policy: Policy) -> None:
