@@ -171,7 +171,8 @@ class Answers:
                 promises.settle(call.request_id)
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
-        self._keep(call, None if is_lost else packed)
+        if call.once is not None:
+            self._keep(call, None if is_lost else packed)
 
     def _answer_once(self, call: IncomingCall, value: object) -> bool:
         """Like ``Outbox.answer``, for a call whose answer is kept."""

@@ -370,12 +370,16 @@ class IncomingCalls:
 
     def proceed(self, message: CallMessage, wants_answer: bool) -> WorkLeft:
         """Make a call whose target is known; see :meth:`receive`."""
-        promised = self.used_promises
-        if promised is None and isinstance(message, GraphCall) and message.has_promises:
+        if self.used_promises is not None or (
+            isinstance(message, GraphCall) and message.has_promises
+        ):
             promised = self._promised()
-        if promised is not None and promised.must_hold(message):
-            return promised.hold(message, wants_answer)
-        return begun(self._receive_keyed(self.made(message, wants_answer), message))
+            if promised.must_hold(message):
+                return promised.hold(message, wants_answer)
+        call = self.made(message, wants_answer)
+        if message.meta is not None:
+            return begun(self._receive_keyed(call, message))
+        return begun(self._receive(call, message))
 
     def start(self, released: Released) -> WorkLeft:
         """Start a call that has waited for promises; see :meth:`receive`."""
@@ -440,9 +444,8 @@ class IncomingCalls:
             call.once = once
             once.cancel = partial(self._host.on_event, CallCancelled(call))
             return None
-        busy = self._busy() if once.is_running else None
-        if busy is not None:
-            raise busy
+        if once.is_running and self.is_full:
+            raise self._busy()
         call.repeats, outcome = once, once.outcome()
         if isinstance(outcome, Deferred):
             call.waits = outcome
@@ -633,14 +636,12 @@ class IncomingCalls:
         """Return the error of a call if no calls are accepted now, else None."""
         if self.is_draining if wants_answer else self.refuses_sends:
             return ServerDraining(DRAINING)
-        return self._busy()
+        return self._busy() if self.is_full else None
 
-    def _busy(self) -> ServerBusy | None:
-        """Return the error of a call if ``max_calls`` calls are running, else None."""
-        if self.is_full:
-            self._stats.count("max_calls")
-            return limit_error(ServerBusy, "max_calls", self.max_calls)
-        return None
+    def _busy(self) -> ServerBusy:
+        """Count and return the error of a call while ``max_calls`` calls are running."""
+        self._stats.count("max_calls")
+        return limit_error(ServerBusy, "max_calls", self.max_calls)
 
     def entry_of(self, message: CallMessage) -> CallEntry | None:
         """Return the entry of the called object or cache, or None."""

@@ -160,7 +160,8 @@ class MethodRunner:
         args, kw = yield from self._arguments(message, route.perspective, enter)
         del message
         call.arguments_decoded = True
-        call.check_due(self.now)
+        if call.due is not None:
+            call.check_due(self.now)
         method = call_hook(resolve, route, call.name, self._policy.dynamic_methods)
         if route.unanswered is not None and not call.wants_answer:
             raise route.unanswered()
