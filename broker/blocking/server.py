@@ -12,6 +12,7 @@ from broker.blocking.loop import Background, Close, ClosedByBlock, background
 from broker.connection import connection as asynchronous
 from broker.core.policy import STRICT, Policy
 from broker.net.tls.settings import TLS
+from broker.replies import Replies
 from broker.stopping import DRAIN
 
 __all__ = ["Server", "serve"]
@@ -118,6 +119,7 @@ def serve(
     policy: Policy = STRICT,
     drain: float = DRAIN,
     debug: bool = False,
+    replies: Replies | None = None,
 ) -> Server:
     """Serve an object, or a portal, at one or more addresses.
 
@@ -131,7 +133,15 @@ def serve(
         RuntimeError: called in the loop's thread.
     """
     own = background("serve", "broker.serve")
-    serving = servers.serve(target, *addresses, tls=tls, policy=policy, drain=drain, debug=debug)
+    serving = servers.serve(
+        target,
+        *addresses,
+        tls=tls,
+        policy=policy,
+        drain=drain,
+        debug=debug,
+        replies=replies,
+    )
 
     def opened(server: servers.Server) -> Close:
         return lambda seconds: server.close(drain=seconds)

@@ -11,6 +11,7 @@ import pytest
 from support.ticket_office import DIALECTS
 
 import broker
+from broker import blocking
 from broker.core.calls.attached import ATTACHED
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.method_runner import MethodRunner
@@ -166,3 +167,16 @@ async def test_more_than_fits() -> None:
             ):
                 await root.callRemote("echo", 1)
         assert await root.callRemote("echo", 1) == 1
+
+
+def test_threads(metas: list[tuple[str, Any]]) -> None:
+    """A call of the synchronous API has the metadata of its thread."""
+    with (
+        blocking.serve(Echo(), "pb://127.0.0.1:0", replies=broker.Replies()) as server,
+        blocking.connect(server.addresses[0]) as connection,
+    ):
+        with broker.metadata(tenant="a"):
+            assert connection.root.callRemote("echo", 1) == 1
+            connection.root.send("echo", 2)
+        assert connection.root.callRemote("echo", {3}) == {3}
+    assert [meta for _, meta in metas] == [{"x-tenant": "a"}, {"x-tenant": "a"}, None]

@@ -15,6 +15,7 @@ FACE = """
     Subscribers Slow Delivery allow current_call Call timeout is_transient
     contract implements servant describe resolved reference_of interface_of
     Promise Stream RemoteStream stream_of credit read_file write_file Progress throttled Files
+    metadata once Replies
 """
 SETTINGS = "Policy STRICT PUBLISHED Limits LoginThrottle PortalLogins Rate Stats Broker accelerated"
 FLAVORS = """

@@ -49,6 +49,8 @@ def test_errors_of_serve() -> None:
         warnings.simplefilter("error")
         with pytest.raises(TypeError):
             blocking.serve(Shop)
+        with pytest.raises(broker.WrongType, match="replies= is a Replies"):
+            blocking.serve(Shop(), replies=True)  # type: ignore[arg-type]
         in_use = pytest.raises(broker.CannotListenError)
         with blocking.serve(Shop(), "pb://127.0.0.1:0") as server, in_use:
             blocking.serve(Shop(), *server.addresses)

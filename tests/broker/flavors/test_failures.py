@@ -211,6 +211,7 @@ NAMES = {
     errors.ServerDraining: "broker.errors.ServerDraining",
     errors.TooManyAttempts: "broker.errors.TooManyAttempts",
     errors.LoginExpired: "broker.errors.LoginExpired",
+    errors.ResultLost: "broker.errors.ResultLost",
     errors.PBConnectionLost: "twisted.spread.pb.PBConnectionLost",
     errors.DeadReferenceError: "twisted.spread.pb.DeadReferenceError",
     errors.RemoteError: "twisted.spread.pb.RemoteError",
