@@ -295,7 +295,7 @@ class OutgoingCalls:
             self.promised.pop(request_id, None)
         followed = None if self.followed is None else self.followed.get(request_id)
         if followed is not None and tell == self._host.answered:
-            followed.named = named_in(expression)
+            followed.named = named_in(expression, None)
         credit = None if self._credits is None else self._credits.pop(request_id, None)
         # Decoded also for an abandoned call: the peer has counted its references, which must be
         # released.
