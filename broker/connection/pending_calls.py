@@ -79,6 +79,7 @@ class PendingCalls(CallsBase):
         "_promises",
         "_scheduler",
         "_session",
+        "_together",
         "_was_meta_dropped",
         "is_ending",
         "is_inherited",
@@ -100,6 +101,8 @@ class PendingCalls(CallsBase):
         self.is_refused = False
         self.is_ending = False
         self._lost_reason: object = None
+        # Collects the failures of calls while the connection ends.
+        self._together: Together | None = None
         self._promises: OutgoingPromises | None = None
         self.now: Callable[[], float] = _unset
         self.has_stepped = False
@@ -306,7 +309,9 @@ class PendingCalls(CallsBase):
         refusal = self.refusal()
         if refusal is not None and not self.is_ending:
             return refusal
-        return Failure(PBConnectionLost(self._lost_reason, may_have_run=False))
+        failure = Failure(PBConnectionLost(self._lost_reason, may_have_run=False))
+        failure.together = self._together
+        return failure
 
     def send(
         self,
@@ -425,7 +430,7 @@ class PendingCalls(CallsBase):
         All failures that are not handled make one log record together.
         """
         self.is_ending, self._lost_reason = True, reason
-        together = Together("calls without a handler: connection lost")
+        together = self._together = Together("calls without a handler: connection lost")
         for request_id, may in may_have_run.items():
             deferred = self.waiting.pop(request_id, None)
             if deferred is not None:
@@ -436,6 +441,7 @@ class PendingCalls(CallsBase):
         if self._promises is not None:
             self._promises.lost()
         together.tell()
+        self._together = None
 
     def _attached(
         self, attached: Attached, meta: Mapping[str, str] | None, wants_answer: bool

@@ -9,11 +9,13 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, _get_running_loop
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from weakref import WeakSet
 
 from broker.defer import Deferred
-from broker.flavors.promise import Promise
+from broker.defer.awaiting import Bridge
+from broker.flavors.promise import ONE_STEP, Kind, Pending, Promise, PromisedTarget, check_step
 
 __all__ = ["OTHER_THREAD", "Posted", "do_in_loop", "is_posted", "post", "take_posts"]
 
@@ -39,13 +41,42 @@ def is_posted(loop: AbstractEventLoop | None) -> bool:
 class Posted(Promise[Any]):
     """The Promise of a call that was posted. Its callbacks run in the loop.
 
+    Calls on it are posted too, and are then calls on the Promise in the loop.
+
     Attributes:
         loop: the loop of the connection.
+        inner: the Deferred of the call in the loop; None before it was made.
     """
 
-    __slots__ = ("loop",)
+    __slots__ = ("inner", "loop")
 
     loop: AbstractEventLoop
+    inner: Deferred[Any] | None
+
+    def call_as(
+        self, kind: Kind, name: str, args: tuple[object, ...], kw: dict[str, object]
+    ) -> Pending | None:
+        """Call a method of the result, in the loop; see ``Promise.call_as``."""
+        if _get_running_loop() is self.loop:
+            return super().call_as(kind, name, args, kw)
+        again = partial(super().call_as, kind, name, args, kw)
+        if kw.get("pbanswer", True):
+            return post(self.loop, name, cast("Callable[[], Pending]", again))
+        do_in_loop(self.loop, again)
+        return None
+
+    def __getitem__(self, step: int | str) -> Promise[Any]:
+        """Return the promise of an element of the result; see ``Promise``."""
+        if _get_running_loop() is self.loop:
+            return super().__getitem__(step)
+        check_step(step)
+        return post(self.loop, self.method, partial(super().__getitem__, step), _PostedElement)
+
+    def _target(self) -> PromisedTarget | None:
+        inner = self.inner
+        if isinstance(inner, Promise) and not self._has_callbacks():
+            return inner._target()
+        return super()._target()
 
     def __repr__(self) -> str:
         return super().__repr__().replace(Posted.__name__, Promise.__name__, 1)
@@ -71,6 +102,13 @@ class Posted(Promise[Any]):
             raise RuntimeError(OTHER_THREAD)
 
 
+class _PostedElement(Posted):
+    __slots__ = ()
+
+    def __getitem__(self, step: int | str) -> Promise[Any]:
+        raise TypeError(ONE_STEP)
+
+
 def do_in_loop(loop: AbstractEventLoop, function: Callable[[], object]) -> None:
     """Call a function in a loop, in the context of this thread, and wait until it has returned.
 
@@ -90,22 +128,27 @@ def do_in_loop(loop: AbstractEventLoop, function: Callable[[], object]) -> None:
     done.result()
 
 
-def post(loop: AbstractEventLoop, name: str, call: Callable[[], Deferred[object]]) -> Posted:
+def post(
+    loop: AbstractEventLoop,
+    name: str,
+    call: Callable[[], Deferred[Any]],
+    kind: type[Posted] = Posted,
+) -> Posted:
     """Make a call in a loop, in the context of this thread.
 
     Args:
         loop: the loop.
         name: the method.
         call: makes the call; the Promise fires as its Deferred does.
+        kind: the class of the Promise.
     """
-    begun: list[Deferred[object]] = []
 
     def cancel(promise: Deferred[object]) -> None:
-        for deferred in begun:
-            deferred.cancel()
+        if posted.inner is not None:
+            posted.inner.cancel()
 
-    posted = Posted(cancel)
-    posted.label, posted.loop = name, loop
+    posted = kind(cancel)
+    posted.label, posted.loop, posted.inner = name, loop, None
 
     def begin() -> None:
         if posted.called:
@@ -115,8 +158,12 @@ def post(loop: AbstractEventLoop, name: str, call: Callable[[], Deferred[object]
         except Exception:  # noqa: BLE001 - such as DeadReferenceError; the caller gets it
             posted.errback()
             return
-        begun.append(deferred)
-        deferred.addCallbacks(posted.callback, posted.errback)
+        posted.inner = deferred
+        if deferred.called:
+            deferred.addCallbacks(posted.callback, posted.errback)
+        else:
+            # Not a callback: calls on the Promise in the loop then leave at once.
+            Bridge(deferred).when_done(lambda done: posted.callback(done.outcome))
 
     loop.call_soon_threadsafe(begin)
     return posted

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jelly.jellier import Jellier
 
 __all__ = [
+    "ONE_STEP",
     "Canceller",
     "Element",
     "Kind",
@@ -35,6 +36,7 @@ __all__ = [
     "PromisedItems",
     "PromisedTarget",
     "call_result",
+    "check_step",
     "failed",
     "not_a_reference",
     "not_passed",
@@ -144,10 +146,7 @@ class Promise(Deferred[T]):
             TypeError: it is neither an int nor a str, or this is an element already.
             ValueError: it is negative.
         """
-        if type(step) is not int and type(step) is not str:
-            raise TypeError(f"a step into a promise is an int or a str, not {type(step).__name__}")
-        if type(step) is int and step < 0:
-            raise ValueError(f"{step} is not a place in a list")
+        check_step(step)
         target = None if self.called else self._target()
         if target is not None:
             return target.element(step)
@@ -247,6 +246,18 @@ class Promise(Deferred[T]):
 classImplements(Promise, IJellyable)
 
 
+ONE_STEP = "one step into a promise at most"
+"""The text of the error for a step into an element."""
+
+
+def check_step(step: object) -> None:
+    """Raise TypeError or ValueError if a value is not a step; see ``Promise.__getitem__``."""
+    if type(step) is not int and type(step) is not str:
+        raise TypeError(f"a step into a promise is an int or a str, not {type(step).__name__}")
+    if type(step) is int and step < 0:
+        raise ValueError(f"{step} is not a place in a list")
+
+
 class Element(Promise[Any]):
     """The promise of an element of a result."""
 
@@ -258,7 +269,7 @@ class Element(Promise[Any]):
         Raises:
             TypeError: always.
         """
-        raise TypeError("one step into a promise at most")
+        raise TypeError(ONE_STEP)
 
     def take(self, result: object, step: int | str) -> None:
         """Fire with an element of a result, or fail with a Failure, or as there is no element."""

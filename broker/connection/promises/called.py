@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from broker.connection.open_call import OpenCall
@@ -37,7 +39,7 @@ class OutgoingPromises:
         stalled: the targets with calls that wait until fewer calls wait at the peer.
     """
 
-    __slots__ = ("calls", "held", "here", "sent", "stalled", "there")
+    __slots__ = ("_has_turn", "_turns", "calls", "held", "here", "sent", "stalled", "there")
 
     def __init__(self, calls: PendingCalls):
         self.calls = calls
@@ -45,6 +47,23 @@ class OutgoingPromises:
         self.sent: dict[RequestId, WaitingCall] = {}
         self.there = self.here = 0
         self.stalled: dict[Path, None] = {}
+        self._turns: deque[Callable[[], object]] = deque()
+        self._has_turn = False
+
+    def in_turn(self, function: Callable[[], object]) -> None:
+        """Call a function now; if it is called by another such function, behind that one.
+
+        So a long chain of calls, each on the result of the one before, takes no deep stack.
+        """
+        self._turns.append(function)
+        if self._has_turn:
+            return
+        self._has_turn = True
+        try:
+            while self._turns:
+                self._turns.popleft()()
+        finally:
+            self._has_turn = False
 
     @property
     def can_send(self) -> bool:
@@ -193,7 +212,7 @@ class CalledPromise(Followed, Watcher):
             isinstance(item, Bridge) and not item.done() for item in promise._items or ()
         )
         if not is_awaited and not any(path.is_used for path in self.paths() if path is not dropped):
-            promise.cancel()
+            self.calls.promises.in_turn(promise.cancel)
 
     def deliver(self, result: object, loop: AbstractEventLoop | None = None) -> None:
         """Take the result, before other code does: what waits for it is sent."""
@@ -217,11 +236,16 @@ class CalledPromise(Followed, Watcher):
             element = cast("Element", path.promise)
             if not element.called:
                 element.take(result, step)
+                if path.was_called and not element._items:
+                    # The failure is told by the calls on it.
+                    element.seen_result()
 
     def _forget_request(self) -> None:
-        followed = self.calls.session.outgoing.followed
-        if followed is not None and self._request_id is not None:
-            followed.pop(self._request_id, None)
+        # After a failure that was found at this end, the answer still comes, and calls may still
+        # come home.
+        outgoing, request_id = self.calls.session.outgoing, self._request_id
+        if request_id is not None and not outgoing.open_calls.is_pending(request_id):
+            outgoing.forget_promises(request_id)
 
     def _fail_arguments(self, failure: Failure | None) -> None:
         """Fail the calls that have the promise as an argument, if they cannot run."""

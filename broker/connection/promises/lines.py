@@ -95,6 +95,8 @@ class Line:
     def left(self, made: WaitingCall, is_cancelled: bool = False) -> None:
         """Take note that a call has its outcome, or is cancelled."""
         if made in self.queue:
+            if made is self.queue[0]:
+                self.is_blocked = False
             self.dequeue(made)
             self.send_queue()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import _get_running_loop
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from broker.core.wire.commands import Feature
 from broker.core.wire.messages import RequestId, Target
 from broker.errors import BrokenPromise, CannotJelly
 from broker.failure import Failure
+from broker.flavors.own_calls import is_own
 from broker.flavors.posted import do_in_loop, is_posted, post
 from broker.flavors.promise import (
     Element,
@@ -25,6 +27,7 @@ from broker.flavors.promise import (
     not_a_reference,
     not_passed,
 )
+from broker.flavors.reference import RemoteReference
 from jelly.atoms import Expression
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ class Path(Line, PromisedTarget):
 
     Attributes:
         promise: the promise of the element; the called one if there is no step.
+        was_called: whether a call on it was made.
     """
 
     __slots__ = (
@@ -54,6 +58,7 @@ class Path(Line, PromisedTarget):
         "_step",
         "_target",
         "promise",
+        "was_called",
     )
 
     def __init__(self, called: CalledPromise, step: int | str | None, promise: Promise[Any]):
@@ -68,7 +73,8 @@ class Path(Line, PromisedTarget):
         self._is_home = False
         self._home: object = None
         # Calls that came home before that object is known.
-        self._arrived: list[WaitingCall] = []
+        self._arrived: deque[WaitingCall] = deque()
+        self.was_called = False
 
     def __call__(self, deferred: object) -> None:
         """Cancel the promise, as its canceller."""
@@ -113,6 +119,7 @@ class Path(Line, PromisedTarget):
             refusal = calls.refusal()
             if refusal is not None:
                 return failed(kind, name, refusal) if wants_answer else None
+        self.was_called = True
         made = WaitingCall(self, kind, name, args, kw, wants_answer)
         self.enqueue(made)
         self.send_queue()
@@ -136,6 +143,9 @@ class Path(Line, PromisedTarget):
         if transaction is None or transaction.promised is None:
             raise CannotJelly("a promise is only an argument of a call; await it before it is sent")
         if self._is_home:
+            reference = getattr(self._home, "_broker_reference", self._home)
+            if isinstance(reference, RemoteReference):
+                return reference.jellyFor(jellier)
             raise BrokenPromise(not_passed(called.label, True))
         request_id = called.source.request_id
         if request_id is None or not calls.promises.can_send or self.queue:
@@ -164,7 +174,7 @@ class Path(Line, PromisedTarget):
     def can_go(self) -> bool:
         """Return whether the first call may be sent now, or made here."""
         if self._is_home:
-            return not self._on_the_way
+            return not self._on_the_way and not self._arrived
         if self._target is not None:
             return True
         request_id, promises = self._called.source.request_id, self.calls.promises
@@ -187,8 +197,9 @@ class Path(Line, PromisedTarget):
         """Send a call, or make it here."""
         called = self._called
         if self._is_home:
+            made.wait_for_arguments()
             self.dequeue(made)
-            made.run(self._home, called.label)
+            self._run(made)
         elif self._target is not None:
             made.send(called.view, self._target, made.wants_answer)
         else:
@@ -209,25 +220,58 @@ class Path(Line, PromisedTarget):
         if made.request_id is not None:
             del self._on_the_way[made.request_id]
             made.request_id = None
-        if self._is_home:
-            made.run(self._home, self._called.label)
-            self.send_queue()
+        self._arrived.append(made)
+        self._go_home()
+
+    def _go_home(self) -> None:
+        """Make the calls that came home, and then those that wait here, in their order."""
+        while self._is_home and self._arrived and not self.is_blocked:
+            made = self._arrived[0]
+            if not made.deferred.called:
+                try:
+                    made.wait_for_arguments()
+                except MustWait as wait:
+                    self.block(wait.promise)
+                    return
+            self._arrived.popleft()
+            self._run(made)
+        self.send_queue()
+
+    def _run(self, made: WaitingCall) -> None:
+        self.calls.promises.in_turn(partial(made.run, self._home, self._called.label))
+
+    def block(self, promise: object) -> None:
+        """See :meth:`Line.block`."""
+        if self._target is not None:
+            # The calls to that object wait behind those of this queue.
+            self._hold(self._target)
         else:
-            self._arrived.append(made)
+            super().block(promise)
+
+    def unblock(self, bridge: object = None) -> None:
+        """Go on: the promise among the arguments of the first call has its result."""
+        self.is_blocked = False
+        self._go_home()
+        self.calls.flush()
 
     def left(self, made: WaitingCall, is_cancelled: bool = False) -> None:
         """See :meth:`Line.left`."""
+        if self._arrived and made is self._arrived[0]:
+            self.is_blocked = False
         super().left(made, is_cancelled)
         request_id = made.request_id
         if request_id is not None and self._on_the_way.pop(request_id, None) is not None:
             promises = self.calls.promises
             promises.sent.pop(request_id, None)
-            promised = self.calls.session.outgoing.promised
-            # An answer to a cancelled call still comes, and may be a Home.
-            if promised is not None and not is_cancelled:
-                promised.pop(request_id, None)
+            outgoing = self.calls.session.outgoing
+            # An answer to a call that is not waited for still comes, and may be a Home.
+            if outgoing.promised is not None and not outgoing.open_calls.is_pending(request_id):
+                outgoing.promised.pop(request_id, None)
             if not self._called.is_settled:
                 promises.left(1)
+        if self._is_home:
+            self._go_home()
+        else:
             self.send_queue()
         if is_cancelled:
             self._called.drop_if_unused()
@@ -241,32 +285,33 @@ class Path(Line, PromisedTarget):
             failure: of the calls.
             is_lost: whether the connection has ended. The calls that were sent then fail by that.
         """
+        failed = list(self._arrived)
         if not is_lost:
-            for made in list(self._on_the_way.values()):
-                made.fail(failure)
-        for made in list(self.queue):
-            made.fail(self.calls.closed_failure() if is_lost else failure)
-        for made in self._arrived:
-            made.fail(failure)
+            failed += self._on_the_way.values()
+        failed += self.queue
+        self._arrived.clear()
+        for made in failed:
+            reason = self.calls.closed_failure() if is_lost else failure
+            self.calls.promises.in_turn(partial(made.fail, reason))
 
     def cancel_all(self) -> None:
         """Cancel the calls on it."""
         for made in (*self._on_the_way.values(), *self.queue, *self._arrived):
-            made.deferred.cancel()
+            self.calls.promises.in_turn(made.deferred.cancel)
 
     def resolve(self, result: object) -> None:
         """Take the result, and send the calls that have waited for it."""
         called, step = self._called, self._step
         place = place_in(called.named, step)
         if isinstance(place, Home):
-            self._is_home = True
             self._home = self._own(place, result)
+            self._is_home = _can_be_called(self._home)
+        if self._is_home:
             # Calls on the promise still come here.
             self.promise._canceller = self
-            for made in self._arrived:
-                made.run(self._home, called.label)
-            self._arrived.clear()
-        elif place is None:
+            self._go_home()
+            return
+        if not isinstance(place, int):
             self.fail_all(Failure(BrokenPromise(not_a_reference(called.label))), False)
         else:
             self._target = place
@@ -294,3 +339,9 @@ class Path(Line, PromisedTarget):
             made.line = held
             held.enqueue(made)
         held.send_queue()
+
+
+def _can_be_called(value: object) -> bool:
+    """Return whether calls on a promise can be made on its result: an own object or a reference."""
+    reference = getattr(value, "_broker_reference", value)
+    return isinstance(reference, RemoteReference | Promise) or is_own(value)

@@ -7,6 +7,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from broker.connection.promises import arguments
 from broker.core.calls.promised import MustWait
 from broker.core.objects.tables import directly
 from broker.core.wire.messages import RequestId, Target
@@ -156,9 +157,18 @@ class WaitingCall(Canceller, Watcher):
             for path in self.called.paths():
                 path.send_queue()
 
+    def wait_for_arguments(self) -> None:
+        """Raise MustWait if a promise among the arguments has no result; see `arguments`."""
+        arguments.wait_for((self.args, self.kw))
+
     def run(self, result: object, label: str) -> None:
-        """Make the call here, on a result."""
+        """Make the call here, on a result; the promises among its arguments have theirs."""
         if self.deferred.called:
+            return
+        try:
+            self.args, self.kw = arguments.with_results(self.args), arguments.with_results(self.kw)
+        except Exception:  # noqa: BLE001 - BrokenPromise, or the failure of the promise
+            self.deferred.errback()
             return
         run = self._context.run if self._context is not None else directly
         kw = self.kw if self.wants_answer else {**self.kw, "pbanswer": False}

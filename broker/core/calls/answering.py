@@ -269,7 +269,7 @@ class Answers:
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as second:  # noqa: BLE001 - the peer is told that it cannot be sent
-                told, told_id = self._send_plainer_error(call, shown_error, second)
+                told, told_id, shown_error = self._send_plainer_error(call, shown_error, second)
                 if told_id is not None:
                     # The peer was shown this id, so it must be in the log, with its cause.
                     told.__cause__ = error if isinstance(error, BaseException) else None
@@ -311,16 +311,16 @@ class Answers:
 
     def _send_plainer_error(
         self, call: IncomingCall, shown_error: object, fault: BaseException
-    ) -> tuple[BaseException, str | None]:
+    ) -> tuple[BaseException, str | None, object]:
         """Send an error without its fields; if that fails too, send a RuntimeError that says so.
 
         Returns:
-            The error to log, and the id of it that the peer was shown, or None.
+            The error to log, the id of it that the peer was shown, or None; and what was sent.
         """
         if self._host.drop_fields(shown_error, fault):
             try:
                 self._send_error(call, shown_error)
-                return fault, None
+                return fault, None, shown_error
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as second:  # noqa: BLE001 - as at the first attempt
@@ -328,7 +328,7 @@ class Answers:
         told = RuntimeError(f"the error cannot be sent: {type(fault).__name__}")
         shown_error, error_id = self._host.shown_error(told)
         self._send_error(call, shown_error)
-        return told, error_id
+        return told, error_id, shown_error
 
     def _send_error(self, call: IncomingCall, shown_error: object) -> None:
         outbox = self._outbox

@@ -95,6 +95,7 @@ class IncomingCalls:
         refuses_sends: refuse one-way calls too.
         beginning: id and name of the call whose coroutine method the lane in C begins, or None.
         highest: the highest request id of a call so far.
+        highest_before: the highest one before the call that was received last.
         inbox: knows the time at which a call was received.
         max_calls: most calls that may run at once.
         max_promised: most of them that may wait for promises.
@@ -120,6 +121,7 @@ class IncomingCalls:
         "beginning",
         "context",
         "highest",
+        "highest_before",
         "inbox",
         "is_draining",
         "max_calls",
@@ -147,7 +149,7 @@ class IncomingCalls:
         self.refuses_sends = False
         self.replies: Replies | None = None
         self.tracing: Tracing | None = None
-        self.highest = 0
+        self.highest = self.highest_before = 0
         self.beginning: tuple[RequestId, str] | None = None
         self.max_calls = policy.max_calls
         self.max_promised = policy.max_promised
@@ -361,6 +363,7 @@ class IncomingCalls:
         is_promised = type(message.object_id) is tuple
         if is_promised:
             self._check_promise(message.object_id, wants_answer)  # type: ignore[arg-type]
+        self.highest_before = self.highest
         if wants_answer and message.request_id > self.highest:
             self.highest = message.request_id
         self._stats.calls_received += 1
@@ -384,6 +387,7 @@ class IncomingCalls:
     def start(self, released: Released) -> WorkLeft:
         """Start a call that has waited for promises; see :meth:`receive`."""
         message, call, promised = released.message, released.call, self._promised()
+        self.highest_before = self.highest
         if self.running.pop(call.key, None) is not call:
             # It was cancelled.
             promised.unpin(released.pins)
@@ -479,11 +483,16 @@ class IncomingCalls:
         request_id = promise[0] if 1 <= len(promise) <= 2 else None
         if type(request_id) is not int or not wants_answer:
             raise ProtocolError("malformed message: the target of a call")
-        self.check_request(request_id)
+        self.check_request(request_id, self.highest)
 
-    def check_request(self, request_id: RequestId) -> None:
-        """Raise ProtocolError if a promise names a call that the peer has not made."""
-        if request_id > self.highest:
+    def check_request(self, request_id: RequestId, highest: RequestId) -> None:
+        """Raise ProtocolError if a promise names a call that the peer has not made.
+
+        Args:
+            request_id: the call.
+            highest: the highest request of the calls that came before the promise.
+        """
+        if request_id > highest:
             raise ProtocolError(f"promise of request {request_id}, which has not been made")
 
     def _receive(

@@ -82,7 +82,7 @@ class Gate:
         """
         if type(call.object_id) is tuple:
             # On the result of a login: it waits until the login is accepted, or fails with it.
-            if call.object_id[0] not in self._logins:
+            if call.object_id[:1] == () or call.object_id[0] not in self._logins:
                 raise _not_logged_in()
             mind = None
         else:

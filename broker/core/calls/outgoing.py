@@ -234,8 +234,6 @@ class OutgoingCalls:
             ProtocolError: no such call waits for an answer.
         """
         request_id, waiting = message.request_id, self.open_calls.open
-        if self.promised is not None:
-            self.promised.pop(request_id, None)
         if request_id in waiting:
             del waiting[request_id]
             if self.tracing is not None:
@@ -243,6 +241,14 @@ class OutgoingCalls:
             self._host.answered(request_id, message.value)
         else:
             self.open_calls.take(request_id)
+            self.forget_promises(request_id)
+
+    def forget_promises(self, request_id: RequestId) -> None:
+        """Forget what promises a call has to do with: its answer has come."""
+        if self.promised is not None:
+            self.promised.pop(request_id, None)
+        if self.followed is not None:
+            self.followed.pop(request_id, None)
 
     def on_home(self, message: messages.Home) -> None:
         """Tell the host to make a call itself: its target is an object of this end.
@@ -254,15 +260,14 @@ class OutgoingCalls:
         followed, step = (self.promised or {}).get(request_id, (None, None))
         if followed is None or not isinstance(place_in(followed.named, step), Home):
             raise ProtocolError(f"request {request_id} did not come home")
-        if self.promised is not None:
-            del self.promised[request_id]
         is_waited_for, _ = self.open_calls.take(request_id)
+        own = None if self.followed is None else self.followed.get(request_id)
+        if own is not None:
+            own.named = Home(None)
+        self.forget_promises(request_id)
         if is_waited_for:
             if self.tracing is not None:
                 self.tracing.end(request_id, Outcome.NOT_RUN)
-            own = None if self.followed is None else self.followed.get(request_id)
-            if own is not None:
-                own.named = Home(None)
             self._host.came_home(request_id)
 
     def on_answer(self, message: GraphAnswer) -> Work | None:
@@ -291,11 +296,9 @@ class OutgoingCalls:
         self, request_id: RequestId, expression: Expression, tell: Callable[..., object]
     ) -> Work:
         perspective = self.open_calls.perspective_of(request_id)
-        if self.promised is not None:
-            self.promised.pop(request_id, None)
         followed = None if self.followed is None else self.followed.get(request_id)
         if followed is not None and tell == self._host.answered:
-            followed.named = named_in(expression)
+            followed.named = named_in(expression, None)
         credit = None if self._credits is None else self._credits.pop(request_id, None)
         # Decoded also for an abandoned call: the peer has counted its references, which must be
         # released.
@@ -315,6 +318,8 @@ class OutgoingCalls:
         # The call is open until here: in the meantime the connection may have ended, or the caller
         # may have stopped waiting.
         is_waited_for, _ = self.open_calls.take(request_id)
+        if self.promised is not None or self.followed is not None:
+            self.forget_promises(request_id)
         if is_waited_for:
             if self.tracing is not None:
                 is_error = tell != self._host.answered

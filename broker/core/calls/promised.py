@@ -34,7 +34,9 @@ promises. A constant of the protocol.
 """
 
 MOST_STEPS = 64
-"""Most references that are remembered of one answer."""
+"""Most references that the answering end remembers of one answer, the first ones. Calls on a place
+from this number on wait at the caller.
+"""
 
 Step: TypeAlias = int | str | None
 """The place of an element in a list or tuple, the key of one in a dict, or None for the result."""
@@ -83,10 +85,14 @@ Named: TypeAlias = Place | dict[Step, Place]
 """What an answer is, or its elements by step."""
 
 
-def named_in(answer: Expression) -> Named | None:
+def named_in(answer: Expression, most: int | None = MOST_STEPS) -> Named | None:
     """Return what an answer names, from its expression; None if it has no reference.
 
     Only references that are the answer itself, or elements of the list, tuple or dict that it is.
+
+    Args:
+        answer: the expression.
+        most: most elements that are references; the others are left out. None for all.
     """
     if type(answer) is not list or not answer:
         return None
@@ -106,7 +112,7 @@ def named_in(answer: Expression) -> Named | None:
         place = _place(item)
         if place is not None and step is not None:
             found[step] = place
-            if len(found) == MOST_STEPS:
+            if len(found) == most:
                 break
     return found or None
 

@@ -51,19 +51,22 @@ class _Waiting:
     Attributes:
         message, call: the call.
         entry: its target, if that is known.
-        missing: the requests whose promises are among its arguments, and are not answered yet.
+        missing: the promises among its arguments that are not known yet, by their requests.
+        is_counted: whether it counts for ``max_promised``: it waits for a promise, and not only for
+            the calls before it.
         pins: objects of this end that its arguments name, each counted once more until it runs.
         opens: numbers of the streams and caches that its arguments open.
         behind: messages about these streams and caches, which came later.
     """
 
-    __slots__ = ("behind", "call", "entry", "message", "missing", "opens", "pins")
+    __slots__ = ("behind", "call", "entry", "is_counted", "message", "missing", "opens", "pins")
 
     def __init__(self, message: CallMessage, call: IncomingCall, entry: CallEntry | None):
         self.message = message
         self.call = call
         self.entry = entry
-        self.missing: set[RequestId] = set()
+        self.missing: dict[RequestId, list[list[Expression]]] = {}
+        self.is_counted = False
         self.pins: list[int] = []
         self.opens: list[int] = []
         self.behind: list[Queued] = []
@@ -75,7 +78,8 @@ class PromisedCalls:
     Args:
         incoming: the calls of the peer.
         translator: the tables of the connection.
-        most: most calls that may wait.
+        most: most calls that may wait for a promise. Those that only wait for the calls before them
+            are not counted: their caller does not know that they wait.
 
     Attributes:
         held: the calls to a target that must wait, by the target.
@@ -84,7 +88,9 @@ class PromisedCalls:
 
     __slots__ = (
         "_answers",
+        "_counted",
         "_incoming",
+        "_missing",
         "_most",
         "_opening",
         "_settled",
@@ -103,9 +109,11 @@ class PromisedCalls:
         self._waiting: dict[RequestId, list[_Waiting]] = {}
         # The first of each has promises among its arguments that are not known.
         self.held: dict[CallEntry, deque[_Waiting]] = {}
+        # Those of them that miss promises, by the request of each.
+        self._missing: dict[RequestId, list[_Waiting]] = {}
         # The calls that open a stream or a cache, by its number.
         self._opening: dict[int, _Waiting] = {}
-        self.size = 0
+        self.size = self._counted = 0
         # The calls that are answered now, each with its error.
         self._settled: deque[tuple[RequestId, object]] = deque()
 
@@ -114,6 +122,7 @@ class PromisedCalls:
     def remember(self, request_id: RequestId, named: Named) -> None:
         """Remember what an answer names."""
         answers = self._answers
+        answers.pop(request_id, None)
         answers[request_id] = named
         if len(answers) > MOST_OPEN:
             del answers[next(iter(answers))]
@@ -156,14 +165,39 @@ class PromisedCalls:
                 self._release(waiting, ready, False)
             else:
                 self._end(waiting, shown_error or place or BrokenPromise(_NO_REFERENCE), ready)
-        for entry, queue in list(self.held.items()):
-            first = queue[0]
-            if request_id in first.missing:
-                first.missing.discard(request_id)
-                if shown_error is not None:
-                    queue.popleft()
-                    self._end(first, shown_error, ready)
-                self._let_go(entry, queue, ready)
+        for waiting in self._missing.pop(request_id, ()):
+            promises = waiting.missing.pop(request_id, None)
+            if promises is None:
+                # It was cancelled.
+                continue
+            error = shown_error if shown_error is not None else self._resolve(promises, waiting)
+            queue = self.held[waiting.entry]  # type: ignore[index]
+            if error is not None:
+                queue.remove(waiting)
+                self._end(waiting, error, ready)
+            elif not waiting.missing:
+                self._uncount(waiting)
+            self._let_go(waiting.entry, queue, ready)  # type: ignore[arg-type]
+
+    def _resolve(self, promises: list[list[Expression]], waiting: _Waiting) -> BrokenPromise | None:
+        """Put the objects that promises have become in their place in the arguments of a call.
+
+        So the call needs neither the remembered answer when it runs, nor a reference of the peer.
+        """
+        for promise in promises:
+            try:
+                promise[:] = [b"local", self.object_of(promise)]
+            except BrokenPromise as broken:
+                return broken
+            self._pin(promise, waiting)
+        return None
+
+    def _pin(self, local: list[Expression], waiting: _Waiting) -> None:
+        number = number_in(local)
+        entry = self._translator.exports.by_id.get(number)
+        if entry is not None and entry.count:
+            entry.count += 1
+            waiting.pins.append(number)
 
     def cancel(self, call: IncomingCall) -> None:
         """Drop a waiting call that its caller has cancelled."""
@@ -191,8 +225,7 @@ class PromisedCalls:
         """Release the calls to a target, up to the first whose promises are not all known."""
         while queue and not queue[0].missing:
             self._release(queue.popleft(), ready, True)
-        if not queue:
-            del self.held[entry]
+        if not queue and self.held.pop(entry, None) is not None:
             entry.methods = None
 
     def _release(self, waiting: _Waiting, ready: list[Queued], is_checked: bool) -> None:
@@ -224,8 +257,15 @@ class PromisedCalls:
         else:
             answers.refuse_as(call, outcome)
 
+    def _uncount(self, waiting: _Waiting) -> None:
+        if waiting.is_counted:
+            waiting.is_counted = False
+            self._counted -= 1
+
     def _forget(self, waiting: _Waiting) -> None:
         self.size -= 1
+        self._uncount(waiting)
+        waiting.missing.clear()
         for number in waiting.opens:
             del self._opening[number]
 
@@ -279,34 +319,60 @@ class PromisedCalls:
     def _wait(self, message: CallMessage, wants_answer: bool, request_id: RequestId | None) -> Work:
         """Let a call wait: for the promise that is its target, or for those in its arguments."""
         incoming = self._incoming
-        entry = incoming.entry_of(message) if request_id is None else None
-        waiting = _Waiting(message, incoming.made(message, wants_answer), entry)
-        if isinstance(message, GraphCall):
-            yield from self._search(waiting, message)
+        waiting = _Waiting(message, incoming.made(message, wants_answer), None)
         call = waiting.call
-        if request_id is None and (entry is None or not (entry in self.held or waiting.missing)):
+        if isinstance(message, GraphCall):
+            yield from self._search(waiting, message, incoming.highest_before)
+        # A promised call may have been answered during the search.
+        if request_id is not None and request_id not in incoming.running:
+            place = self._place(message)
+            if type(place) is not int:
+                self.unpin(waiting.pins)
+                yield from self._refuse(message, call, place or BrokenPromise(_NO_REFERENCE))
+                return
+            message.object_id, request_id = place, None
+        error: object = None
+        if request_id is None:
+            waiting.entry = incoming.entry_of(message)
+            for number in [each for each in waiting.missing if each not in incoming.running]:
+                error = error or self._resolve(waiting.missing.pop(number), waiting)
+        entry = waiting.entry
+        if (
+            error is None
+            and request_id is None
+            and (entry is None or not (entry in self.held or waiting.missing))
+        ):
             yield from incoming.run(Released(message, call, entry, waiting.pins, True))
             return
-        refusal = incoming.refusal(wants_answer)
-        if refusal is None and self.size >= self._most:
-            refusal = limit_error(ServerBusy, "max_promised", self._most)
-        if refusal is not None:
+        waiting.is_counted = request_id is not None or bool(waiting.missing)
+        error = error or incoming.refusal(wants_answer)
+        if error is None and waiting.is_counted and self._counted >= self._most:
+            error = limit_error(ServerBusy, "max_promised", self._most)
+        if error is not None:
             self.unpin(waiting.pins)
-            yield from self._refuse(message, call, refusal)
+            yield from self._refuse(message, call, error)
             return
         note_due(message, incoming.inbox.arrived)
         call.since, call.is_waiting = incoming.runner.now(), True
         incoming.running[call.key] = call
         self.size += 1
+        self._counted += waiting.is_counted
         self._opening.update(dict.fromkeys(waiting.opens, waiting))
         if request_id is not None:
             self._waiting.setdefault(request_id, []).append(waiting)
         elif entry is not None:
             self.held.setdefault(entry, deque()).append(waiting)
             entry.methods = NO_METHODS
+            for number in waiting.missing:
+                self._missing.setdefault(number, []).append(waiting)
 
-    def _search(self, waiting: _Waiting, message: GraphCall) -> Work:
-        """Find what the arguments of a call name."""
+    def _search(self, waiting: _Waiting, message: GraphCall, highest: RequestId) -> Work:
+        """Find what the arguments of a call name.
+
+        Args:
+            waiting, message: the call.
+            highest: the highest request that the peer had made before.
+        """
         translator, running = self._translator, self._incoming.running
         for each in translator.search(message.args, message.kw):
             if each is UNFINISHED:
@@ -314,14 +380,11 @@ class PromisedCalls:
                 continue
             tag, number = each[0], number_in(each)
             if tag == PROMISED:
-                self._incoming.check_request(number)
+                self._incoming.check_request(number, highest)
                 if number in running:
-                    waiting.missing.add(number)
+                    waiting.missing.setdefault(number, []).append(each)
             elif tag == b"local":
-                entry = translator.exports.by_id.get(number)
-                if entry is not None and entry.count:
-                    entry.count += 1
-                    waiting.pins.append(number)
+                self._pin(each, waiting)
             elif tag != b"remote" and number not in self._opening:
                 waiting.opens.append(number)
 
@@ -333,6 +396,7 @@ class PromisedCalls:
         """Drop all: the connection has ended."""
         self._answers.clear()
         self._waiting.clear()
+        self._missing.clear()
         self.held.clear()
         self._opening.clear()
 

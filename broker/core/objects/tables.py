@@ -365,6 +365,10 @@ class OpenCalls:
         """The number of calls without an answer, with those whose caller has stopped waiting."""
         return len(self.open) + len(self._abandoned)
 
+    def is_pending(self, request_id: RequestId) -> bool:
+        """Return whether an answer to a call can come, even if its caller has stopped waiting."""
+        return request_id in self.open or request_id in self._abandoned
+
     def ask(self, perspective: object, wants_answer: bool) -> RequestId:
         """Return the id of a new call, whose answer is decoded for ``perspective``."""
         self.last += 1
@@ -391,7 +395,7 @@ class OpenCalls:
         Raises:
             ProtocolError: no such call was made, or it has been answered.
         """
-        if request_id not in self.open and request_id not in self._abandoned:
+        if not self.is_pending(request_id):
             raise ProtocolError(f"answer to unknown request {request_id}")
         return self.open.get(request_id)
 

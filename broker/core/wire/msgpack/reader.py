@@ -35,8 +35,8 @@ from jelly.slices import UNFINISHED, Walk
 
 __all__ = ["FrameReader"]
 
-# The tag of a promise.
-_PROMISED = b"\xc4\x08promised"
+# The tag of a promise, without the head of its bytes, which may have several forms.
+_PROMISED = b"promised"
 _read_length = Struct(">I").unpack_from
 
 
