@@ -112,6 +112,7 @@ __all__ = [
     "implements",
     "interface_of",
     "is_transient",
+    "metadata",
     "read_file",
     "realm",
     "reference_of",
@@ -128,6 +129,7 @@ __all__ = [
 if TYPE_CHECKING:
     from broker import blocking as blocking
     from broker.acceleration import accelerated
+    from broker.call_metadata import metadata
     from broker.client import Connect, connect
     from broker.connection.broker import Broker
     from broker.connection.connection import Connection
@@ -214,6 +216,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "broker.acceleration": "accelerated",
+    "broker.call_metadata": "metadata",
     "broker.client": "Connect connect",
     "broker.connection.broker": "Broker",
     "broker.core.policy": "PUBLISHED STRICT Policy",

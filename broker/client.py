@@ -11,6 +11,7 @@ from typing import Any
 
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
+from broker.core.calls.attached import ATTACHED
 from broker.core.policy import STRICT, Policy
 from broker.defer import Deferred
 from broker.errors import (
@@ -81,6 +82,8 @@ class Connect(Opening[Connection]):
     async def _open(self) -> Connection:
         broker = Broker(True, policy=self._policy)
         limit = asyncio.timeout(None)
+        # The calls of the login, and what the loop does for this connection, have nothing of it.
+        token = None if ATTACHED.get() is None else ATTACHED.set(None)
         self._limits[broker] = limit, asyncio.get_running_loop().time() + self._timeout
         try:
             async with limit:
@@ -90,6 +93,8 @@ class Connect(Opening[Connection]):
                 raise
             raise self._too_late(broker) from None
         finally:
+            if token is not None:
+                ATTACHED.reset(token)
             del self._limits[broker]
             timer = self._timers.pop(broker, None)
             if timer is not None:

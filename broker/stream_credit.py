@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from broker.core.objects.credit import FIRST_CREDIT
+from broker.core.calls.attached import attach
 from broker.errors import ConfigError
 
 __all__ = ["credit"]
@@ -31,11 +31,8 @@ def credit(items: int | None = None, window: int | None = None) -> Iterator[None
     for name, value in (("items", items), ("window", window)):
         if value is not None and (type(value) is not int or value < 1):
             raise ConfigError(f"credit({name}={value!r}): give an int of at least 1")
-    token = FIRST_CREDIT.set((_most_of(items), _most_of(window)))
-    try:
+    with attach(credit=(_most_of(items), _most_of(window))):
         yield
-    finally:
-        FIRST_CREDIT.reset(token)
 
 
 def _most_of(value: int | None) -> int:

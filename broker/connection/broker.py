@@ -27,6 +27,7 @@ from broker.connection.stream_producers import StreamProducers
 from broker.connection.watchdogs.keepalive import Keepalive
 from broker.connection.watchdogs.message import MessageTimeout
 from broker.connection.watchdogs.setup import SetupTimeouts
+from broker.core.calls.attached import ATTACHED
 from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.dispatch import Route
 from broker.core.events import (
@@ -136,8 +137,9 @@ class Broker(PublishedBroker):
         self.connection = Connection(self)
         context = self.session.incoming.context
         context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
-        # The peer's calls have no deadline from the code that makes the connection.
+        # The methods have nothing of the code that makes the connection.
         context.run(DEADLINE.set, None)
+        context.run(ATTACHED.set, None)
         # One bound method, which the pump and all watchdogs share.
         self.setup_timeouts = SetupTimeouts(self.abort)
         self._scheduler: Scheduler = ImmediateScheduler()

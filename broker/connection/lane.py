@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from broker.core.calls.attached import ATTACHED
 from broker.core.calls.deadline import DEADLINE
-from broker.core.objects.credit import FIRST_CREDIT
 from broker.core.wire.commands import number_of
 from broker.core.wire.messages import ObjectId, PlainAnswer, PlainCall, PlainSend, PlainTuple
 from broker.core.wire.msgpack.frames import FRAMES, target_of
@@ -102,7 +102,7 @@ class PythonCallsBase:
             and type(name) is str
             and _get_running_loop() is self._loop
             and DEADLINE.get() is None
-            and FIRST_CREDIT.get() is None
+            and ATTACHED.get() is None
         ):
             promise = lane.call(perspective, object_id, name, args)
             if promise is not None:
@@ -183,8 +183,8 @@ class PythonLane:
     ) -> Promise[Any] | None:
         """Call a method with an answer, and return a Promise; None if the lane cannot.
 
-        The caller has checked that the call can be made now, and that it has no deadline and no
-        credit. If the result is None, nothing has happened.
+        The caller has checked that the call can be made now, that it has no deadline, and that
+        nothing is attached to it. If the result is None, nothing has happened.
         """
         if self._translator.transaction is not None or len(name) > LONGEST_NAME:
             return None
@@ -264,4 +264,4 @@ if TYPE_CHECKING or native is None:
 else:
     CallsBase = native.CallsBase
     Lane = native.Lane
-    native.use_calls(Promise, DEADLINE, FIRST_CREDIT, _get_running_loop)
+    native.use_calls(Promise, DEADLINE, ATTACHED, _get_running_loop)

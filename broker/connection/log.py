@@ -39,6 +39,7 @@ __all__ = [
     "call_raised",
     "closed",
     "expired",
+    "meta_not_sent",
     "misunderstood",
     "not_sent",
     "peer_drains",
@@ -105,6 +106,11 @@ def peer_leaves(owner: Logged, event: PeerLeaves) -> None:
 def peer_drains(owner: Logged) -> None:
     """Log that the peer takes no new calls."""
     _log(owner, logging.INFO, "%s drains: it takes no new calls", owner.peer.address)
+
+
+def meta_not_sent(owner: Logged, dialect: str) -> None:
+    """Log that a dialect has no metadata."""
+    _log(owner, logging.DEBUG, "metadata is not sent in '%s'", dialect)
 
 
 def unsent(owner: Logged, name: str, error: BaseException) -> None:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import _get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
 from broker.connection import log
 from broker.connection.lane import CallsBase
 from broker.connection.log import Logged
+from broker.core.calls.attached import ATTACHED, NO_REFERENCE, ONCE, Attached
 from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.incoming import DRAINING
-from broker.core.objects.credit import FIRST_CREDIT
 from broker.core.objects.whereabouts import name_argument
 from broker.core.policy import STRICT, Policy
 from broker.core.session import Session
 from broker.core.wire.broadcast import Broadcast
-from broker.core.wire.commands import number_of
+from broker.core.wire.commands import Feature, number_of
 from broker.core.wire.messages import ObjectId, PlainSend, PlainSendToCache, RequestId
 from broker.defer import Deferred
 from broker.defer.foreign import failure_of
 from broker.defer.unhandled import Together
 from broker.errors import (
+    ConfigError,
     DeadReferenceError,
     EncodeError,
     Error,
@@ -36,6 +37,7 @@ from broker.flavors.posted import OTHER_THREAD, do_in_loop, is_posted, post
 from broker.flavors.promise import Promise, failed
 from broker.net.forks import FORKED
 from broker.net.scheduler import Scheduler
+from jelly.atoms import text_of
 
 __all__ = ["PendingCalls"]
 
@@ -64,6 +66,7 @@ class PendingCalls(CallsBase):
         "_policy",
         "_scheduler",
         "_session",
+        "_was_meta_dropped",
         "is_inherited",
         "is_refused",
         "now",
@@ -85,6 +88,7 @@ class PendingCalls(CallsBase):
         self.has_stepped = False
         self.stepped_loop = None
         self._loop = None
+        self._was_meta_dropped = False
         self._scheduler: Scheduler | None = None
         self._owner = owner
         self._session = session
@@ -140,6 +144,7 @@ class PendingCalls(CallsBase):
         kw: dict[str, object],
         to_cache: bool = False,
         kind: type[Deferred[Any]] = Promise,
+        meta: Mapping[str, str] | None = None,
     ) -> Deferred[Any] | None:
         """Call a method of the peer; return a Deferred, or None with ``pbanswer=False``.
 
@@ -150,8 +155,10 @@ class PendingCalls(CallsBase):
             name, args, kw: the method and its arguments.
             to_cache: whether the object is a cache that the peer holds.
             kind: the class of the Deferred.
+            meta: joins the metadata that the running code attaches to its calls.
 
         Raises:
+            ConfigError: the call is made in ``broker.once``, and has no key of it in ``meta``.
             DeadReferenceError: the connection has ended, and an answer is wanted.
             RuntimeError: the connection belongs to another event loop, or this process was forked
                 after the connection was made.
@@ -171,17 +178,22 @@ class PendingCalls(CallsBase):
                 if not wants_answer:
                     do_in_loop(loop, partial(self.send, perspective, object_id, text, args, kw))
                     return None
-                again = partial(self.call, perspective, object_id, name, args, kw, to_cache, kind)
+                again = partial(
+                    self.make_call, perspective, object_id, name, args, kw, to_cache, kind, meta
+                )
                 return post(loop, text, cast("Callable[[], Deferred[Any]]", again))
             self.check_loop(f"callRemote('{text}')")
         # A call without an answer has no deadline: no caller waits, and it must not be lost.
         ends = DEADLINE.get() if wants_answer else None
         deadline = None if ends is None else self._milliseconds_until(ends)
-        credit = FIRST_CREDIT.get() if wants_answer else None
+        credit: tuple[int, int] | None = None
+        attached = ATTACHED.get()
+        if attached is not None or meta is not None:
+            credit, meta = self._attached(attached or _NOTHING, meta, wants_answer)
+        outgoing = self._session.outgoing
+        head = object_id, text, args, kw, perspective, wants_answer
         try:
-            request_id = self._session.outgoing.call(
-                object_id, text, args, kw, perspective, wants_answer, deadline, to_cache, credit
-            )
+            request_id = outgoing.call(*head, deadline, to_cache, credit, meta)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:  # noqa: BLE001 - fails the Deferred, not the caller
@@ -231,9 +243,12 @@ class PendingCalls(CallsBase):
                 do_in_loop(loop, again)
                 return
             self.check_loop(f"send('{name}')")
+        attached, meta = ATTACHED.get(), None
+        if attached is not None:
+            _, meta = self._attached(attached, None, False)
         try:
             self._session.outgoing.call(
-                object_id, name, args, kw, perspective, False, to_cache=to_cache
+                object_id, name, args, kw, perspective, False, to_cache=to_cache, meta=meta
             )
         except (KeyboardInterrupt, SystemExit):
             raise
@@ -312,6 +327,26 @@ class PendingCalls(CallsBase):
                 del deferred, failure
         together.tell()
 
+    def _attached(
+        self, attached: Attached, meta: Mapping[str, str] | None, wants_answer: bool
+    ) -> tuple[tuple[int, int] | None, Mapping[str, str] | None]:
+        """Return the first credit and the metadata of a call.
+
+        Raises:
+            ConfigError: see `make_call`.
+        """
+        if attached.is_once and wants_answer and ONCE not in (meta or ()):
+            raise ConfigError(NO_REFERENCE)
+        if attached.meta is not None:
+            meta = {**attached.meta, **(meta or {})}
+        if meta and Feature.META not in self._session.outbox.features:
+            if not self._was_meta_dropped:
+                self._was_meta_dropped = True
+                dialect = self._session.dialect
+                log.meta_not_sent(self._owner, text_of(dialect.name) if dialect else "")
+            meta = None
+        return attached.credit if wants_answer else None, meta
+
     def _note_unsent(self, name: str, error: BaseException) -> None:
         """Count and log a call without an answer that cannot be sent."""
         self._session.stats.sends_dropped += 1
@@ -355,6 +390,7 @@ _SEND, _SEND_TO_CACHE = number_of(PlainSend), number_of(PlainSendToCache)
 
 # In seconds; a longer time, as with ``timeout(math.inf)``, is sent as no deadline.
 _ENDLESS = 1e9
+_NOTHING = Attached()
 _ENDED = "the connection of this reference has ended"
 # The same in Twisted's words.
 _STALE = "Calling Stale Broker"

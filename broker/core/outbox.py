@@ -147,19 +147,20 @@ class Outbox:
         args: tuple[object, ...],
         kw: dict[str, object],
         deadline: int | None,
+        meta: dict[str, str] | None = None,
     ) -> bool:
         """Send a call with simple values; return False if the values need a jellier.
 
         Args:
             number: of the message in ``msgpack/1``.
-            request_id, object_id, name, args, kw, deadline: see ``messages.PlainCall``.
+            request_id, object_id, name, args, kw, deadline, meta: see ``messages.PlainCall``.
 
         Raises:
             EncodeError: the call exceeds a limit.
         """
         if self._knows_expressions_only:
             return False
-        piece = self.writer.call(number, request_id, object_id, name, args, kw, deadline)
+        piece = self.writer.call(number, request_id, object_id, name, args, kw, deadline, meta)
         if piece is None:
             return False
         self.unsent.append(piece)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from broker.connection.broker import Broker
+from broker.core.calls.attached import attach_nothing
 from broker.defer import Deferred, fail
 from broker.errors import RemoteError, ServerBusy, ServerDraining, TooManyAttempts, WrongType
 from broker.failure import Failure
@@ -103,7 +104,8 @@ class Login:
 
         try:
             mechanism = self._choose(context, broker.session.logins)
-            entered = mechanism.client(context, self._credentials, self._mind)
+            with attach_nothing():
+                entered = mechanism.client(context, self._credentials, self._mind)
         except BaseException:  # noqa: BLE001 - any exception is the result of the login
             return fail().addErrback(_refused)
         return entered.addCallbacks(logged_in, _refused)

@@ -9,7 +9,7 @@ import pytest
 from support.ticket_office import DIALECTS
 
 import broker
-from broker.core.objects.credit import FIRST_CREDIT
+from broker.core.calls.attached import ATTACHED, Attached
 
 
 class Maker(broker.Root):
@@ -60,14 +60,14 @@ def test_what_is_no_credit(given: Any) -> None:
         broker.credit(**given),
     ):
         pass
-    assert FIRST_CREDIT.get() is None
+    assert ATTACHED.get() is None
 
 
 def test_the_block() -> None:
     """It holds inside only; an inner block replaces an outer one."""
     with broker.credit(items=5):
-        assert FIRST_CREDIT.get() == (5, (1 << 31) - 1)
+        assert ATTACHED.get() == Attached((5, (1 << 31) - 1))
         with broker.credit(window=1 << 40):
-            assert FIRST_CREDIT.get() == ((1 << 31) - 1, (1 << 31) - 1)
-        assert FIRST_CREDIT.get() == (5, (1 << 31) - 1)
-    assert FIRST_CREDIT.get() is None
+            assert ATTACHED.get() == Attached(((1 << 31) - 1, (1 << 31) - 1))
+        assert ATTACHED.get() == Attached((5, (1 << 31) - 1))
+    assert ATTACHED.get() is None

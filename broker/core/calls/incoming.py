@@ -437,6 +437,7 @@ class IncomingCalls:
         call = IncomingCall(message.request_id, message.name, wants_answer, due)
         call.principal = principal
         if message.meta is not None:
+            call.meta = message.meta
             call.first_credit = credit_in(message.meta)
         return call
 

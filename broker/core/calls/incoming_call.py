@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from broker.core.calls.dispatch import Route
 from broker.core.principal import Principal
@@ -25,6 +25,7 @@ class IncomingCall:
         due: the deadline of the call, by the clock of the connection, or None.
         principal: the user on whose behalf the call is made, or None.
         first_credit: what the caller gives to a stream that the method returns, or None.
+        meta: the metadata of the call, text of the peer by key; or None.
         arguments_decoded: the arguments are decoded: later errors are not the peer's fault.
         kind: the class of the object; not set on the quick path.
         since: time at which the method returned an awaitable, by the clock of the connection.
@@ -39,6 +40,7 @@ class IncomingCall:
         "first_credit",
         "kind",
         "kw",
+        "meta",
         "name",
         "principal",
         "request_id",
@@ -58,6 +60,7 @@ class IncomingCall:
         self.due = due
         self.principal: Principal | None = None
         self.first_credit: tuple[int, int] | None = None
+        self.meta: Mapping[str, str] | None = None
         self.route: Route | None = None
         self.arguments_decoded = False
         self.kind: type | None = None

@@ -67,6 +67,8 @@ class Gate:
     def check(self, call: messages.CallMessage) -> messages.CallMessage:
         """Return a login call with its arguments as values, and the mind as an Unopened value.
 
+        It has no metadata, which is dropped.
+
         Raises:
             ProtocolError: the call is not part of a login.
         """
@@ -79,6 +81,7 @@ class Gate:
             for number, value in enumerate(call.args):
                 if type(value) not in SCALARS and number != mind:
                     raise _not_logged_in()
+            call.meta = None
             return call
         if call.kw != [b"dictionary"] or type(call.args) is not list or call.args[:1] != [b"tuple"]:
             raise _not_logged_in()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from broker.core.calls.attached import joined
 from broker.core.host import Host
-from broker.core.objects.credit import META_KEY, credit_text
 from broker.core.objects.tables import OpenCalls, directly
 from broker.core.objects.translator import Translator
 from broker.core.objects.whereabouts import name_argument
@@ -92,6 +92,7 @@ class OutgoingCalls:
         deadline: int | None = None,
         to_cache: bool = False,
         credit: tuple[int, int] | None = None,
+        meta: Mapping[str, str] | None = None,
     ) -> RequestId:
         """Call a method of the peer: put the message into the outbox.
 
@@ -105,6 +106,7 @@ class OutgoingCalls:
             to_cache: whether the object is a cache that the peer holds.
             credit: the first credit of a stream that the method returns, in items and bytes; None
                 for that of the policy.
+            meta: the metadata of the call, at most 8 entries; sent if the dialect can.
 
         Returns:
             The id that is passed to ``Host.answered`` or ``Host.refused``.
@@ -114,11 +116,13 @@ class OutgoingCalls:
                 passed on.
         """
         outbox, open_calls = self._outbox, self.open_calls
-        if (
-            self._translator.transaction is None
-            and len(name) <= _SURELY_SHORT
-            and (credit is None or Feature.META not in outbox.features)
-        ):
+        sent: dict[str, str] | None = None
+        if credit is not None or meta is not None:
+            if Feature.META in outbox.features:
+                sent = joined(meta, credit)
+            else:
+                credit = None
+        if self._translator.transaction is None and len(name) <= _SURELY_SHORT and credit is None:
             request_id = open_calls.last + 1
             if to_cache:
                 number = _CALL_TO_CACHE if wants_answer else _SEND_TO_CACHE
@@ -128,7 +132,7 @@ class OutgoingCalls:
             open_calls.last = request_id
             is_sent = False
             try:
-                is_sent = outbox.call(number, request_id, object_id, name, args, kw, deadline)
+                is_sent = outbox.call(number, request_id, object_id, name, args, kw, deadline, sent)
             except EncodeError as error:
                 name_argument(error, name, args, kw)
                 raise
@@ -143,7 +147,7 @@ class OutgoingCalls:
                     self._trace(self.tracing, request_id, name, wants_answer)
                 return request_id
         return self._call_with_graph(
-            object_id, name, args, kw, perspective, wants_answer, deadline, to_cache, credit
+            object_id, name, args, kw, perspective, wants_answer, deadline, to_cache, credit, sent
         )
 
     def _call_with_graph(
@@ -157,6 +161,7 @@ class OutgoingCalls:
         deadline: int | None,
         to_cache: bool,
         credit: tuple[int, int] | None,
+        meta: dict[str, str] | None,
     ) -> RequestId:
         outbox = self._outbox
         seen_by, principal = split_view(perspective)
@@ -172,11 +177,11 @@ class OutgoingCalls:
             if deadline is not None and Feature.DEADLINE not in outbox.features:
                 deadline = None
             make = GraphCallToCache if to_cache else GraphCall
-            message = make(request_id, object_id, name, wants_answer, net_args, net_kw, deadline)
-            if credit is not None and Feature.META in outbox.features:
-                message.meta = {META_KEY: credit_text(credit)}
+            message = make(
+                request_id, object_id, name, wants_answer, net_args, net_kw, deadline, meta
+            )
             packed = outbox.pack(message)
-            if message.meta is not None and wants_answer and credit is not None:
+            if wants_answer and credit is not None:
                 self._credits = self._credits or {}
                 self._credits[request_id] = credit
         except BaseException as error:

@@ -8,17 +8,10 @@ gives credit back for items that its program has taken.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextvars import ContextVar
 
 from jelly.errors import ProtocolError
 
-__all__ = ["FIRST_CREDIT", "META_KEY", "Allowance", "Credit", "credit_in", "credit_text"]
-
-FIRST_CREDIT: ContextVar[tuple[int, int] | None] = ContextVar("broker.credit", default=None)
-"""The first credit of streams that calls of the running code return, in items and bytes; or None.
-
-Set by ``broker.credit``.
-"""
+__all__ = ["META_KEY", "Allowance", "Credit", "credit_in", "credit_text"]
 
 META_KEY = "credit"
 """The key of the first credit in the metadata of a call."""

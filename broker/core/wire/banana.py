@@ -156,13 +156,14 @@ class BananaWriter:
         args: tuple[object, ...],
         kw: dict[str, object],
         deadline: int | None,
+        meta: dict[str, str] | None = None,
     ) -> bytes | None:
         """Return the bytes of a call, or None if its values need a jellier.
 
         Args:
             number: of the message in ``msgpack/1``, a call with plain values.
             request_id, object_id, name, args, kw: see ``messages.PlainCall``.
-            deadline: not sent, since PB's dialects have none.
+            deadline, meta: not sent, since PB's dialects have none.
         """
         tail = self._tail_of(name, args, kw, _NO if number in _ONE_WAY else _YES)
         if tail is None:

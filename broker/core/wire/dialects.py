@@ -98,6 +98,7 @@ class MessageWriter(Protocol):
         args: tuple[object, ...],
         kw: dict[str, object],
         deadline: int | None,
+        meta: dict[str, str] | None = None,
         /,
     ) -> bytes | None:
         """Return the bytes of a call with simple values, or None if they need a jellier."""

@@ -11,11 +11,13 @@ import pytest
 
 from broker.connection.peer import Peer
 from broker.connection.pending_calls import PendingCalls
+from broker.core.calls.attached import attach
 from broker.core.calls.deadline import DEADLINE
 from broker.core.stats import Stats
 from broker.core.wire.broadcast import Broadcast
+from broker.core.wire.commands import Feature
 from broker.defer import Deferred
-from broker.errors import DeadReferenceError, Error, PBConnectionLost, RemoteError
+from broker.errors import ConfigError, DeadReferenceError, Error, PBConnectionLost, RemoteError
 from broker.failure import Failure
 from broker.flavors.failures import CopiedFailure
 from broker.net.log_throttle import LogThrottle
@@ -35,6 +37,8 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.made: list[Any] = []
+        self.attached: list[Any] = []
+        self.features = frozenset(Feature)
         self.abandoned: list[int] = []
         self.stats = Stats()
         self.outbox: Any = self
@@ -54,11 +58,13 @@ class FakeSession:
         deadline: int | None = None,
         to_cache: bool = False,
         credit: tuple[int, int] | None = None,
+        meta: dict[str, str] | None = None,
     ) -> int:
         """Note it."""
         if name == "unsendable":
             raise CannotJelly("object of type X")
         self.made.append((object_id, name, args, kw, perspective, wants_answer, deadline, to_cache))
+        self.attached.append((credit, meta))
         return len(self.made)
 
     def broadcast(self, object_id: Any, notice: Broadcast, number: int) -> bool:
@@ -294,3 +300,36 @@ def test_deadlines(ends: float | None, told: int | None) -> None:
     finally:
         DEADLINE.reset(token)
     assert line.session.made[0][6] == told
+
+
+def test_what_is_attached() -> None:
+    """A call has the metadata of the running code and its own; one without an answer no credit."""
+    line = Line()
+    with attach(credit=(1, 2), meta={"x-a": "1", "x-b": "1"}):
+        line.call()
+        line.call(pbanswer=False)
+        line.calls.send("eyes", 5, "m", (), {})
+        line.calls.make_call("eyes", 5, "m", (), {}, meta={"x-b": "2", "once": "k"})
+    line.calls.make_call("eyes", 5, "m", (), {}, meta={"x-c": "3"})
+    line.call()
+    meta = {"x-a": "1", "x-b": "1"}
+    assert line.session.attached == [
+        ((1, 2), meta),
+        (None, meta),
+        (None, meta),
+        ((1, 2), {"x-a": "1", "x-b": "2", "once": "k"}),
+        (None, {"x-c": "3"}),
+        (None, None),
+    ]
+
+
+def test_calls_in_once() -> None:
+    """Without a key of it, a call that wants an answer is refused before anything is sent."""
+    line = Line()
+    with attach(is_once=True):
+        with pytest.raises(ConfigError, match=r"^once needs the avatar, a named object or a rec"):
+            line.call()
+        assert line.session.made == []
+        line.calls.make_call("eyes", 5, "m", (), {}, meta={"once": "k"})
+        line.calls.send("eyes", 5, "m", (), {})
+    assert line.session.attached == [(None, {"once": "k"}), (None, None)]

@@ -88,12 +88,13 @@ class FrameWriter:
         args: tuple[object, ...],
         kw: dict[str, object],
         deadline: int | None,
+        meta: dict[str, str] | None = None,
     ) -> bytes | None:
         """Return the frame of a call, or None if its values need a jellier.
 
         Args:
             number: of the message, a call with plain values.
-            request_id, object_id, name, args, kw, deadline: see ``messages.PlainCall``.
+            request_id, object_id, name, args, kw, deadline, meta: see ``messages.PlainCall``.
 
         Raises:
             TooLarge: the call exceeds a limit.
@@ -102,11 +103,15 @@ class FrameWriter:
         for value in values:
             if type(value) not in PLAIN_SCALARS:
                 if type(value) is bytes or not are_plain(values):
-                    return self._small_call(number, request_id, object_id, name, args, kw, deadline)
+                    head = number, request_id, object_id, name
+                    return self._small_call(*head, args, kw, deadline, meta)
                 break
         target = object_id.decode("utf-8") if type(object_id) is bytes else object_id
         try:
-            if deadline is None:
+            if meta is not None:
+                frame = (number, request_id, target, name, args, kw, deadline, meta)
+                body = self._encode(frame)
+            elif deadline is None:
                 body = self._encode((number, request_id, target, name, args, kw))
             else:
                 body = self._encode((number, request_id, target, name, args, kw, deadline))
@@ -209,14 +214,20 @@ class FrameWriter:
         args: tuple[object, ...],
         kw: dict[str, object],
         deadline: int | None,
+        meta: dict[str, str] | None,
     ) -> bytes | None:
         small = None if kw else small_expression(args)
         if small is None:
             return None
         target = object_id.decode("utf-8") if type(object_id) is bytes else object_id
+        frame: tuple[object, ...]
         frame = (GRAPH, number, request_id, target, name, (small, [b"dictionary"]))
+        if meta is not None:
+            frame = (*frame, deadline, meta)
+        elif deadline is not None:
+            frame = (*frame, deadline)
         try:
-            body = self._encode(frame if deadline is None else (*frame, deadline))
+            body = self._encode(frame)
         except _NOT_PLAIN:
             return None
         return self._framed(body)

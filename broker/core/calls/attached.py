@@ -1,0 +1,119 @@
+"""What the running code attaches to its calls: metadata, the first credit of streams, and ``once``.
+
+There is one context variable for all of it, so a call that attaches nothing looks at one variable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from msgspec import Struct
+
+from broker.core.objects.credit import META_KEY, credit_text
+from jelly.errors import CannotJelly, TooLarge
+
+__all__ = [
+    "ATTACHED",
+    "LONGEST_VALUE",
+    "MOST_ENTRIES",
+    "NO_REFERENCE",
+    "ONCE",
+    "Attached",
+    "attach",
+    "attach_nothing",
+    "joined",
+]
+
+MOST_ENTRIES = 8
+"""Most entries of the metadata of a call."""
+LONGEST_VALUE = 512
+"""Most characters of a value in the metadata of a call."""
+
+ONCE = "once"
+"""The key in the metadata of a call of the number by which it is run at most once."""
+NO_REFERENCE = "once needs the avatar, a named object or a recipe of a Link"
+"""The error text for a call of a reference in ``broker.once``."""
+
+_is_key = re.compile(r"[a-z0-9-]{1,64}\Z").match
+
+
+class Attached(Struct, frozen=True):
+    """What is attached to calls.
+
+    Attributes:
+        credit: the first credit of streams that the calls return, in items and bytes; or None.
+        meta: the metadata, as it is sent; or None. It is not changed.
+        is_once: whether the calls are made in ``broker.once``.
+    """
+
+    credit: tuple[int, int] | None = None
+    meta: Mapping[str, str] | None = None
+    is_once: bool = False
+
+
+ATTACHED: ContextVar[Attached | None] = ContextVar("broker.attached", default=None)
+"""What the running code attaches to its calls; None for nothing."""
+
+
+@contextmanager
+def attach(
+    *,
+    credit: tuple[int, int] | None = None,
+    meta: Mapping[str, str] | None = None,
+    is_once: bool | None = None,
+) -> Iterator[None]:
+    """Attach to the calls that begin in this block what is given, and the rest of the outer block.
+
+    Args:
+        credit: replaces that of the outer block.
+        meta: joins that of the outer block; an entry with the same key replaces the outer one.
+        is_once: replaces that of the outer block.
+    """
+    outer = ATTACHED.get() or Attached()
+    inner = Attached(
+        outer.credit if credit is None else credit,
+        outer.meta if not meta else {**(outer.meta or {}), **meta},
+        outer.is_once if is_once is None else is_once,
+    )
+    token = ATTACHED.set(inner)
+    try:
+        yield
+    finally:
+        ATTACHED.reset(token)
+
+
+@contextmanager
+def attach_nothing() -> Iterator[None]:
+    """Attach nothing to the calls that begin in this block."""
+    token = ATTACHED.set(None)
+    try:
+        yield
+    finally:
+        ATTACHED.reset(token)
+
+
+def joined(meta: Mapping[str, str] | None, credit: tuple[int, int] | None) -> dict[str, str] | None:
+    """Return the metadata to send with a call, or None.
+
+    Args:
+        meta: the metadata that is given.
+        credit: the first credit of streams that the call returns, or None.
+
+    Raises:
+        CannotJelly: a key or a value is not text that can be sent.
+        TooLarge: it has more than 8 entries, or a value has more than 512 characters.
+    """
+    made = dict(meta or ())
+    for key, value in made.items():
+        if type(key) is not str or not _is_key(key) or type(value) is not str:
+            raise CannotJelly("metadata is text by keys of 1 to 64 characters of a-z, 0-9 and -")
+        if len(value) > LONGEST_VALUE:
+            raise TooLarge(f"metadata '{key}' of {len(value)} characters ({LONGEST_VALUE})")
+    if credit is not None:
+        made[META_KEY] = credit_text(credit)
+    if len(made) > MOST_ENTRIES:
+        raise TooLarge(f"{len(made)} entries of metadata ({MOST_ENTRIES})")
+    return made or None
