@@ -1,27 +1,26 @@
 """History: the newest entries of a numbered sequence, limited by their number, size and age.
 
-Theory of operation. Entries are numbered from 1, without holes. The number of an entry is its
-*offset*. The oldest entries go first, so a history is a range of offsets. Whoever has all entries
-up to an offset can go on from there if the range begins at the next one, or before.
+Theory of operation. The number of an entry is its *offset*; offsets rise. The oldest entries go
+first. So whoever has all entries up to an offset can go on from there if no later one is gone.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
-__all__ = ["History", "Position", "Recent"]
+__all__ = ["LARGEST_OFFSET", "History", "Position", "Recent"]
 
 Item = TypeVar("Item")
 
 # Characters of an epoch, and digits of an offset.
 _LONGEST_EPOCH, _MOST_DIGITS = 64, 18
 LARGEST_OFFSET = (1 << 63) - 1
+"""The largest offset that can be sent."""
 
 
 class History(Struct, frozen=True):
@@ -93,17 +92,16 @@ class Recent(Generic[Item]):
         now: the clock, in seconds.
 
     Attributes:
-        last: the offset of the newest entry, whether it is kept or not.
         size: bytes of all entries.
     """
 
-    __slots__ = ("_entries", "_history", "_now", "last", "size")
+    __slots__ = ("_entries", "_forgotten", "_history", "_now", "size")
 
     def __init__(self, history: History, now: Callable[[], float] = time.monotonic):
         self._history = history
         self._now = now
         self._entries: deque[_Entry[Item]] = deque()
-        self.last = 0
+        self._forgotten = 0
         self.size = 0
 
     def __len__(self) -> int:
@@ -111,45 +109,50 @@ class Recent(Generic[Item]):
 
     @property
     def forgotten(self) -> int:
-        """The offset up to which entries are gone."""
+        """The largest offset of an entry that is gone; 0 if none is."""
         self._expire()
-        return self._entries[0].offset - 1 if self._entries else self.last
+        return self._forgotten
 
-    def add(self, item: Item, size: int) -> int:
-        """Add an entry of ``size`` bytes, and return its offset."""
-        self.last += 1
-        self._entries.append(_Entry(self.last, self._now(), size, item))
+    def add(self, offset: int, item: Item, size: int) -> None:
+        """Add an entry of ``size`` bytes, whose offset is larger than those before."""
+        self._entries.append(_Entry(offset, self._now(), size, item))
         self.size += size
         self._expire()
-        return self.last
 
     def clear(self) -> None:
-        """Forget all entries; the count goes on."""
-        self._entries.clear()
-        self.size = 0
+        """Forget all entries."""
+        if self._entries:
+            self._forgotten = self._entries[-1].offset
+            self._entries.clear()
+            self.size = 0
 
     def get(self, offset: int) -> Item | None:
-        """Return the entry of an offset; None if it is gone, or was not made yet."""
-        index = offset - 1 - self.forgotten
-        return self._entries[index].item if 0 <= index < len(self._entries) else None
+        """Return the entry of an offset, or None if there is none; there are no holes."""
+        self._expire()
+        entries = self._entries
+        index = offset - entries[0].offset if entries else -1
+        return entries[index].item if 0 <= index < len(entries) else None
 
-    def since(self, offset: int) -> Iterator[tuple[int, Item]] | None:
-        """Return the offsets and entries after ``offset``; None if one of them is gone.
-
-        It is None for an offset that has not been reached, too.
-        """
-        forgotten = self.forgotten
-        if not forgotten <= offset <= self.last:
+    def since(self, offset: int) -> list[tuple[int, Item]] | None:
+        """Return offsets and items of the entries after ``offset``; None if one of them is gone."""
+        if offset < self.forgotten:
             return None
-        entries = islice(self._entries, offset - forgotten, None)
-        return ((entry.offset, entry.item) for entry in entries)
+        found: list[tuple[int, Item]] = []
+        for entry in reversed(self._entries):
+            if entry.offset <= offset:
+                break
+            found.append((entry.offset, entry.item))
+        found.reverse()
+        return found
 
     def _expire(self) -> None:
         entries, history = self._entries, self._history
+        if not entries:
+            return
         oldest = float("-inf") if history.seconds is None else self._now() - history.seconds
         while entries and (
-            len(entries) > history.most
-            or self.size > history.size
-            or entries[0].time <= oldest
+            len(entries) > history.most or self.size > history.size or entries[0].time <= oldest
         ):
-            self.size -= entries.popleft().size
+            gone = entries.popleft()
+            self.size -= gone.size
+            self._forgotten = gone.offset

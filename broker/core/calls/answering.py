@@ -9,6 +9,7 @@ from collections.abc import Generator
 from contextvars import Context
 from typing import Any
 
+from broker.core.calls.attached import RESUME
 from broker.core.calls.dispatch import was_raised
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.events import CallRaised
@@ -100,6 +101,8 @@ class Answers:
         principal = call.principal
         transaction.context = self._context if principal is None else principal.context
         transaction.first_credit = call.first_credit
+        if call.meta is not None:
+            transaction.resume = call.meta.get(RESUME)
         if given is not None:
             transaction.on_rollback(given.undo)
             value = given.value

@@ -264,6 +264,15 @@ class RemoteCacheTable:
             entry.weak.count += 1
         return value
 
+    def replace(self, cache_id: int, value: ReceivedCache) -> None:
+        """Let another object stand for a cache from now on, with the receptions of the former one."""
+        entry = self.get(cache_id)
+        if entry is not None and entry.weak is not None:
+            weak = self._weak(cache_id, value)
+            weak.count = entry.weak.count
+            entry.methods = None
+            entry.hold(value, weak)
+
     def get(self, cache_id: int) -> RemoteCacheEntry | None:
         """Return the entry of a cache, or None."""
         entry = self.by_id.get(cache_id)

@@ -31,6 +31,7 @@ class Transaction:
             of the running code.
         sent: callbacks for when the message is in the outbox.
         first_credit: what the peer gives to the streams of the message, if it is less than usual.
+        resume: the position from which the caller has asked to go on with a cache, as text; or None.
         can_pause: whether other messages may be sent before this one. A message with a new cache
             must be sent before any message that names the cache.
     """
@@ -48,6 +49,7 @@ class Transaction:
         "perspective",
         "principal",
         "requests",
+        "resume",
         "sent",
     )
 
@@ -69,6 +71,7 @@ class Transaction:
         self.principal = principal
         self.context: Context | None = None
         self.first_credit: tuple[int, int] | None = None
+        self.resume: str | None = None
         self.behind: list[bytes | list[Expression]] = []
         self.requests: list[RequestId] = []
         self._undo: list[Callable[[], object]] = []

@@ -23,6 +23,7 @@ from broker.core.objects.caches import (
     CacheableTable,
     CacheObserver,
     Observed,
+    ReceivedCache,
     RemoteCacheTable,
 )
 from broker.core.objects.releases import PendingReleases
@@ -69,6 +70,8 @@ class Translator:
         streaming: what this end takes of the streams of its peer.
         terms: what the peer takes.
         first_credit: what the call asked for whose answer is being decoded, or None.
+        resuming: the caches that a running call asks to go on with, by the epochs of their owners; or
+            None.
         has_zones: whether the dialect has datetimes with a zone.
         has_streams: whether it has streams.
         used_streams: the streams, or None before the first one.
@@ -87,6 +90,7 @@ class Translator:
         "has_zones",
         "imports",
         "perspective",
+        "resuming",
         "sole_principal",
         "streaming",
         "terms",
@@ -112,6 +116,7 @@ class Translator:
         self.sole_principal: Principal | None = None
         self.has_streams = self.has_zones = False
         self.first_credit: tuple[int, int] | None = None
+        self.resuming: dict[str, ReceivedCache] | None = None
         self.streaming = _streaming(policy.max_streams, policy.stream_items, policy.stream_window)
         self.terms = BASELINE
         self.used_streams: Streams | None = None
