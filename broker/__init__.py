@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "GONE",
     "PUBLISHED",
     "STRICT",
     "TLS",
@@ -52,7 +53,6 @@ __all__ = [
     "Error",
     "FileRefused",
     "Files",
-    "GONE",
     "History",
     "InsecureJelly",
     "JellyError",

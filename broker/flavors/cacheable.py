@@ -202,6 +202,9 @@ class RemoteCache(RemoteCopy, Serializable):
     def _resume(self, changes: int) -> None:
         """Note that the last ``changes`` changes of the owner follow, on a new connection."""
 
+    def _stay(self, is_kept: bool) -> None:
+        """Note whether this cache will go on after its connection has ended."""
+
     def _adopt(self, later: RemoteCache) -> None:
         """Take the state of another cache of this class, which has come in place of this one."""
         for name, value in vars(later).items():

@@ -34,7 +34,7 @@ __all__ = [
     "call_again",
     "counting_route",
     "earlier_of",
-    "elsewhere",
+    "keep",
     "place_in",
     "set_place",
     "stored",
@@ -82,7 +82,8 @@ def place_in(state: object) -> Position | None:
     """Return the place in the state of a Resumable; None for any other state."""
     if type(state) is not dict:
         return None
-    epoch, offset = state.get("epoch"), state.get("offset")
+    epoch: Any = state.get("epoch")
+    offset: Any = state.get("offset")
     if type(epoch) is not str or not 0 < len(epoch) <= _LONGEST_EPOCH:
         return None
     return Position(epoch, offset) if is_offset(offset) else None
@@ -120,9 +121,7 @@ def set_place(cache: Followed, place: Position) -> None:
             object.__setattr__(cache, name, value)
 
 
-def apply_change(
-    cache: Followed, offset: object, name: object, args: tuple[object, ...]
-) -> object:
+def apply_change(cache: Followed, offset: object, name: object, args: tuple[object, ...]) -> object:
     """Call the method of a change; return its result.
 
     Raises:
@@ -209,7 +208,7 @@ def earlier_of(unjellier: Unjellier, blank: Any, state: object) -> Any:
     resuming = broker.session.translator.resuming
     if not resuming or type(state) is not dict:
         return None
-    epoch = state.get("epoch")
+    epoch: Any = state.get("epoch")
     earlier: Any = resuming.get(epoch) if type(epoch) is str else None
     if earlier is None or type(earlier) is not type(blank):
         return None
@@ -233,9 +232,9 @@ def _move(cache: Followed, broker: Invoker, luid: Any) -> None:
     """Let a cache stand for the one with this id; at its former connection it is dropped."""
     former = cache.broker
     if former is not None:
-        former.session.translator.remote_caches.replace(cache.luid, elsewhere())
+        former.session.translator.remote_caches.replace(cache.luid, _Elsewhere())
     cache._belong_to(broker, luid)
-    broker.session.translator.remote_caches.replace(luid, cache)  # type: ignore[arg-type]
+    broker.session.translator.remote_caches.replace(luid, cache)
 
 
 def take_over(earlier: Any, later: Any) -> None:
@@ -280,9 +279,21 @@ def call_again(cache: Any, broker: Invoker, make: Callable[[], Deferred[Any]]) -
             return cache
         return result
 
-    with attach(meta={RESUME: str(place)}):
-        deferred = make()
+    try:
+        with attach(meta={RESUME: str(place)}):
+            deferred = make()
+    except BaseException:
+        over(None)
+        raise
     return deferred.addBoth(over)
+
+
+def keep(cache: Any, is_kept: bool) -> None:
+    """Say whether a cache will go on with :func:`call_again` after its connection has ended.
+
+    If not, readers of the ``changes()`` of a view get an error when it ends.
+    """
+    cache._stay(is_kept)
 
 
 def _nothing(*args: object, **kw: object) -> None:
@@ -300,6 +311,3 @@ class _Elsewhere:
     def route(self) -> Route:
         """Accept each change, and do nothing."""
         return Route(self, "observe_", method_for=lambda name: _NOTHING)
-
-
-elsewhere = _Elsewhere

@@ -245,5 +245,3 @@ def _ledger_of(owner: Resumable) -> Ledger:
         # Works for a frozen dataclass too.
         object.__setattr__(owner, _LEDGER, ledger)
     return ledger
-
-

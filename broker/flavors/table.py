@@ -163,8 +163,8 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
         """``with table.batch():`` sends the changes inside together, at its end.
 
         Followers that keep up apply them together, unless they take more than 1 MiB. The table
-        itself changes at once. If the block raises, what it has changed is sent, too. A batch within
-        a batch belongs to the outer one.
+        itself changes at once. If the block raises, what it has changed is sent, too. A batch
+        within a batch belongs to the outer one.
         """
         if self._batch is not None:
             yield

@@ -96,29 +96,31 @@ def _not_a_key(key: object) -> WrongType:
 
 
 def is_data(value: object) -> bool:
-    """Return whether a value is builtin data alone; False if it has instances of registered classes.
+    """Return whether a value is builtin data alone, without instances of registered classes.
 
     Raises:
         WrongType: a TypeError: it has something that cannot be a value of a table.
     """
     if type(value) in _SCALARS:
         return True
-    found, level, seen = True, [value], set[int]()
+    found, seen = True, set[int]()
+    level: list[Any] = [value]
     while level:
-        inner: list[object] = []
+        inner: list[Any] = []
         for each in level:
             kind = type(each)
             if kind in _SCALARS or id(each) in seen:
                 continue
             seen.add(id(each))
             if kind in _LISTS:
-                inner.extend(each)  # type: ignore[call-overload]
+                inner.extend(each)
             elif kind is dict:
-                inner.extend(each.keys())  # type: ignore[attr-defined]
-                inner.extend(each.values())  # type: ignore[attr-defined]
+                inner.extend(each.keys())
+                inner.extend(each.values())
             elif kind in defaults.declared.forms:
                 found = False
-                inner.extend(defaults.declared.forms[kind].state(each).values())  # type: ignore[attr-defined]
+                state: Any = defaults.declared.forms[kind].state(each)
+                inner.extend(state.values())
             elif _is_copied(kind):
                 found = False
                 inner.extend(fields_of(each).values())
@@ -257,7 +259,8 @@ def types_of(name: str, arguments: tuple[Any, ...]) -> Types:
         None if _is_open(hint) else Value(hint, f"{text}: {what}", no_reference)
         for what, hint in zip(("key", "value"), arguments, strict=True)
     ]
-    return Types(*(None if each is None or each.is_free else each for each in made), text=text)
+    key, value = (None if each is None or each.is_free else each for each in made)
+    return Types(key, value, text)
 
 
 def _is_open(hint: object) -> bool:

@@ -170,23 +170,29 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
         self._put("_is_wrong", False)
 
     def _resume(self, changes: int) -> None:
-        self._put("_is_kept", True)
         if changes:
             self._put("_is_complete", False)
+
+    def _stay(self, is_kept: bool) -> None:
+        self._put("_is_kept", is_kept)
+        if self.broker is None:
+            self._tell_ended()
 
     def _adopt(self, later: RemoteCache) -> None:
         if isinstance(later, TableView):
             self._replace(dict(later._items))
             for name in ("_alike", "_is_complete", "_is_wrong", "followed_place"):
                 self._put(name, getattr(later, name))
-            self._put("_is_kept", True)
 
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
-        if name == "broker" and value is None and not self._is_kept:
+        if name == "broker" and value is None:
             # The connection has ended.
-            for reader in self._readers or ():
-                reader.end(_ended())
+            self._tell_ended()
+
+    def _tell_ended(self) -> None:
+        for reader in () if self._is_kept else self._readers or ():
+            reader.end(_ended())
 
     def _put(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -234,9 +240,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
     def _count_alike(self, read: Iterable[Any], is_first: bool) -> None:
         """Refuse more new keys with the same hash than chance explains."""
         new = [
-            key
-            for key in read
-            if is_compound(type(key)) and (is_first or key not in self._items)
+            key for key in read if is_compound(type(key)) and (is_first or key not in self._items)
         ]
         if not new:
             return

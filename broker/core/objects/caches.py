@@ -265,7 +265,7 @@ class RemoteCacheTable:
         return value
 
     def replace(self, cache_id: int, value: ReceivedCache) -> None:
-        """Let another object stand for a cache from now on, with the receptions of the former one."""
+        """Let another object stand for a cache, with the receptions of the former one."""
         entry = self.get(cache_id)
         if entry is not None and entry.weak is not None:
             weak = self._weak(cache_id, value)

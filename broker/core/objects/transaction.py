@@ -31,7 +31,7 @@ class Transaction:
             of the running code.
         sent: callbacks for when the message is in the outbox.
         first_credit: what the peer gives to the streams of the message, if it is less than usual.
-        resume: the position from which the caller has asked to go on with a cache, as text; or None.
+        resume: the position from which the caller asks to go on with a cache, as text; or None.
         can_pause: whether other messages may be sent before this one. A message with a new cache
             must be sent before any message that names the cache.
     """

@@ -70,8 +70,8 @@ class Translator:
         streaming: what this end takes of the streams of its peer.
         terms: what the peer takes.
         first_credit: what the call asked for whose answer is being decoded, or None.
-        resuming: the caches that a running call asks to go on with, by the epochs of their owners; or
-            None.
+        resuming: the caches that running calls ask to go on with, by the epochs of their owners;
+            or None.
         has_zones: whether the dialect has datetimes with a zone.
         has_streams: whether it has streams.
         used_streams: the streams, or None before the first one.

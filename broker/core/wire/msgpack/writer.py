@@ -131,7 +131,10 @@ class FrameWriter:
         Raises:
             TooLarge: the call exceeds a limit.
         """
-        tail, heads = broadcast.tail(FrameWriter, lambda: self._tail_of(broadcast)), _BROADCAST_HEADS
+        tail, heads = (
+            broadcast.tail(FrameWriter, lambda: self._tail_of(broadcast)),
+            _BROADCAST_HEADS,
+        )
         if tail is None:
             if not broadcast.is_data:
                 return None
