@@ -126,16 +126,17 @@ def apply_change(cache: Followed, offset: object, name: object, args: tuple[obje
 
     Raises:
         NoSuchMethod: it is not the cache of a Resumable, or has no such method.
-        WrongArguments: the offset is not the next one.
+        WrongArguments: the offset is not a later one. It may be more than one later, since a change
+            that is not allowed here has been refused.
     """
     place = cache.followed_place
     if place is None or type(name) is not str or name in (CHANGE, STATE):
         raise NoSuchMethod(f"no remote method '{CHANGE}'")
-    if not is_offset(offset) or offset != place.offset + 1:
+    if not is_offset(offset) or offset <= place.offset:  # type: ignore[operator]
         raise WrongArguments(f"{CHANGE}: the offset does not follow {place.offset}")
     route = cache.route()
     method = resolve(route, name, cache.broker.policy.dynamic_methods)
-    set_place(cache, Position(place.epoch, place.offset + 1))
+    set_place(cache, Position(place.epoch, offset))  # type: ignore[arg-type]
     for check in method.conditions:
         check(name)
     if method.validator is not None:

@@ -33,14 +33,17 @@ class Follower:
 
     Attributes:
         observer: the observer.
+        broker: its connection.
+        is_going_on: whether something is being sent to it.
     """
 
-    __slots__ = ("_is_going_on", "_is_watching", "_what", "observer")
+    __slots__ = ("_is_watching", "_what", "broker", "is_going_on", "observer")
 
     def __init__(self, observer: RemoteCacheObserver, what: str):
         self.observer = observer
+        self.broker = observer.broker
         self._what = what
-        self._is_watching = self._is_going_on = False
+        self._is_watching = self.is_going_on = False
 
     @property
     def is_behind(self) -> bool:
@@ -54,16 +57,11 @@ class Follower:
     @property
     def can_be_told(self) -> bool:
         """Whether its connection takes calls."""
-        return not self.observer.is_over and self.observer.broker.calls.is_open
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether its connection is slow."""
-        return is_slow(self.observer.broker)
+        return not self.observer.is_over and self.broker.calls.is_open
 
     def begin(self) -> None:
         """Send what it lacks once the message is sent that is being made, if any."""
-        transaction = self.observer.broker.session.translator.transaction
+        transaction = self.broker.session.translator.transaction
         if transaction is None:
             self.go_on()
         else:
@@ -75,12 +73,12 @@ class Follower:
         If that cannot be sent, the connection is ended, since the follower would keep a wrong
         state.
         """
-        if self._is_going_on:
+        if self.is_going_on:
             return
-        self._is_going_on = True
+        self.is_going_on = True
         try:
             while self.is_behind and self.can_be_told:
-                if self.is_slow:
+                if is_slow(self.broker):
                     self._watch()
                     break
                 self.send_some()
@@ -89,15 +87,14 @@ class Follower:
         except BaseException as error:  # noqa: BLE001 - a value's hook may raise anything
             if self.can_be_told:
                 log_error(logger, f"a follower of {self._what} cannot be kept in step", error)
-                broker = self.observer.broker
-                broker.abort(PBConnectionLost(f"the state of a {self._what} cannot be sent"))
+                self.broker.abort(PBConnectionLost(f"the state of a {self._what} cannot be sent"))
         finally:
-            self._is_going_on = False
+            self.is_going_on = False
 
     def _watch(self) -> None:
         if not self._is_watching:
             self._is_watching = True
-            self.observer.broker.pump.when_drained(self._drained)
+            self.broker.pump.when_drained(self._drained)
 
     def _drained(self) -> None:
         self._is_watching = False

@@ -12,6 +12,7 @@ from broker.errors import ConfigError, DeadReferenceError, WrongType
 from broker.flavors.cacheable import Cacheable, RemoteCacheObserver
 from broker.flavors.followed import CHANGE, STATE
 from broker.flavors.followers import Follower, Followers, report, resumed_offset
+from broker.flavors.slow_connections import is_slow
 from broker.history import History, Recent
 
 __all__ = ["Resumable"]
@@ -186,10 +187,18 @@ class _Follower(Follower):
 
     def tell(self, offset: int, change: Change) -> BaseException | None:
         """Send a new change, or leave it to the history; return the error if it cannot be sent."""
-        if self._sent != offset - 1 or self.is_slow:
-            self.go_on()
+        if self.is_going_on:
+            # A value's hook has made this change: what runs sends it.
             return None
-        return self._send(offset, change) if self.can_be_told else None
+        error = None
+        if self._sent == offset - 1 and self.can_be_told and not is_slow(self.broker):
+            self.is_going_on = True
+            try:
+                error = self._send(offset, change)
+            finally:
+                self.is_going_on = False
+        self.go_on()
+        return error
 
     def send_some(self) -> None:
         """Send the next change, or the whole state."""
@@ -204,7 +213,7 @@ class _Follower(Follower):
 
     def _send(self, offset: int, change: Change) -> BaseException | None:
         observer = self.observer
-        is_numbered = Feature.META in observer.broker.session.outbox.features
+        is_numbered = Feature.META in self.broker.session.outbox.features
         try:
             observer.notify(change.numbered if is_numbered else change.plain)
         except DeadReferenceError:
@@ -212,9 +221,8 @@ class _Follower(Follower):
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - handled once for all followers
-            # The follower must not stay without this change.
+            # The follower must not stay without this change: it gets the whole state.
             self._sent = -1
-            self.go_on()
             return error
         self._sent = offset
         return None

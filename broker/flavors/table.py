@@ -25,6 +25,7 @@ from broker.flavors.cacheable import RemoteCacheObserver
 from broker.flavors.followers import Follower, Followers, resumed_offset
 from broker.flavors.naming import checked_name
 from broker.flavors.resumable import Resumable
+from broker.flavors.slow_connections import is_slow
 from broker.flavors.table_values import (
     ANYTHING,
     MOST_BYTES,
@@ -223,9 +224,16 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
             del batch[key]
 
     def _publish(self, changes: dict[K, bool]) -> None:
+        """Tell the followers of changes, and of those that a value's hook makes meanwhile."""
+        while changes:
+            self._batch = {}
+            try:
+                self._tell(changes)
+            finally:
+                changes, self._batch = self._batch, None
+
+    def _tell(self, changes: dict[K, bool]) -> None:
         """Number the changes of these keys, and tell the followers."""
-        if not changes:
-            return
         followers, items = self._followers, self._items
         followers.offset = offset = followers.offset + 1
         for key in changes:
@@ -339,7 +347,7 @@ class _Follower(Follower):
     @property
     def room(self) -> tuple[int, int]:
         """How many bytes and elements its first state may have."""
-        broker = self.observer.broker
+        broker = self.broker
         limits, terms = broker.policy.limits, broker.session.outbox.terms
         size = min(4 * _MOST_FIRST, limits.max_expression, terms.frame)
         return size // 4, min(4 * _MOST_NODES, limits.max_nodes, terms.nodes) // 4
@@ -352,11 +360,11 @@ class _Follower(Follower):
     @property
     def takes_now(self) -> bool:
         """Whether it is in step, and its connection takes a message now."""
-        return self._dirty is None and not self.is_slow
+        return self._dirty is None and not is_slow(self.broker)
 
     def tell(self, broadcast: Broadcast) -> bool:
         """Send changes; return False if they cannot be sent, such as too many for its peer."""
-        if not self.can_be_told:
+        if not self.broker.calls.is_open:
             return True
         try:
             self.observer.notify(broadcast)
@@ -420,7 +428,7 @@ class _Follower(Follower):
 
     def _fits(self, broadcast: Broadcast) -> bool:
         observer = self.observer
-        outbox = observer.broker.session.outbox
+        outbox = self.broker.session.outbox
         try:
             return outbox.size_of(observer.cache_id or 0, broadcast, _SEND) <= MOST_BYTES
         except TooLarge:

@@ -15,7 +15,7 @@ from broker.flavors.copyable import register
 from broker.flavors.followed import is_offset, place_in
 from broker.flavors.table_changes import Changes, Gone
 from broker.flavors.table_values import ANYTHING, Types, arguments_of, check_key, types_of
-from broker.history import Position
+from broker.history import LARGEST_OFFSET, Position
 from jelly.errors import JellyError, MalformedJelly
 from jelly.fields import engine_class
 from jelly.keys import KeyGuard, is_compound
@@ -131,6 +131,24 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
             WrongArguments: they are not allowed. Then none of them is applied.
         """
         place = self.followed_place
+        # The usual change: without this, 200 views that follow 50 changes take 1.1 times as long.
+        if (
+            place is not None
+            and self._readers is None
+            and self._types is ANYTHING
+            and type(pairs) is list
+            and len(pairs) == 1
+            and gone == []
+            and type(offset) is int
+            and place.offset < offset <= LARGEST_OFFSET
+        ):
+            pair = pairs[0]
+            if type(pair) is list and len(pair) == 2 and type(pair[0]) is str:
+                own = self.__dict__
+                own["_items"][pair[0]] = pair[1]
+                own["followed_place"] = Position(place.epoch, offset)
+                own["_is_complete"] = True
+                return
         try:
             if place is None:
                 raise MalformedJelly("the table has no state yet")

@@ -182,7 +182,9 @@ class RemoteCacheEntry:
     @property
     def leading(self) -> tuple[object, ...]:
         """The arguments before those of the peer."""
-        return (self.current(),)
+        weak = self.weak
+        value = None if weak is None else weak()
+        return (self.revived() if value is None else value,)
 
     def revived(self) -> ReceivedCache:
         """Return a new object with the stored state."""
