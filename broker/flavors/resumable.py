@@ -197,7 +197,8 @@ class _Follower(Follower):
                 error = self._send(offset, change)
             finally:
                 self.is_going_on = False
-        self.go_on()
+        if self._sent < self._ledger.offset:
+            self.go_on()
         return error
 
     def send_some(self) -> None:

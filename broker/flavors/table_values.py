@@ -236,6 +236,7 @@ class Types(NamedTuple):
 
 
 ANYTHING = Types()
+"""For tables without types."""
 
 
 def types_of(name: str, arguments: tuple[Any, ...]) -> Types:
@@ -260,7 +261,7 @@ def types_of(name: str, arguments: tuple[Any, ...]) -> Types:
         for what, hint in zip(("key", "value"), arguments, strict=True)
     ]
     key, value = (None if each is None or each.is_free else each for each in made)
-    return Types(key, value, text)
+    return ANYTHING if key is value is None else Types(key, value, text)
 
 
 def _is_open(hint: object) -> bool:

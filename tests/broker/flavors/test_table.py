@@ -1,0 +1,667 @@
+"""Table: what followers are told, at once or when they have caught up, and after a pause."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support.followed_world import BOTH, BOTH_IDS, Library, Line
+from support.memory import BrokerPair
+
+import broker
+from broker.connection.pending_calls import PendingCalls
+from broker.core.policy import PUBLISHED, STRICT, Policy
+from broker.errors import ConfigError, TooLarge
+from broker.flavors import table as table_module
+from broker.flavors.referenceable import Referenceable, Root
+
+EACH = pytest.mark.parametrize("policy", BOTH, ids=BOTH_IDS)
+EVERYWHERE = pytest.mark.parametrize("policy", [*BOTH, PUBLISHED], ids=[*BOTH_IDS, "published"])
+
+
+class Book(broker.Table[str, float], name="test_table.Book"):
+    """A table with types and a name."""
+
+
+class Short(broker.Table[Any, Any]):
+    """A table that remembers two removed keys."""
+
+    history = broker.History(most=2)
+
+
+def followers_of(table: broker.Table[Any, Any]) -> list[Any]:
+    """Return the followers."""
+    return list(table._followers)
+
+
+def messages_to(view: Any) -> list[tuple[Any, ...]]:
+    """Note the arguments of the changes that a view is told; they are told all the same."""
+    heard: list[tuple[Any, ...]] = []
+    kept = type(view).observe_changed
+
+    class Heard(type(view)):  # type: ignore[misc]
+        def observe_changed(self, *args: Any) -> None:
+            heard.append(args)
+            kept(self, *args)
+
+    view.__class__ = Heard
+    for entry in view.broker.session.translator.remote_caches.by_id.values():
+        entry.methods = None
+    return heard
+
+
+# A dict.
+
+
+def test_it_is_a_dict() -> None:
+    """Its owner uses it as a dict."""
+    table: broker.Table[str, int] = broker.Table({"a": 1})
+    table["b"] = 2
+    table.update(c=3, d=4)
+    assert table.pop("a") == 1
+    assert table.setdefault("b", 9) == 2
+    del table["c"]
+    assert dict(table) == {"b": 2, "d": 4}
+    assert (len(table), "b" in table, "c" in table, table.get("c")) == (2, True, False, None)
+    assert list(table.items()) == [("b", 2), ("d", 4)]
+    with pytest.raises(KeyError):
+        del table["c"]
+    table.clear()
+    assert len(table) == 0
+    assert "Table of 0 keys" in repr(table)
+    assert len({table, broker.Table()}) == 2
+    assert table != broker.Table()
+
+
+def test_the_position() -> None:
+    """Each change, or batch, is one more; a batch of nothing is none."""
+    table: broker.Table[str, int] = broker.Table()
+    assert table.position.offset == 0
+    table["a"] = 1
+    table.update(a=2, b=3)
+    with table.batch():
+        pass
+    with table.batch():
+        table["new"] = 1
+        del table["new"]
+    assert table.position.offset == 2
+    table.clear()
+    assert table.position.offset == 3
+    assert table.position.epoch != broker.Table().position.epoch
+
+
+def test_pickling() -> None:
+    """A copy has the items, and a count of its own."""
+    book = Book({"a": 1.5})
+    copied = pickle.loads(pickle.dumps(book))
+    assert dict(copied) == {"a": 1.5}
+    assert copied.position.epoch != book.position.epoch
+    copied["b"] = 2.0
+    assert dict(book) == {"a": 1.5}
+
+
+# Following.
+
+
+@EVERYWHERE
+def test_following(policy: Policy) -> None:
+    """A peer gets a view, which has the items and each change."""
+    table: broker.Table[Any, Any] = broker.Table({"a": 1, (1, b"x"): [2.5, {"k": None}]})
+    line = Line(Library(table), policy)
+    view = line.follow()
+    assert type(view) is broker.TableView
+    assert dict(view) == dict(table)
+    assert view.is_current
+    assert view.position == table.position
+    table["b"] = ("tuple", {1, 2})
+    table[7] = 1 << 90
+    del table["a"]
+    line.exchange()
+    assert dict(view) == dict(table)
+    assert "a" not in view
+    assert view.position == table.position
+    assert line.follow() is view
+    assert line.pair.call("listed")[1] is view
+    assert line.pair.call("forget", view) is None
+
+
+@EACH
+def test_the_owner_may_be_the_client(policy: Policy) -> None:
+    """A table that is sent as an argument is followed by the server."""
+
+    class Shelf(Root):
+        def remote_keep(self, view: Any) -> None:
+            self.view = view
+
+    shelf = Shelf()
+    pair = BrokerPair(shelf, policy=policy)
+    table: broker.Table[str, int] = broker.Table({"a": 1})
+    pair.call("keep", table)
+    table["b"] = 2
+    pair.exchange()
+    assert dict(shelf.view) == {"a": 1, "b": 2}
+
+
+@EACH
+@pytest.mark.parametrize("value", [1.5, ("tuple", {3}), [b"bytes"], 1 << 80])
+def test_a_change_is_encoded_once(
+    policy: Policy, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For all followers that keep up, whatever plain data it has."""
+    table: broker.Table[Any, Any] = broker.Table()
+    lines = [Line(Library(table), policy) for _ in range(10)]
+    views = [line.follow() for line in lines]
+    calls: list[str] = []
+    outgoing = type(lines[0].pair.server.session.outgoing)
+    monkeypatch.setattr(outgoing, "call", lambda *args, **kw: calls.append("jellied"))
+    table["k", 1] = value
+    assert calls == []
+    monkeypatch.undo()
+    for line, view in zip(lines, views, strict=True):
+        line.exchange()
+        assert view["k", 1] == value
+        assert type(view["k", 1]) is type(value)
+
+
+@EACH
+def test_a_registered_class(policy: Policy) -> None:
+    """Instances of a registered class are values: each follower gets its copy."""
+    table: broker.Table[str, Any] = broker.Table()
+    lines = [Line(Library(table), policy) for _ in range(2)]
+    views = [line.follow() for line in lines]
+    table["a"] = Quote(1.5, ["x"])
+    for line, view in zip(lines, views, strict=True):
+        line.exchange()
+        assert view["a"] == Quote(1.5, ["x"])
+
+
+@broker.register(name="test_table.Quote")
+class Quote(broker.Copyable, broker.RemoteCopy):
+    """A registered class."""
+
+    price: float
+    notes: list[str]
+
+    def __init__(self, price: float, notes: list[str]) -> None:
+        self.price = price
+        self.notes = notes
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Quote) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@EACH
+def test_batches(policy: Policy) -> None:
+    """A batch is one message to a follower that keeps up; also if the block raises."""
+    table: broker.Table[str, int] = broker.Table({"old": 0, "x": 0})
+    line = Line(Library(table), policy)
+    view = line.follow()
+    heard = messages_to(view)
+    with table.batch():
+        table["a"] = 1
+        table["b"] = 2
+        with table.batch():
+            table["a"] = 3
+            del table["old"]
+        table["passing"] = 1
+        del table["passing"]
+        line.exchange()
+        assert heard == []
+        assert table["a"] == 3
+    with pytest.raises(ValueError, match="oops"), table.batch():
+        table["c"] = 4
+        raise ValueError("oops")
+    table.update({"d": 5}, e=6)
+    table.clear()
+    line.exchange()
+    first, second, third, fourth = heard
+    assert first == ([["a", 3], ["b", 2]], ["old"], 2)
+    assert second == ([["c", 4]], [], 3)
+    assert third == ([["d", 5], ["e", 6]], [], 4)
+    assert (fourth[0], sorted(fourth[1])) == ([], ["a", "b", "c", "d", "e", "x"])
+    assert dict(view) == {}
+
+
+@EACH
+def test_a_large_batch(policy: Policy) -> None:
+    """More than 1 MiB goes in small messages, and the view says that it is catching up."""
+    table: broker.Table[int, str] = broker.Table()
+    line = Line(Library(table), policy)
+    view = line.follow()
+    heard = messages_to(view)
+    table.update({number: "x" * 10_000 for number in range(150)})
+    line.exchange()
+    assert len(heard) > 20
+    assert [offset for _, _, offset in heard] == [None] * (len(heard) - 1) + [1]
+    assert dict(view) == dict(table)
+
+
+# Slow followers.
+
+
+@EACH
+def test_the_last_value_of_each_key(policy: Policy) -> None:
+    """A slow follower gets it, whatever changed meanwhile, and no key is skipped."""
+    table: broker.Table[int, Any] = broker.Table({number: 0 for number in range(1000)})
+    line = Line(Library(table), policy)
+    view = line.follow()
+    line.stall()
+    table[1] = "x" * 60_000
+    table[2] = "x" * 60_000
+    for round_ in range(3):
+        for number in range(1000):
+            table[number] = round_ + number
+    table["new"] = 1
+    del table[500]
+    (follower,) = followers_of(table)
+    assert follower.waiting == 1001
+    line.flow()
+    assert dict(view) == dict(table)
+    assert view.is_current
+    assert followers_of(table)[0].waiting == 0
+
+
+@EACH
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda number: number,
+        lambda number: "é" * (number % 300),
+        lambda number: [None] * (number % 60),
+        lambda number: {"k": (number,)},
+        lambda number: 1 << 200,
+        lambda number: b"x" * (number % 7000),
+    ],
+    ids=["ints", "texts", "lists", "dicts", "large ints", "bytes"],
+)
+def test_messages_of_at_most_65536_bytes(
+    policy: Policy, value: Callable[[int], Any]
+) -> None:
+    """What a slow follower gets comes in such messages, in each dialect."""
+    table: broker.Table[int, Any] = broker.Table()
+    line = Line(Library(table), policy)
+    view = line.follow()
+    line.stall()
+    table["fill 1"] = table["fill 2"] = "x" * 60_000
+    for number in range(20_000):
+        table[number] = value(number) if number % 10 == 0 else number
+    sizes: list[int] = []
+    outbox = line.pair.server.session.outbox
+    kept = outbox.unsent.append
+
+    class Unsent:
+        """Notes the size of each message."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(unsent, name)
+
+        def append(self, piece: bytes) -> None:
+            sizes.append(len(piece))
+            kept(piece)
+
+    unsent = outbox.unsent
+    outbox.unsent = Unsent()  # type: ignore[assignment]
+    line.flow()
+    assert len(sizes) > 2
+    assert max(sizes) <= 65_536
+    assert max(sizes) > 20_000
+    assert dict(view) == dict(table)
+
+
+def test_the_view_knows_that_it_is_behind() -> None:
+    """While it catches up it is not current, and its position stays until the last message."""
+    table: broker.Table[int, Any] = broker.Table()
+    line = Line(Library(table))
+    view = line.follow()
+    for number in range(400):
+        table[number] = "a" * 1000
+    line.exchange()
+    line.stall()
+    for number in range(400):
+        table[number] = "b" * 1000
+    # Until the connection was slow, each change went out at once.
+    line.sip()
+    position = view.position
+    states: list[bool] = []
+    while view.position != table.position:
+        line.sip()
+        states.append(view.is_current)
+        mixed = {value[0] for value in view.values()}
+        if not view.is_current:
+            assert view.position == position
+            assert mixed == {"a", "b"}
+    assert states.count(False) >= 2
+    assert view.is_current
+    assert view.position == table.position
+    assert set(view.values()) == {"b" * 1000}
+
+
+@EACH
+def test_keys_that_come_and_go(policy: Policy) -> None:
+    """Keys that are added and removed while a follower is slow do not wait for it."""
+    table: broker.Table[int, Any] = broker.Table({number: 0 for number in range(10)})
+    line = Line(Library(table), policy.but(high_water=100))
+    view = line.follow()
+    line.stall()
+    table[0] = "x" * 200
+    for number in range(10_000):
+        table[number] = 1
+        del table[number]
+    (follower,) = followers_of(table)
+    assert follower.waiting <= 10
+    line.flow()
+    assert dict(view) == {}
+    assert view.position == table.position
+    assert view.is_current
+
+
+@EACH
+def test_memory_of_a_follower_that_has_stopped(
+    policy: Policy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """400,000 changes of 1,000 keys cost less than 2 MiB, and no record."""
+    table: broker.Table[int, int] = broker.Table({number: 0 for number in range(1000)})
+    line = Line(Library(table), policy)
+    view = line.follow()
+    line.stall()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(400_000):
+            table[number % 1000] = number
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 2 * 1024 * 1024
+    assert line.unsent < STRICT.high_water + 65_536
+    assert followers_of(table)[0].waiting == 1000
+    line.flow()
+    assert dict(view) == dict(table)
+    assert caplog.records == []
+
+
+def test_a_planted_bug_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that leaves those that wait before its value is sent is missed by these tests."""
+    kept = table_module._Follower._some
+
+    def clears_too_early(self: Any, dirty: Any, most: int) -> Any:
+        broadcast, keys = kept(self, dirty, most)
+        return broadcast, list(dirty)[: len(keys) + 1]
+
+    monkeypatch.setattr(table_module._Follower, "_some", clears_too_early)
+    with pytest.raises(AssertionError):
+        test_the_view_knows_that_it_is_behind()
+    with pytest.raises(AssertionError):
+        test_messages_of_at_most_65536_bytes(STRICT, lambda number: "y" * (number % 300))
+
+
+# The first state.
+
+
+@EACH
+def test_a_table_larger_than_a_frame(policy: Policy) -> None:
+    """The first state has at most 1 MiB, and the rest follows."""
+    table: broker.Table[int, str] = broker.Table({n: "x" * 60_000 for n in range(300)})
+    line = Line(Library(table), policy)
+    line.stall()
+    deferred = line.pair.root.callRemote("get", 0)
+    views: list[Any] = []
+    deferred.addCallback(views.append)
+    line.exchange()
+    table[0] = "changed"
+    table[299] = "changed"
+    del table[298]
+    line.sip()
+    (view,) = views
+    assert 0 < len(view) < 18
+    assert not view.is_current
+    line.flow()
+    assert dict(view) == dict(table)
+    assert view.is_current
+
+
+@EACH
+@pytest.mark.parametrize("value", [[0] * 900, None, {"k": 0}], ids=["lists", "none", "dicts"])
+def test_a_table_of_many_elements(policy: Policy, value: Any) -> None:
+    """The first state has few enough elements for any peer."""
+    table = broker.Table({number: value for number in range(100_000 if value is None else 3_000)})
+    line = Line(Library(table), policy.but(limits=policy.limits.but(max_nodes=500_000)))
+    view = line.follow()
+    line.flow()
+    assert dict(view) == dict(table)
+
+
+def test_a_peer_with_small_limits() -> None:
+    """The first state and the messages fit them."""
+    table = broker.Table({number: "x" * 300 for number in range(3000)})
+    small = STRICT.but(limits=STRICT.limits.but(max_expression=65_536, max_nodes=2_000))
+    pair = BrokerPair(Library(table), policy=STRICT, client_policy=small)
+    view = pair.call("get")
+    pair.exchange()
+    assert dict(view) == dict(table)
+    with table.batch():
+        for number in range(3000):
+            table[number] = "y" * 300
+    pair.exchange()
+    assert dict(view) == dict(table)
+    assert view.is_current
+
+
+# After a pause.
+
+
+def test_going_on() -> None:
+    """A follower that comes back gets the keys that changed since, and no others."""
+    table: broker.Table[Any, Any] = broker.Table({number: 0 for number in range(100)})
+    line = Line(Library(table))
+    view = line.follow()
+    line.cut()
+    assert not view.is_current
+    table[1] = 1
+    table[2] = 2
+    del table[3]
+    del table[4]
+    table[4] = 4
+    table["new"] = 5
+    heard: list[Any] = []
+    notify = broker.RemoteCacheObserver.notify
+
+    def note(self: Any, broadcast: Any) -> None:
+        heard.append(broadcast.args)
+        notify(self, broadcast)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(broker.RemoteCacheObserver, "notify", note)
+        assert line.again(view) is view
+    ((pairs, gone, offset),) = heard
+    assert sorted(pairs, key=str) == [["new", 5], [1, 1], [2, 2], [4, 4]]
+    assert (gone, offset) == ([3], 7)
+    assert dict(view) == dict(table)
+    assert view.is_current
+    assert view.position == table.position
+
+
+def test_going_on_where_nothing_changed() -> None:
+    """The view is current at once."""
+    table = broker.Table({"a": 1})
+    line = Line(Library(table))
+    view = line.follow()
+    line.cut()
+    line.again(view)
+    assert view.is_current
+    table["b"] = 2
+    line.exchange()
+    assert dict(view) == {"a": 1, "b": 2}
+
+
+@EACH
+def test_when_removed_keys_are_forgotten(policy: Policy) -> None:
+    """The follower gets the whole table, and keeps no key that is gone."""
+    table = Short({number: 0 for number in range(10)})
+    line = Line(Library(table), policy)
+    view = line.follow()
+    line.cut()
+    for number in range(5):
+        del table[number]
+    line.again(view)
+    line.exchange()
+    assert dict(view) == dict(table)
+    assert view.is_current
+
+
+def test_positions_that_a_table_does_not_know() -> None:
+    """Of another epoch, in the future, or no position at all: the peer gets the whole table."""
+    table = broker.Table({"a": 1})
+    table["b"] = 2
+    epoch = table.position.epoch
+    for text in ("", "x", f"{epoch}.", f"{epoch}.9", "other.0", f"{epoch}.-1", f"{epoch}.1.0"):
+        pair = BrokerPair(Library(table), policy=STRICT)
+        calls: Any = pair.client.calls
+        answer = calls.make_call(None, b"root", "get", (), {}, meta={"resume": text})
+        view = pair.get(answer)
+        assert dict(view) == {"a": 1, "b": 2}
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        (1.5, "float in a key: the key of a table is a str, an int, bytes, or a tuple of these"),
+        (True, "bool in a key"),
+        (None, "NoneType in a key"),
+        (("a", (1, 2.5)), "float in a key"),
+        (frozenset(), "frozenset in a key"),
+        (1 << 64, "an int of more than 64 bits"),
+        ((1, (1 << 70,)), "an int of more than 64 bits"),
+    ],
+)
+def test_keys_that_a_table_cannot_have(key: Any, text: str) -> None:
+    """They are refused before the table changes."""
+    table: broker.Table[Any, Any] = broker.Table()
+    with pytest.raises(broker.WrongType, match=text):
+        table[key] = 1
+    assert len(table) == table.position.offset == 0
+
+
+def nested(depth: int) -> Any:
+    """Return tuples in tuples."""
+    value: Any = ()
+    for _ in range(depth):
+        value = (value,)
+    return value
+
+
+def test_keys_that_are_too_deep() -> None:
+    """They are refused; those that are less deep are not."""
+    table: broker.Table[Any, Any] = broker.Table()
+    table[nested(40)] = 1
+    with pytest.raises(broker.WrongType, match="at most 50 levels"):
+        table[nested(60)] = 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [object(), Referenceable(), broker.Table(), [1, {"k": object()}], len, Root, [Referenceable()]],
+)
+def test_values_that_a_table_cannot_have(value: Any) -> None:
+    """References, streams and unknown objects are refused before the table changes."""
+    table: broker.Table[Any, Any] = broker.Table()
+    with pytest.raises(broker.WrongType, match="in a value: the value of a table is builtin data"):
+        table["a"] = value
+    assert len(table) == table.position.offset == 0
+
+
+def test_values_that_are_too_large() -> None:
+    """A key and its value fit a message."""
+    table: broker.Table[Any, Any] = broker.Table()
+    table["a"] = "x" * 65_000
+    with pytest.raises(TooLarge, match=r"key and value of 65\d\d\d bytes \(65280\)"):
+        table["a"] = "x" * 65_500
+    with pytest.raises(TooLarge):
+        table["x" * 65_500] = 1
+    with pytest.raises(TooLarge):
+        table["a"] = 1 << 600_000
+    assert table["a"] == "x" * 65_000
+
+
+def test_types() -> None:
+    """A table with types takes only these."""
+    book = Book()
+    book["a"] = 1
+    book["b"] = 2.5
+    with pytest.raises(broker.WrongType, match=r"Book\[str, float\]: value: Expected `float`"):
+        book["c"] = "3"  # type: ignore[assignment]
+    with pytest.raises(broker.WrongType, match=r"Book\[str, float\]: key: Expected `str`"):
+        book[1] = 3.0  # type: ignore[index]
+    typed = broker.Table[int, list[str]]()
+    typed[1] = ["a"]
+    with pytest.raises(broker.WrongType, match=r"value\[0\]: Expected `str`, got `int`"):
+        typed[1] = [1]  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("name", ["", "1x", "with space", "list", "x" * 129])
+def test_names_that_a_table_cannot_have(name: str) -> None:
+    """They are refused where the class is made."""
+    with pytest.raises(ConfigError, match="cannot be the name of Named"):
+
+        class Named(broker.Table[str, int], name=name):
+            pass
+
+
+def test_types_that_a_table_cannot_have() -> None:
+    """References are no values."""
+
+    class Odd(broker.Table[str, Referenceable]):
+        pass
+
+    with pytest.raises(broker.WrongType, match="in a value"):
+        Odd()["a"] = Referenceable()
+
+
+def test_change_is_not_for_tables() -> None:
+    """A table has no changes but those of its keys."""
+    with pytest.raises(TypeError, match="a table changes by its keys"):
+        broker.Table().change("x")
+
+
+def test_another_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change outside the loop of the followers raises, and changes nothing."""
+    table = broker.Table({"a": 1})
+    line = Line(Library(table))
+    view = line.follow()
+
+    def refuse(self: Any, what: str) -> None:
+        raise RuntimeError(what)
+
+    monkeypatch.setattr(PendingCalls, "check_loop", refuse)
+    with pytest.raises(RuntimeError, match="a change of a table"):
+        table["a"] = 2
+    with pytest.raises(RuntimeError):
+        del table["a"]
+    assert dict(table) == {"a": 1} == dict(view)
+
+
+def test_what_one_follower_cannot_be_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """Its connection ends, with one record of ours, and the others go on."""
+    import datetime
+
+    table: broker.Table[str, Any] = broker.Table()
+    lines = [Line(Library(table), policy) for policy in BOTH]
+    views = [line.follow() for line in lines]
+    zoned = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    table["a"] = zoned
+    table["b"] = 2
+    lines[0].exchange()
+    assert dict(views[0]) == {"a": zoned, "b": 2}
+    assert lines[1].is_ended
+    assert "a follower of Table cannot be kept in step" in caplog.text
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
