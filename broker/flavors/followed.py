@@ -9,6 +9,7 @@ is a whole state, or it says that the changes since the place follow as calls.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,7 +45,7 @@ __all__ = [
 CHANGE, STATE = "resumable_change", "resumable_state"
 """The methods of a RemoteCache by which a Resumable sends a change, and its whole state again."""
 
-_LONGEST_EPOCH = 64
+_is_epoch = re.compile(r"[A-Za-z0-9_-]{16}\Z").match
 _RESUMED = frozenset({"epoch", "since", "changes"})
 _OWN = ("epoch", "offset")
 
@@ -84,7 +85,8 @@ def place_in(state: object) -> Position | None:
         return None
     epoch: Any = state.get("epoch")
     offset: Any = state.get("offset")
-    if type(epoch) is not str or not 0 < len(epoch) <= _LONGEST_EPOCH:
+    # So strict that the state of a Cacheable that has the same names by chance is not taken for one.
+    if type(epoch) is not str or not _is_epoch(epoch):
         return None
     return Position(epoch, offset) if is_offset(offset) else None
 
@@ -214,11 +216,13 @@ def earlier_of(unjellier: Unjellier, blank: Any, state: object) -> Any:
     if earlier is None or type(earlier) is not type(blank):
         return None
     if state.keys() == _RESUMED:
-        if state["since"] != earlier.followed_place.offset or not is_offset(state["changes"]):
+        since, changes = state["since"], state["changes"]
+        is_right = is_offset(since) and since == earlier.followed_place.offset
+        if not is_right or not is_offset(changes):
             raise MalformedJelly("a cache that goes on from another offset than it has")
         del resuming[epoch]
         _move(earlier, broker, blank.luid)
-        earlier._resume(state["changes"])
+        earlier._resume(changes)
         return earlier
     if place_in(state) is None:
         return None
