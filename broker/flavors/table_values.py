@@ -270,8 +270,25 @@ def _is_open(hint: object) -> bool:
 
 def arguments_of(cls: type, generic: type) -> tuple[Any, ...]:
     """Return the types that a class gives to a generic base; empty if it gives none."""
-    for each in cls.__mro__:
-        for base in vars(each).get("__orig_bases__", ()):
-            if typing.get_origin(base) is generic:
-                return typing.get_args(base)
+    return _arguments(cls, generic, {})
+
+
+def _arguments(cls: type, generic: type, outer: dict[object, object]) -> tuple[Any, ...]:
+    for base in vars(cls).get("__orig_bases__", cls.__bases__):
+        origin: Any = typing.get_origin(base) or base
+        if not isinstance(origin, type) or not issubclass(origin, generic):
+            continue
+        given = tuple(_substituted(each, outer) for each in typing.get_args(base))
+        if origin is generic:
+            return given
+        variables = getattr(origin, "__parameters__", ())
+        return _arguments(origin, generic, dict(zip(variables, given, strict=False)))
     return ()
+
+
+def _substituted(hint: object, outer: dict[object, object]) -> object:
+    if not outer:
+        return hint
+    from broker.flavors.contracts.hints import substituted
+
+    return substituted(hint, outer)
