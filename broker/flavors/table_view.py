@@ -14,15 +14,17 @@ from broker.flavors.cacheable import RemoteCache
 from broker.flavors.copyable import register
 from broker.flavors.followed import is_offset, place_in
 from broker.flavors.table_changes import Changes, Gone
-from broker.flavors.table_values import ANYTHING, Types, arguments_of, check_key, types_of
+from broker.flavors.table_values import ANYTHING, Types, arguments_of, check_key, size_of, types_of
 from broker.history import LARGEST_OFFSET, Position
-from jelly.errors import JellyError, MalformedJelly
+from jelly.atoms import Expression
+from jelly.errors import InsecureJelly, JellyError, MalformedJelly
 from jelly.fields import engine_class
 from jelly.keys import KeyGuard, is_compound
 from jelly.limits import Limits
 
 if TYPE_CHECKING:
     from broker.flavors.contracts.plans import Plan, Planner
+    from jelly.unjellier import Unjellier
 
 __all__ = ["TableView"]
 
@@ -34,13 +36,16 @@ _TEXTS = frozenset({str, bytes})
 # Most compound keys of a view that may have the same hash; see ``jelly.keys``.
 _MOST_ALIKE = 16
 _NONE: Any = object()
+_MOST_DROPPED = 16_777_216
+_PLAIN_TAG = b"broker.Table"
 
 
-@engine_class("_items", "_alike", "_is_complete", "_is_wrong", "_readers", "_types", "_is_kept")
+@engine_class("_items", "_alike", "_is_complete", "_is_wrong", "_readers", "_types", "_is_kept", "_room")
 class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
     """A table of a peer: a read-only Mapping that its owner keeps up to date.
 
-    A client gets one where the server sends a ``broker.Table``. To have types checked and
+    A client gets one where the server sends a ``broker.Table``. A server takes a table of a client
+    only with a name, for which the program has a subclass. To have types checked and
     converted, declare the result as ``TableView[str, float]`` in a contract, or make a subclass
     with the name of the table, ``class BookView(broker.TableView[str, float], name="feed.Book")``.
 
@@ -55,6 +60,9 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
     _is_kept = False
     _readers: WeakSet[Changes[Any, Any]] | None = None
     _types: Types | None = None
+    # Bytes of changes that are still taken after the application has dropped the view, since it may
+    # come again before its owner knows; None while it is not dropped.
+    _room: int | None = None
 
     def __init_subclass__(cls, *, name: str | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -116,6 +124,20 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
 
     # What the owner sends.
 
+    def unjellied_state(self, unjellier: Unjellier, jellyList: list[Any]) -> Expression:
+        """Return the expression of the state.
+
+        Raises:
+            InsecureJelly: this end is a server, whose program has registered no class for tables.
+        """
+        is_client = getattr(unjellier.invoker, "isClient", True)
+        if not is_client and jellyList[0] == _PLAIN_TAG:
+            raise InsecureJelly(
+                "type 'broker.Table' is taken by clients; at a server, give the table a name, and"
+                " a subclass of broker.TableView the same"
+            )
+        return super().unjellied_state(unjellier, jellyList)
+
     def route(self) -> Route:
         """Return how the owner's calls are made."""
         return Route(self, "observe_")
@@ -135,6 +157,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
         if (
             place is not None
             and self._readers is None
+            and self._room is None
             and self._types is ANYTHING
             and type(pairs) is list
             and len(pairs) == 1
@@ -161,6 +184,8 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
         except JellyError as error:
             self._put("_is_wrong", True)
             raise WrongArguments(f"changed: {error}") from None
+        if self._room is not None and not self._has_room(read):
+            return
         self._apply(read, gone)
         self._put("_is_complete", offset is not None)
         if offset is not None:
@@ -201,6 +226,22 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
             self._replace(dict(later._items))
             for name in ("_alike", "_is_complete", "_is_wrong", "followed_place"):
                 self._put(name, getattr(later, name))
+
+    def _note_dropped(self, is_dropped: bool) -> None:
+        """Note that the application has dropped the view, or has it again."""
+        if not is_dropped:
+            self._put("_room", None)
+        elif self._room is None:
+            self._put("_room", _MOST_DROPPED)
+
+    def _has_room(self, read: dict[Any, Any]) -> bool:
+        """Count changes of a dropped view; False if its owner sends them without an end."""
+        room = max(0, (self._room or 0) - size_of(read))
+        self._put("_room", room)
+        if not room:
+            self._put("_items", {})
+            self._put("_is_wrong", True)
+        return room > 0
 
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

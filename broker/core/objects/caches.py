@@ -177,19 +177,27 @@ class RemoteCacheEntry:
     def current(self) -> ReceivedCache:
         """Return the object to call for a change: the live one, or a temporary one."""
         value = self.value()
-        return self.revived() if value is None else value
+        return self._passing() if value is None else value
 
     @property
     def leading(self) -> tuple[object, ...]:
         """The arguments before those of the peer."""
         weak = self.weak
         value = None if weak is None else weak()
-        return (self.revived() if value is None else value,)
+        return (self._passing() if value is None else value,)
 
     def revived(self) -> ReceivedCache:
         """Return a new object with the stored state."""
         value = self._make()
         share_state(value, self.state)
+        return value
+
+    def _passing(self) -> ReceivedCache:
+        """Return an object for one change of a cache that the application has dropped."""
+        value = self.revived()
+        note: Callable[[bool], object] | None = getattr(value, "_note_dropped", None)
+        if note is not None:
+            note(True)
         return value
 
 
@@ -261,6 +269,9 @@ class RemoteCacheTable:
         value = entry.value()
         if value is None:
             value = entry.revived()
+            note: Callable[[bool], object] | None = getattr(value, "_note_dropped", None)
+            if note is not None:
+                note(False)
             entry.hold(value, self._weak(cache_id, value))
         elif entry.weak is not None:
             entry.weak.count += 1
