@@ -75,7 +75,7 @@ class Cacheable(Copyable):
 
 
 # The connection, id and place of a RemoteCache. A peer cannot set these attributes.
-_OURS = ("broker", "luid", "followed_place")
+_OURS = ("broker", "luid", "followed_place", "followed_is_wrong")
 
 
 @engine_class(*_OURS)
@@ -88,11 +88,13 @@ class RemoteCache(RemoteCopy, Serializable):
         broker: the connection that it was received on; None after that connection has ended.
         luid: the owner's id of the cache.
         followed_place: the place in the changes of a Resumable; None for another Cacheable.
+        followed_is_wrong: whether a change of a Resumable with a wrong offset was refused.
     """
 
     broker: Invoker | None = None
     luid: Any = None
     followed_place: Position | None = None
+    followed_is_wrong = False
     is_remote_cache = True
 
     def route(self) -> Route:

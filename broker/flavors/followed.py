@@ -56,11 +56,13 @@ class Followed(Protocol):
     Attributes:
         broker, luid: the connection, and the owner's id of the cache.
         followed_place: its place; None for the cache of an object that is no Resumable.
+        followed_is_wrong: whether a change with a wrong offset was refused.
     """
 
     broker: Any
     luid: Any
     followed_place: Position | None
+    followed_is_wrong: bool
 
     def route(self) -> Route:
         """Return how the owner's calls are made."""
@@ -135,6 +137,10 @@ def apply_change(cache: Followed, offset: object, name: object, args: tuple[obje
     if place is None or type(name) is not str or name in (CHANGE, STATE):
         raise NoSuchMethod(f"no remote method '{CHANGE}'")
     if not is_offset(offset) or offset <= place.offset:  # type: ignore[operator]
+        if cache.followed_is_wrong:
+            # One record tells it.
+            return None
+        object.__setattr__(cache, "followed_is_wrong", True)
         raise WrongArguments(f"{CHANGE}: the offset does not follow {place.offset}")
     route = cache.route()
     method = resolve(route, name, cache.broker.policy.dynamic_methods)

@@ -182,6 +182,9 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
             self._check_keys(gone)
             read = self._read(pairs)
         except JellyError as error:
+            if self._is_wrong:
+                # One record tells it.
+                return
             self._put("_is_wrong", True)
             raise WrongArguments(f"changed: {error}") from None
         if self._room is not None and not self._has_room(read):

@@ -294,6 +294,8 @@ def test_offsets_of_changes(offset: Any) -> None:
     view, _ = followed()
     with pytest.raises(broker.WrongArguments, match="the offset does not follow 1"):
         view.observe_resumable_change(offset, "put", "b", 2)
+    # The next ones make no record.
+    view.observe_resumable_change(offset, "put", "b", 2)
     assert (view.pieces, view.offset) == ({"a": 1}, 1)
 
 
