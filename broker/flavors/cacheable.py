@@ -37,6 +37,7 @@ from jelly.registry import defaults
 
 if TYPE_CHECKING:
     from broker.core.wire.broadcast import Broadcast
+    from broker.flavors.followed import Followed
     from broker.history import Position
     from jelly.jellier import Jellier
     from jelly.unjellier import Unjellier
@@ -207,7 +208,10 @@ class RemoteCache(RemoteCopy, Serializable):
     def _stay(self, is_kept: bool) -> None:
         """Note whether this cache will go on after its connection has ended."""
 
-    def _adopt(self, later: RemoteCache) -> None:
+    def _note_dropped(self, is_dropped: bool) -> None:
+        """Note that the application has dropped this cache, or has it again."""
+
+    def _adopt(self, later: Followed) -> None:
         """Take the state of another cache of this class, which has come in place of this one."""
         for name, value in vars(later).items():
             if name not in ("broker", "luid"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from broker.core.calls.attached import RESUME, attach
 from broker.core.calls.dispatch import Method, Route, call_method, resolve
@@ -59,8 +59,8 @@ class Followed(Protocol):
         followed_is_wrong: whether a change with a wrong offset was refused.
     """
 
-    broker: Any
-    luid: Any
+    broker: Invoker | None
+    luid: int
     followed_place: Position | None
     followed_is_wrong: bool
 
@@ -72,12 +72,24 @@ class Followed(Protocol):
         """Set a whole state."""
         ...
 
-    def _adopt(self, later: Any) -> None:
+    def _adopt(self, later: Followed) -> None:
         """Take the state of another cache of this class."""
         ...
 
-    def _belong_to(self, broker: Any, luid: object) -> None:
+    def _belong_to(self, broker: Invoker | None, luid: object) -> None:
         """Set the connection and the id."""
+        ...
+
+    def _resume(self, changes: int) -> None:
+        """Note that changes follow."""
+        ...
+
+    def _stay(self, is_kept: bool) -> None:
+        """Note whether this cache will go on after its connection has ended."""
+        ...
+
+    def _note_dropped(self, is_dropped: bool) -> None:
+        """Note that the application has dropped the cache, or has it again."""
         ...
 
 
@@ -85,15 +97,14 @@ def place_in(state: object) -> Position | None:
     """Return the place in the state of a Resumable; None for any other state."""
     if type(state) is not dict:
         return None
-    epoch: Any = state.get("epoch")
-    offset: Any = state.get("offset")
-    # So strict that the state of a Cacheable that has the same names by chance is not taken for one.
+    epoch, offset = state.get("epoch"), state.get("offset")
+    # Strict, so that a state that has these names by chance is hardly taken for one.
     if type(epoch) is not str or not _is_epoch(epoch):
         return None
     return Position(epoch, offset) if is_offset(offset) else None
 
 
-def is_offset(value: object) -> bool:
+def is_offset(value: object) -> TypeGuard[int]:
     """Return whether a value of the peer can be an offset."""
     return type(value) is int and 0 <= value <= LARGEST_OFFSET
 
@@ -136,21 +147,25 @@ def apply_change(cache: Followed, offset: object, name: object, args: tuple[obje
     place = cache.followed_place
     if place is None or type(name) is not str or name in (CHANGE, STATE):
         raise NoSuchMethod(f"no remote method '{CHANGE}'")
-    if not is_offset(offset) or offset <= place.offset:  # type: ignore[operator]
+    if not is_offset(offset) or offset <= place.offset:
         if cache.followed_is_wrong:
             # One record tells it.
             return None
         object.__setattr__(cache, "followed_is_wrong", True)
         raise WrongArguments(f"{CHANGE}: the offset does not follow {place.offset}")
     route = cache.route()
-    method = resolve(route, name, cache.broker.policy.dynamic_methods)
-    set_place(cache, Position(place.epoch, offset))  # type: ignore[arg-type]
+    method = resolve(route, name, _is_dynamic(cache))
+    set_place(cache, Position(place.epoch, offset))
     for check in method.conditions:
         check(name)
     if method.validator is not None:
         args, kw = method.validator(args, {})
         return call_method(route, method, name, args, kw)
     return call_method(route, method, name, args, {})
+
+
+def _is_dynamic(cache: Followed) -> bool:
+    return cache.broker is not None and cache.broker.policy.dynamic_methods
 
 
 def counting_route(cache: Followed, route: Route) -> Route:
@@ -168,7 +183,7 @@ def counting_route(cache: Followed, route: Route) -> Route:
         if name in (CHANGE, STATE):
             return method
 
-        def count(*args: Any, **kw: Any) -> object:
+        def count(*args: object, **kw: object) -> object:
             place = cache.followed_place
             if place is not None:
                 set_place(cache, Position(place.epoch, place.offset + 1))
@@ -202,7 +217,7 @@ def resynced(cache: object) -> object:
     return None if hook is None else hook()
 
 
-def earlier_of(unjellier: Unjellier, blank: Any, state: object) -> Any:
+def earlier_of(unjellier: Unjellier, blank: Followed, state: object) -> Followed | None:
     """Return the cache that a received state belongs to, bound to this connection; None for none.
 
     Args:
@@ -217,13 +232,17 @@ def earlier_of(unjellier: Unjellier, blank: Any, state: object) -> Any:
     resuming = broker.session.translator.resuming
     if not resuming or type(state) is not dict:
         return None
-    epoch: Any = state.get("epoch")
-    earlier: Any = resuming.get(epoch) if type(epoch) is str else None
-    if earlier is None or type(earlier) is not type(blank):
+    epoch = state.get("epoch")
+    if type(epoch) is not str:
         return None
+    found = resuming.get(epoch)
+    if found is None or type(found) is not type(blank):
+        return None
+    earlier = found
     if state.keys() == _RESUMED:
         since, changes = state["since"], state["changes"]
-        is_right = is_offset(since) and since == earlier.followed_place.offset
+        place = earlier.followed_place
+        is_right = place is not None and is_offset(since) and since == place.offset
         if not is_right or not is_offset(changes):
             raise MalformedJelly("a cache that goes on from another offset than it has")
         del resuming[epoch]
@@ -239,7 +258,7 @@ def earlier_of(unjellier: Unjellier, blank: Any, state: object) -> Any:
     return earlier
 
 
-def _move(cache: Followed, broker: Invoker, luid: Any) -> None:
+def _move(cache: Followed, broker: Invoker, luid: int) -> None:
     """Let a cache stand for the one with this id; at its former connection it is dropped."""
     former = cache.broker
     if former is not None:
@@ -248,7 +267,7 @@ def _move(cache: Followed, broker: Invoker, luid: Any) -> None:
     broker.session.translator.remote_caches.replace(luid, cache)
 
 
-def take_over(earlier: Any, later: Any) -> None:
+def take_over(earlier: Followed, later: Followed) -> None:
     """Let a cache stand for another one of its class, which has come in its place.
 
     The other one has a whole state, of another epoch. ``observe_resynced`` is called.
@@ -260,10 +279,12 @@ def take_over(earlier: Any, later: Any) -> None:
     resynced(earlier)
 
 
-def call_again(cache: Any, broker: Invoker, make: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+def call_again(
+    cache: Followed, broker: Invoker, make: Callable[[], Deferred[Any]]
+) -> Deferred[Any]:
     """Make the call again that brought a cache, on another connection, to go on with the cache.
 
-    Where the answer has the state of the cache's owner, or what changed since, it has this cache
+    Where the answer has the state of the same object, or what changed since, it has this cache
     itself. If the answer is one cache of the same class, of an object with another epoch, this
     cache takes its state and its place. Otherwise nothing happens to this cache.
 
@@ -282,7 +303,7 @@ def call_again(cache: Any, broker: Invoker, make: Callable[[], Deferred[Any]]) -
     resuming = translator.resuming = translator.resuming or {}
     resuming[place.epoch] = cache
 
-    def over(result: Any) -> Any:
+    def over(result: object) -> object:
         if resuming.get(place.epoch) is cache:
             del resuming[place.epoch]
         if type(result) is type(cache) and result is not cache:
@@ -299,7 +320,7 @@ def call_again(cache: Any, broker: Invoker, make: Callable[[], Deferred[Any]]) -
     return deferred.addBoth(over)
 
 
-def keep(cache: Any, is_kept: bool) -> None:
+def keep(cache: Followed, is_kept: bool) -> None:
     """Say whether a cache will go on with :func:`call_again` after its connection has ended.
 
     If not, readers of the ``changes()`` of a view get an error when it ends.
@@ -317,7 +338,10 @@ _NOTHING = Method(_nothing)
 class _Elsewhere:
     """Stands for a cache that has gone on elsewhere, until its former owner knows."""
 
-    broker: Any = None
+    broker: Invoker | None = None
+
+    def _note_dropped(self, is_dropped: bool) -> None:
+        """Do nothing."""
 
     def route(self) -> Route:
         """Accept each change, and do nothing."""

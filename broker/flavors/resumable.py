@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from broker.core.wire.broadcast import Broadcast
@@ -57,7 +55,7 @@ class Resumable(Cacheable):
 
     history: History = History()
 
-    def getStateToCopy(self) -> Any:
+    def getStateToCopy(self) -> object:
         """Return the state to send, a dict: by default the fields, or all attributes."""
         state = super().getStateToCopy()
         return _without_ledger(state) if state is self.__dict__ else state
@@ -65,7 +63,7 @@ class Resumable(Cacheable):
     def __getstate__(self) -> object:
         return _without_ledger(super().__getstate__())
 
-    def change(self, _name: str, /, *args: Any) -> None:
+    def change(self, _name: str, /, *args: object) -> None:
         """Tell the followers of a change: their ``observe_<name>(*args)`` is called one way.
 
         Call it after the object has changed. The arguments must not be changed afterwards, since
@@ -81,12 +79,14 @@ class Resumable(Cacheable):
             raise WrongType(f"the name of a change is a str, not {type(_name).__name__}")
         _ledger_of(self).note(_name, args)
 
-    def getStateToCacheAndObserveFor(self, perspective: Any, observer: RemoteCacheObserver) -> Any:
+    def getStateToCacheAndObserveFor(
+        self, perspective: object, observer: RemoteCacheObserver
+    ) -> object:
         """Add a follower; return the state to send."""
         return _ledger_of(self).follow(self, perspective, observer)
 
 
-def _without_ledger(state: Any) -> Any:
+def _without_ledger(state: object) -> object:
     if isinstance(state, dict) and _LEDGER in state:
         return {name: value for name, value in state.items() if name != _LEDGER}
     return state
@@ -102,7 +102,7 @@ class Change:
 
     __slots__ = ("numbered", "plain")
 
-    def __init__(self, offset: int, name: str, args: tuple[Any, ...]):
+    def __init__(self, offset: int, name: str, args: tuple[object, ...]):
         self.plain = Broadcast(name, args, {})
         self.numbered = Broadcast(CHANGE, (offset, name, *args), {})
 
@@ -116,7 +116,7 @@ class Ledger(Followers["_Follower"]):
         super().__init__()
         self.recent: Recent[Change] = Recent(history)
 
-    def note(self, name: str, args: tuple[Any, ...]) -> None:
+    def note(self, name: str, args: tuple[object, ...]) -> None:
         """Number a change, keep it, and tell the followers."""
         self.check_loop(f"change('{name}')")
         self.offset += 1
@@ -137,7 +137,9 @@ class Ledger(Followers["_Follower"]):
         finally:
             del fault, error
 
-    def follow(self, owner: Resumable, perspective: Any, observer: RemoteCacheObserver) -> Any:
+    def follow(
+        self, owner: Resumable, perspective: object, observer: RemoteCacheObserver
+    ) -> object:
         """Add a follower; return its first state."""
         since = resumed_offset(observer, self)
         if since is not None and self.recent.forgotten <= since:
@@ -149,7 +151,7 @@ class Ledger(Followers["_Follower"]):
         follower.begin()
         return state
 
-    def state_of(self, owner: Resumable, perspective: Any) -> dict[str, Any]:
+    def state_of(self, owner: Resumable, perspective: object) -> dict[str, object]:
         """Return the whole state.
 
         Raises:
@@ -239,7 +241,7 @@ class _Follower(Follower):
 _encode = msgspec.msgpack.Encoder(enc_hook=lambda value: b"\0" * _OBJECT).encode
 
 
-def _size_of(args: tuple[Any, ...]) -> int:
+def _size_of(args: tuple[object, ...]) -> int:
     """Return about how many bytes the arguments of a change take."""
     try:
         return _HEAD + len(_encode(args))

@@ -18,49 +18,29 @@ from contextlib import contextmanager
 from typing import Any, Generic, NoReturn, TypeVar
 
 from broker.core.wire.broadcast import Broadcast
-from broker.core.wire.commands import number_of
-from broker.core.wire.messages import PlainSendToCache
-from broker.errors import DeadReferenceError, TooLarge
 from broker.flavors.cacheable import RemoteCacheObserver
-from broker.flavors.followers import Follower, Followers, resumed_offset
+from broker.flavors.followers import Followers, resumed_offset
 from broker.flavors.naming import checked_name
 from broker.flavors.resumable import Resumable
-from broker.flavors.slow_connections import is_slow
-from broker.flavors.table_values import (
-    ANYTHING,
-    MOST_BYTES,
-    ROOM,
-    Types,
-    arguments_of,
-    check_key,
-    check_size,
-    is_data,
-    size_of,
-    types_of,
+from broker.flavors.table_followers import (
+    CHANGED,
+    MOST_FIRST,
+    MOST_NODES,
+    PAIR,
+    TableFollower,
 )
+from broker.flavors.table_types import ANYTHING, Types, arguments_of, types_of
+from broker.flavors.table_values import check_key, check_size, is_data, size_of
 from broker.history import Position, Recent
 from jelly.leaves import ATOMS
 
-__all__ = ["CHANGED", "TAG", "Table"]
+__all__ = ["TAG", "Table"]
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 TAG = "broker.Table"
 """The name of a table without a name of its own."""
-
-CHANGED = "changed"
-"""The method of a view that is called with changes."""
-
-_MOST_FIRST = 1_048_576
-"""Bytes of the values in the first state, and of a batch that is sent in one message."""
-
-_MOST_NODES = 250_000
-_PAIR = 5
-"""Most elements of lists in these, and those of a pair, counted so that they suffice in PB's
-dialects, too."""
-
-_SEND = number_of(PlainSendToCache)
 
 
 class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
@@ -97,7 +77,7 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
 
     _wire_name = TAG
 
-    def __init_subclass__(cls, *, name: str | None = None, **options: Any) -> None:
+    def __init_subclass__(cls, *, name: str | None = None, **options: object) -> None:
         super().__init_subclass__(**options)
         if name is not None:
             cls._wire_name = checked_name(cls, name)
@@ -107,9 +87,9 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
         # The offset of the last change of each key, the newest at the end.
         self._changed: dict[K, int] = {}
         self._removed: Recent[K] = Recent(self.history)
-        self._followers: Followers[_Follower] = Followers()
+        self._followers: Followers[TableFollower] = Followers()
         # The keys that a batch has changed, with whether each was there before; None outside.
-        self._batch: dict[Any, bool] | None = None
+        self._batch: dict[K, bool] | None = None
         self._types: Types | None = None
         if items is not None:
             self.update(items)
@@ -182,13 +162,13 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
         """The place of the last change."""
         return self._followers.position
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"items": dict(self._items)}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, dict[K, V]]) -> None:
         Table.__init__(self, state["items"])
 
-    def change(self, _name: str, /, *args: Any) -> NoReturn:
+    def change(self, _name: str, /, *args: object) -> NoReturn:
         """Raise TypeError: a table has no changes but those of its keys."""
         raise TypeError("a table changes by its keys: table[key] = value")
 
@@ -196,13 +176,15 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
         """Return the name of the table on the wire."""
         return self._wire_name
 
-    def getStateToCopy(self) -> dict[str, Any]:
+    def getStateToCopy(self) -> dict[str, object]:
         """Return the whole state."""
         return self._state(list(self._pairs()), True)
 
-    def getStateToCacheAndObserveFor(self, perspective: Any, observer: RemoteCacheObserver) -> Any:
+    def getStateToCacheAndObserveFor(
+        self, perspective: object, observer: RemoteCacheObserver
+    ) -> object:
         """Add a follower; return the state to send."""
-        follower = _Follower(observer, self)
+        follower = TableFollower(observer, self)
         since = resumed_offset(observer, self._followers)
         removed = None if since is None else self._removed.since(since)
         if since is not None and removed is not None:
@@ -243,7 +225,7 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
             else:
                 self._removed.add(offset, key, size_of(key))
         broadcast: Broadcast | None = None
-        is_one_message = len(changes) <= _MOST_NODES // _PAIR
+        is_one_message = len(changes) <= MOST_NODES // PAIR
         for follower in followers:
             if is_one_message and follower.takes_now:
                 if broadcast is None:
@@ -264,29 +246,31 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
             sent = self._sent(key, self._items[key])
             if len(keys) > 1:
                 size += size_of(*sent)
-                if size > _MOST_FIRST:
+                if size > MOST_FIRST:
                     return None
             is_plain = is_plain and is_data(sent[1])
             pairs.append(list(sent))
         return Broadcast(CHANGED, (pairs, gone, offset), {}, is_plain)
 
-    def _first_state(self, follower: _Follower) -> dict[str, Any]:
+    def _first_state(self, follower: TableFollower) -> dict[str, object]:
         """Return the whole state, or the first part of it; the follower must be told the rest."""
-        pairs: list[list[Any]] = []
+        pairs: list[list[object]] = []
         most, most_nodes = follower.room
         size, nodes, rest = 0, 0, iter(list(self._items))
         for key in rest:
             pair = list(self._sent(key, self._items[key]))
             added = size_of(*pair)
             size += added
-            nodes += _PAIR if type(pair[1]) in ATOMS else _PAIR + added
+            nodes += PAIR if type(pair[1]) in ATOMS else PAIR + added
             if size > most or nodes > most_nodes:
                 follower.must_tell(dict.fromkeys([key, *rest], False))
                 return self._state(pairs, False)
             pairs.append(pair)
         return self._state(pairs, True)
 
-    def _state_since(self, follower: _Follower, since: int, removed: list[K]) -> dict[str, Any]:
+    def _state_since(
+        self, follower: TableFollower, since: int, removed: list[K]
+    ) -> dict[str, object]:
         """Return the state of a follower that goes on; it must be told what has changed."""
         keys = []
         for key in reversed(self._changed):
@@ -301,7 +285,7 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
         epoch = self._followers.epoch
         return {"epoch": epoch, "since": since, "changes": len(lacking)}
 
-    def _state(self, pairs: list[list[Any]], is_whole: bool) -> dict[str, Any]:
+    def _state(self, pairs: list[list[object]], is_whole: bool) -> dict[str, object]:
         place = self._followers.position
         return {
             "epoch": place.epoch,
@@ -310,11 +294,11 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
             "is_whole": is_whole,
         }
 
-    def _pairs(self) -> Iterator[list[Any]]:
+    def _pairs(self) -> Iterator[list[object]]:
         for key, value in self._items.items():
             yield list(self._sent(key, value))
 
-    def _sent(self, key: Any, value: Any) -> tuple[Any, Any]:
+    def _sent(self, key: object, value: object) -> tuple[object, object]:
         types = self._types
         if types is None:
             types = self._types = self._made_types()
@@ -324,112 +308,3 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
         alias = getattr(self, "__orig_class__", None)
         given = getattr(alias, "__args__", ()) or arguments_of(type(self), Table)
         return types_of(type(self).__name__, given) if given else ANYTHING
-
-
-class _Follower(Follower):
-    """A follower of a table.
-
-    Theory of operation. ``_dirty`` has the keys that it must be told, each with whether it has the
-    key. It is None for a follower that is in step.
-    """
-
-    __slots__ = ("_dirty", "_table")
-
-    def __init__(self, observer: RemoteCacheObserver, table: Table[Any, Any]):
-        super().__init__(observer, type(table).__name__)
-        self._table = table
-        self._dirty: dict[Any, bool] | None = None
-
-    @property
-    def is_behind(self) -> bool:
-        return self._dirty is not None
-
-    @property
-    def room(self) -> tuple[int, int]:
-        """How many bytes and elements its first state may have."""
-        broker = self.broker
-        limits, terms = broker.policy.limits, broker.session.outbox.terms
-        size = min(4 * _MOST_FIRST, limits.max_expression, terms.frame)
-        return size // 4, min(4 * _MOST_NODES, limits.max_nodes, terms.nodes) // 4
-
-    @property
-    def waiting(self) -> int:
-        """Number of keys that it must be told."""
-        return len(self._dirty or ())
-
-    @property
-    def takes_now(self) -> bool:
-        """Whether it is in step, and its connection takes a message now."""
-        return self._dirty is None and not is_slow(self.broker)
-
-    def tell(self, broadcast: Broadcast) -> bool:
-        """Send changes; return False if they cannot be sent, such as too many for its peer."""
-        if not self.broker.calls.is_open:
-            return True
-        try:
-            self.observer.notify(broadcast)
-        except DeadReferenceError:
-            return True
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # noqa: BLE001 - smaller messages are tried, and their error is logged
-            return False
-        return True
-
-    def must_tell(self, keys: Mapping[Any, bool]) -> None:
-        """Have it told the current values of keys, later.
-
-        Args:
-            keys: by key, whether the table had it before, and so the follower, if it was in step.
-        """
-        items, dirty = self._table._items, self._dirty
-        if dirty is None:
-            dirty = self._dirty = {}
-        for key, existed in keys.items():
-            if dirty.setdefault(key, existed) is False and key not in items:
-                del dirty[key]
-
-    def send_some(self) -> None:
-        """Send the current values of some keys; those that are sent wait no more."""
-        dirty = self._dirty
-        if dirty is None:
-            return
-        most = MOST_BYTES - ROOM
-        while True:
-            broadcast, keys = self._some(dirty, most)
-            if len(keys) <= 1 or self._fits(broadcast):
-                break
-            most //= 2
-        self.observer.notify(broadcast)
-        for key in keys:
-            del dirty[key]
-        if broadcast.args[2] is not None:
-            self._dirty = None
-
-    def _some(self, dirty: Mapping[Any, bool], most: int) -> tuple[Broadcast, list[Any]]:
-        """Return the call that tells some keys, of about ``most`` bytes, and the keys."""
-        table = self._table
-        items, told = table._items, list[Any]()
-        pairs: list[list[Any]] = []
-        gone: list[Any] = []
-        is_plain, size, offset = True, 0, table._followers.offset
-        for key in dirty:
-            pair = list(table._sent(key, items[key])) if key in items else [key]
-            size += size_of(*pair)
-            if told and size > most:
-                return Broadcast(CHANGED, (pairs, gone, None), {}, is_plain), told
-            told.append(key)
-            if len(pair) == 1:
-                gone.append(key)
-            else:
-                is_plain = is_plain and is_data(pair[1])
-                pairs.append(pair)
-        return Broadcast(CHANGED, (pairs, gone, offset), {}, is_plain), told
-
-    def _fits(self, broadcast: Broadcast) -> bool:
-        observer = self.observer
-        outbox = self.broker.session.outbox
-        try:
-            return outbox.size_of(observer.cache_id or 0, broadcast, _SEND) <= MOST_BYTES
-        except TooLarge:
-            return False

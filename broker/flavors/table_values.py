@@ -9,29 +9,24 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import typing
 import uuid
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from broker.errors import ConfigError, TooLarge, WrongType
+from broker.errors import TooLarge, WrongType
 from broker.flavors.cacheable import Cacheable
 from broker.flavors.copyable import Copyable
 from jelly.fields import fields_of
 from jelly.registry import defaults
 
 __all__ = [
-    "ANYTHING",
     "MOST_BYTES",
     "ROOM",
-    "Types",
-    "arguments_of",
     "check_key",
     "check_size",
     "is_data",
     "size_of",
-    "types_of",
 ]
 
 MOST_BYTES = 65_536
@@ -64,13 +59,14 @@ def check_key(key: object) -> None:
         raise _not_a_key(key)
 
 
-def _check_width(key: Any) -> None:
-    if key.bit_length() > 64:
+def _check_width(key: object) -> None:
+    if isinstance(key, int) and key.bit_length() > 64:
         raise WrongType("an int of more than 64 bits cannot be the key of a table")
 
 
-def _check_parts(key: Any) -> None:
-    level, depth = [key], 0
+def _check_parts(key: object) -> None:
+    level: list[Any] = [key]
+    depth = 0
     while level:
         depth += 1
         if depth > _DEEPEST:
@@ -189,106 +185,3 @@ def check_size(size: int) -> None:
     """Raise TooLarge if a key and its value take more bytes than a message has."""
     if size > MOST_BYTES - ROOM:
         raise TooLarge(f"key and value of {size} bytes ({MOST_BYTES - ROOM})")
-
-
-class Types(NamedTuple):
-    """The types of the keys and values of a table or a view; None where all are taken.
-
-    Attributes:
-        key, value: convert and check; see ``contracts.values.Value``.
-        text: the types in Python's syntax.
-    """
-
-    key: Any = None
-    value: Any = None
-    text: str = ""
-
-    def sent(self, key: Any, value: Any) -> tuple[Any, Any]:
-        """Return what is sent for a key and its value.
-
-        Raises:
-            WrongType: a TypeError: one of them does not have its type.
-        """
-        return self._each("send", key, value)
-
-    def received(self, key: Any, value: Any) -> tuple[Any, Any]:
-        """Return a received key and its value, as instances of their types.
-
-        Raises:
-            WrongType: a TypeError: one of them does not have its type.
-        """
-        return self._each("receive", key, value)
-
-    def _each(self, way: str, key: Any, value: Any) -> tuple[Any, Any]:
-        from broker.flavors.contracts.stand_ins import Mismatch
-
-        what = "key"
-        try:
-            if self.key is not None:
-                key = getattr(self.key, way)(key)
-            what = "value"
-            if self.value is not None:
-                value = getattr(self.value, way)(value)
-        except Mismatch as error:
-            place = f"{what}{error.place}"
-            raise WrongType(f"{self.text}: {place}: {error.text}") from None
-        return key, value
-
-
-ANYTHING = Types()
-"""For tables without types."""
-
-
-def types_of(name: str, arguments: tuple[Any, ...]) -> Types:
-    """Return the types of a table or view with these arguments, as of ``Table[str, float]``.
-
-    Raises:
-        ConfigError: values of a type cannot be sent, or have references.
-    """
-    # Loaded for typed tables only.
-    from broker.flavors.contracts.hints import type_text
-    from broker.flavors.contracts.values import Value
-
-    if len(arguments) != 2:
-        raise ConfigError(f"{name} has two types: those of its keys and of its values")
-    text = f"{name}[{', '.join(map(type_text, arguments))}]"
-
-    def no_reference(hint: object, where: str) -> Any:
-        raise ConfigError(f"{where}: the values of a table cannot be references")
-
-    made = [
-        None if _is_open(hint) else Value(hint, f"{text}: {what}", no_reference)
-        for what, hint in zip(("key", "value"), arguments, strict=True)
-    ]
-    key, value = (None if each is None or each.is_free else each for each in made)
-    return ANYTHING if key is value is None else Types(key, value, text)
-
-
-def _is_open(hint: object) -> bool:
-    return hint is Any or hint is object or type(hint).__name__ == "TypeVar"
-
-
-def arguments_of(cls: type, generic: type) -> tuple[Any, ...]:
-    """Return the types that a class gives to a generic base; empty if it gives none."""
-    return _arguments(cls, generic, {})
-
-
-def _arguments(cls: type, generic: type, outer: dict[object, object]) -> tuple[Any, ...]:
-    for base in vars(cls).get("__orig_bases__", cls.__bases__):
-        origin: Any = typing.get_origin(base) or base
-        if not isinstance(origin, type) or not issubclass(origin, generic):
-            continue
-        given = tuple(_substituted(each, outer) for each in typing.get_args(base))
-        if origin is generic:
-            return given
-        variables = getattr(origin, "__parameters__", ())
-        return _arguments(origin, generic, dict(zip(variables, given, strict=False)))
-    return ()
-
-
-def _substituted(hint: object, outer: dict[object, object]) -> object:
-    if not outer:
-        return hint
-    from broker.flavors.contracts.hints import substituted
-
-    return substituted(hint, outer)

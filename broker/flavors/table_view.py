@@ -14,7 +14,8 @@ from broker.flavors.cacheable import RemoteCache
 from broker.flavors.copyable import register
 from broker.flavors.followed import is_offset, place_in
 from broker.flavors.table_changes import Changes, Gone
-from broker.flavors.table_values import ANYTHING, Types, arguments_of, check_key, size_of, types_of
+from broker.flavors.table_types import ANYTHING, Types, arguments_of, types_of, view_plan
+from broker.flavors.table_values import check_key, size_of
 from broker.history import LARGEST_OFFSET, Position
 from jelly.atoms import Expression
 from jelly.errors import InsecureJelly, JellyError, MalformedJelly
@@ -24,6 +25,7 @@ from jelly.limits import Limits
 
 if TYPE_CHECKING:
     from broker.flavors.contracts.plans import Plan, Planner
+    from broker.flavors.followed import Followed
     from jelly.unjellier import Unjellier
 
 __all__ = ["TableView"]
@@ -40,7 +42,9 @@ _MOST_DROPPED = 16_777_216
 _PLAIN_TAG = b"broker.Table"
 
 
-@engine_class("_items", "_alike", "_is_complete", "_is_wrong", "_readers", "_types", "_is_kept", "_room")
+@engine_class(
+    "_items", "_alike", "_is_complete", "_is_wrong", "_readers", "_types", "_is_kept", "_room"
+)
 class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
     """A table of a peer: a read-only Mapping that its owner keeps up to date.
 
@@ -53,18 +57,18 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
     :attr:`is_current` is False.
     """
 
-    _items: dict[Any, Any] | Mapping[Any, Any] = MappingProxyType({})
+    _items: Mapping[K, V] = MappingProxyType({})
     _alike: Counter[int] | None = None
     _is_complete = False
     _is_wrong = False
     _is_kept = False
-    _readers: WeakSet[Changes[Any, Any]] | None = None
+    _readers: WeakSet[Changes[K, V]] | None = None
     _types: Types | None = None
     # Bytes of changes that are still taken after the application has dropped the view, since it may
     # come again before its owner knows; None while it is not dropped.
     _room: int | None = None
 
-    def __init_subclass__(cls, *, name: str | None = None, **options: Any) -> None:
+    def __init_subclass__(cls, *, name: str | None = None, **options: object) -> None:
         super().__init_subclass__(**options)
         if name is not None:
             register(cls, name, typed=False)
@@ -74,7 +78,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
         return f"<{type(self).__name__} of {len(self._items)} keys, {state}>"
 
     def __getitem__(self, key: K) -> V:
-        return self._items[key]  # type: ignore[no-any-return]
+        return self._items[key]
 
     def __contains__(self, key: object) -> bool:
         return key in self._items
@@ -175,7 +179,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
         try:
             if place is None:
                 raise MalformedJelly("the table has no state yet")
-            if offset is not None and not (is_offset(offset) and offset >= place.offset):  # type: ignore[operator]
+            if offset is not None and not (is_offset(offset) and offset >= place.offset):
                 raise MalformedJelly(f"an offset that does not follow {place.offset}")
             if type(gone) is not list:
                 raise MalformedJelly("the removed keys are not a list")
@@ -192,7 +196,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
         self._apply(read, gone)
         self._put("_is_complete", offset is not None)
         if offset is not None:
-            self._put("followed_place", Position(place.epoch, offset))  # type: ignore[arg-type]
+            self._put("followed_place", Position(place.epoch, offset))
 
     def observe_resumable_change(self, offset: object, name: object, *args: object) -> object:
         """Refuse the change of an object that is not a table."""
@@ -224,7 +228,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
         if self.broker is None:
             self._tell_ended()
 
-    def _adopt(self, later: RemoteCache) -> None:
+    def _adopt(self, later: Followed) -> None:
         if isinstance(later, TableView):
             self._replace(dict(later._items))
             for name in ("_alike", "_is_complete", "_is_wrong", "followed_place"):
@@ -237,7 +241,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
         elif self._room is None:
             self._put("_room", _MOST_DROPPED)
 
-    def _has_room(self, read: dict[Any, Any]) -> bool:
+    def _has_room(self, read: dict[K, V]) -> bool:
         """Count changes of a dropped view; False if its owner sends them without an end."""
         room = max(0, (self._room or 0) - size_of(read))
         self._put("_room", room)
@@ -261,7 +265,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
 
     # Keys and values.
 
-    def _check_keys(self, keys: list[Any]) -> None:
+    def _check_keys(self, keys: list[K]) -> None:
         """Refuse keys that cannot be hashed, or not cheaply.
 
         Raises:
@@ -277,7 +281,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
         limits = Limits() if self.broker is None else self.broker.policy.limits
         KeyGuard(limits).check(keys, "key of a table", Counter())
 
-    def _read(self, pairs: object, is_first: bool = False) -> dict[Any, Any]:
+    def _read(self, pairs: object, is_first: bool = False) -> dict[K, V]:
         """Return received keys and values, checked and converted.
 
         Raises:
@@ -299,7 +303,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
         self._count_alike(read, is_first)
         return read
 
-    def _count_alike(self, read: Iterable[Any], is_first: bool) -> None:
+    def _count_alike(self, read: Iterable[K], is_first: bool) -> None:
         """Refuse more new keys with the same hash than chance explains."""
         new = [
             key for key in read if is_compound(type(key)) and (is_first or key not in self._items)
@@ -316,7 +320,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
             alike.subtract(hashes)
             raise MalformedJelly(f"more than {_MOST_ALIKE} keys with the same hash")
 
-    def _apply(self, read: dict[Any, Any], gone: list[Any]) -> None:
+    def _apply(self, read: dict[K, V], gone: list[K]) -> None:
         items: Any = self._items
         readers = list(self._readers or ())
         for key, value in read.items():
@@ -333,7 +337,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
             for reader in readers:
                 reader.note(key, True)
 
-    def _replace(self, read: dict[Any, Any]) -> None:
+    def _replace(self, read: dict[K, V]) -> None:
         former = self._items
         self._put("_items", read)
         for reader in self._readers or ():
@@ -371,28 +375,7 @@ class TableView(RemoteCache, Mapping[K, V], Generic[K, V]):
     @classmethod
     def _broker_plan(cls, hint: object, where: str, plan_of: Planner) -> Plan:
         """Return the plan of a view with types in a contract; see ``contracts.values``."""
-        from broker.flavors.contracts.hints import type_text
-        from broker.flavors.contracts.plans import Plan
-        from broker.flavors.contracts.stand_ins import Mismatch, stand_in, wrong
-        from broker.flavors.table import Table
-
-        arguments = getattr(hint, "__args__", ())
-        types = types_of(cls.__name__, arguments) if arguments else ANYTHING
-
-        def take(value: object) -> object:
-            if isinstance(value, Table):
-                # At the owner, which returns it.
-                return value
-            if not isinstance(value, cls):
-                raise wrong(type_text(hint), value)
-            if types is not ANYTHING:
-                try:
-                    value._give_types(types)
-                except WrongType as error:
-                    raise Mismatch(str(error)) from None
-            return value
-
-        return Plan(stand_in(type_text(hint), take), kinds=(cls, Table))
+        return view_plan(cls, hint)
 
 
 def _ended() -> PBConnectionLost:

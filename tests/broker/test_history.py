@@ -119,7 +119,8 @@ def test_a_position_and_its_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ".", "a", "a.", ".5", "a.-5", "a.5.", "a.٣", "a.1_0", "x" * 65 + ".1", "a." + "9" * 19]
+    "text",
+    ["", ".", "a", "a.", ".5", "a.-5", "a.5.", "a.٣", "a.1_0", "x" * 65 + ".1", "a." + "9" * 19],
 )
 def test_texts_that_are_no_position(text: str) -> None:
     """Are not read: they are a peer's."""

@@ -32,7 +32,7 @@ class BookCache(pb.RemoteCache):
 
 
 class BoardCache(pb.RemoteCache):
-    """A Resumable, as a Twisted program follows one: it has one method more than for a Cacheable."""
+    """A Resumable, as a Twisted program follows one: with one method more."""
 
     resyncs = 0
 

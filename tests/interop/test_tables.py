@@ -39,7 +39,7 @@ class House(broker.Root):
 
     def __init__(self) -> None:
         self.book: broker.Table[str, Any] = broker.Table({"ACME": 41.5, "EMCA": 1})
-        self.tall: broker.Table[int, str] = broker.Table({n: "x" * 50_000 for n in range(100)})
+        self.tall: broker.Table[int, str] = broker.Table(dict.fromkeys(range(100), "x" * 50000))
         self.the_board = Board()
 
     def remote_book(self) -> Any:

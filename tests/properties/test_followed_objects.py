@@ -25,7 +25,9 @@ VALUES = st.one_of(
     st.binary(max_size=4),
     st.text(min_size=200, max_size=210),
     st.recursive(
-        st.integers(0, 3), lambda inner: st.lists(inner, max_size=2) | st.tuples(inner), max_leaves=4
+        st.integers(0, 3),
+        lambda inner: st.lists(inner, max_size=2) | st.tuples(inner),
+        max_leaves=4,
     ),
 )
 KEYS = st.one_of(
@@ -164,7 +166,7 @@ def test_a_table(policy: Policy, steps: list[Any], chunk: int | None) -> None:
 @given(dice=st.randoms(use_true_random=False))
 def test_a_table_of_1000_keys(policy: Policy, dice: Any) -> None:
     """The same with 1,000 keys, of which many change while the follower is slow or away."""
-    table: broker.Table[int, Any] = broker.Table({number: 0 for number in range(1000)})
+    table: broker.Table[int, Any] = broker.Table(dict.fromkeys(range(1000), 0))
     follower = Follower(Library(table), policy, None)
     for _ in range(dice.randrange(1, 12)):
         follower.step(dice.choice(["stall", "flow", "sip", "cut", "again", "exchange", "beside"]))

@@ -54,6 +54,9 @@ class ReceivedCache(Protocol):
 
     broker: Invoker | None
 
+    def _note_dropped(self, is_dropped: bool, /) -> object:
+        """Note that the application has dropped the object, or has it again."""
+
 
 class CacheableEntry:
     """One local object whose state the peer has a copy of."""
@@ -195,9 +198,7 @@ class RemoteCacheEntry:
     def _passing(self) -> ReceivedCache:
         """Return an object for one change of a cache that the application has dropped."""
         value = self.revived()
-        note: Callable[[bool], object] | None = getattr(value, "_note_dropped", None)
-        if note is not None:
-            note(True)
+        value._note_dropped(True)
         return value
 
 
@@ -269,9 +270,7 @@ class RemoteCacheTable:
         value = entry.value()
         if value is None:
             value = entry.revived()
-            note: Callable[[bool], object] | None = getattr(value, "_note_dropped", None)
-            if note is not None:
-                note(False)
+            value._note_dropped(False)
             entry.hold(value, self._weak(cache_id, value))
         elif entry.weak is not None:
             entry.weak.count += 1

@@ -23,7 +23,6 @@ from broker.core.objects.caches import (
     CacheableTable,
     CacheObserver,
     Observed,
-    ReceivedCache,
     RemoteCacheTable,
 )
 from broker.core.objects.releases import PendingReleases
@@ -116,7 +115,7 @@ class Translator:
         self.sole_principal: Principal | None = None
         self.has_streams = self.has_zones = False
         self.first_credit: tuple[int, int] | None = None
-        self.resuming: dict[str, ReceivedCache] | None = None
+        self.resuming: dict[str, object] | None = None
         self.streaming = _streaming(policy.max_streams, policy.stream_items, policy.stream_window)
         self.terms = BASELINE
         self.used_streams: Streams | None = None

@@ -19,7 +19,7 @@ EACH = pytest.mark.parametrize("policy", BOTH, ids=BOTH_IDS)
 
 @EACH
 def test_going_on(policy: Policy) -> None:
-    """The same object gets what changed since; in ``pb``, which has no metadata, the whole state."""
+    """The same object gets what changed since; without metadata, in ``pb``, the whole state."""
     board = Board()
     board.put("a", 1)
     line = Line(Library(board), policy)
@@ -360,7 +360,15 @@ def test_places_in_states() -> None:
     """A state has a place if it has an epoch and an offset of their types."""
     epoch = "Az09_-" * 2 + "abcd"
     assert place_in({"epoch": epoch, "offset": 3, "x": 1}) == broker.Position(epoch, 3)
-    for wrong in ("", epoch[:-1], epoch + "x", epoch[:-1] + ".", epoch[:-1] + "é", epoch.encode(), 5):
+    for wrong in (
+        "",
+        epoch[:-1],
+        epoch + "x",
+        epoch[:-1] + ".",
+        epoch[:-1] + "é",
+        epoch.encode(),
+        5,
+    ):
         assert place_in({"epoch": wrong, "offset": 3}) is None
     for state in (None, [], {}, {"epoch": epoch}, {"epoch": epoch, "offset": -1}):
         assert place_in(state) is None

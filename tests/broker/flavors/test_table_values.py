@@ -1,4 +1,4 @@
-"""Keys and values of tables: what is plain data, how large it is, and where types come from."""
+"""Keys and values of tables: what is plain data, and how large it is."""
 
 from __future__ import annotations
 
@@ -6,24 +6,15 @@ import datetime
 import decimal
 import uuid
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 import pytest
 
 import broker
-from broker.errors import ConfigError, WrongType
+from broker.errors import WrongType
 from broker.flavors.referenceable import Referenceable
-from broker.flavors.table_values import (
-    ANYTHING,
-    arguments_of,
-    check_key,
-    is_data,
-    size_of,
-    types_of,
-)
-
-V = TypeVar("V")
+from broker.flavors.table_values import check_key, is_data, size_of
 
 PLAIN = [
     *(None, True, 1, 1 << 100, 1.5, "text", b"bytes", [], {}, (), set(), frozenset({1})),
@@ -73,7 +64,9 @@ def test_registered_classes() -> None:
         is_data([Sold(1.0, Referenceable())])
 
 
-@pytest.mark.parametrize("value", [v for v in PLAIN if not isinstance(v, set | frozenset)], ids=repr)
+@pytest.mark.parametrize(
+    "value", [v for v in PLAIN if not isinstance(v, set | frozenset)], ids=repr
+)
 def test_sizes(value: Any) -> None:
     """They are those of msgpack, and about right for what it does not have."""
     try:
@@ -90,44 +83,3 @@ def test_sizes_of_what_msgpack_has_not() -> None:
     knot: list[Any] = ["\ud800" * 100, 1 << 100]
     knot.append(knot)
     assert 300 <= size_of(knot) <= 1000
-
-
-def test_arguments_of_classes() -> None:
-    """The types that a class, or a base of it, gives to the table."""
-
-    class Book(broker.Table[str, float]):
-        pass
-
-    class Small(Book):
-        pass
-
-    class Named(broker.Table[str, V], Generic[V]):
-        pass
-
-    class Numbers(Named[int]):
-        pass
-
-    class Lists(broker.Table[str, list[V]], Generic[V]):
-        pass
-
-    class Texts(Lists[str]):
-        pass
-
-    assert arguments_of(Book, broker.Table) == (str, float)
-    assert arguments_of(Small, broker.Table) == (str, float)
-    assert arguments_of(broker.Table, broker.Table) == ()
-    assert arguments_of(Numbers, broker.Table) == (str, int)
-    assert arguments_of(Texts, broker.Table) == (str, list[str])
-
-
-def test_types() -> None:
-    """Any is checked nowhere; without types both are taken."""
-    assert types_of("Table", (Any, object)) is ANYTHING
-    made = types_of("Table", (str, Any))
-    assert made.received("a", object) == ("a", object)
-    with pytest.raises(WrongType, match=r"Table\[str, Any\]: key: Expected `str`, got `int`"):
-        made.sent(5, 1)
-    with pytest.raises(ConfigError, match="has two types"):
-        types_of("Table", (str,))
-    with pytest.raises(ConfigError, match="cannot be sent"):
-        types_of("Table", (str, type))

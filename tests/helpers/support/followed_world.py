@@ -1,4 +1,4 @@
-"""A server with objects that are followed, and a follower whose connection stalls, ends and returns."""
+"""Objects that are followed, by a follower whose connection stalls, ends and returns."""
 
 from __future__ import annotations
 

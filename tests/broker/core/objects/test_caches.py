@@ -16,6 +16,9 @@ from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 class Thing:
     """Something that can be collected."""
 
+    def _note_dropped(self, is_dropped: bool) -> None:
+        """Do nothing."""
+
 
 class Log:
     """Collections as the tables tell them."""
