@@ -1,7 +1,8 @@
 """History: the newest entries of a numbered sequence, limited by their number, size and age.
 
 Theory of operation. The number of an entry is its *offset*; offsets rise. The oldest entries go
-first. So whoever has all entries up to an offset can go on from there if no later one is gone.
+first. So a reader that has all entries up to an offset can go on from there if no later one is
+gone.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Position(Struct, array_like=True, frozen=True):
 
     @classmethod
     def read(cls, text: str) -> Position | None:
-        """Return the position of a text form, or None if the text is none."""
+        """Return the position of a text form, or None for any other text."""
         epoch, dot, digits = text.rpartition(".")
         if not dot or not 0 < len(epoch) <= _LONGEST_EPOCH or len(digits) > _MOST_DIGITS:
             return None
@@ -127,7 +128,7 @@ class Recent(Generic[Item]):
             self.size = 0
 
     def get(self, offset: int) -> Item | None:
-        """Return the entry of an offset, or None if there is none; there are no holes."""
+        """Return the entry of an offset, or None if it is gone; the offsets have no holes."""
         self._expire()
         entries = self._entries
         index = offset - entries[0].offset if entries else -1

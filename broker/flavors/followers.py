@@ -29,7 +29,7 @@ class Follower:
 
     Args:
         observer: the observer.
-        what: the name of the object's class, for the log.
+        what: the name of its class, for the log.
 
     Attributes:
         observer: the observer.

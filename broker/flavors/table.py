@@ -195,7 +195,7 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
         follower.begin()
         return state
 
-    # What followers are told.
+    # Messages to followers.
 
     def _note(self, key: K, existed: bool) -> None:
         """Note that a key has changed, and tell the followers at the end of a batch."""
