@@ -184,12 +184,13 @@ class BananaWriter:
             broadcast: the call.
             number: of the message in ``msgpack/1``: that of a PlainSend or of a PlainSendToCache.
         """
-        # The vocabulary decides the bytes of a word, so this head tells the dialects apart.
-        tail = broadcast.tail(
-            self._answer, lambda: self._tail_of(broadcast.name, broadcast.args, broadcast.kw)
-        )
-        if tail is None and broadcast.is_data:
+        if broadcast.is_data:
             tail = broadcast.tail(self._data_key, lambda: self._data_of(broadcast))
+        else:
+            # The vocabulary decides the bytes of a word, so this head tells the dialects apart.
+            tail = broadcast.tail(
+                self._answer, lambda: self._tail_of(broadcast.name, broadcast.args, broadcast.kw)
+            )
         if tail is None or len(tail) > self._longest:
             return None
         return b"".join((self._heads[number], int_bytes(0), self._id(object_id), tail))
