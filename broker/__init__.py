@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "GONE",
     "PUBLISHED",
     "STRICT",
     "TLS",
@@ -52,6 +53,7 @@ __all__ = [
     "Error",
     "FileRefused",
     "Files",
+    "History",
     "InsecureJelly",
     "JellyError",
     "LimitExceeded",
@@ -67,6 +69,7 @@ __all__ = [
     "Peer",
     "Policy",
     "PortalLogins",
+    "Position",
     "Progress",
     "Promise",
     "ProtocolError",
@@ -81,6 +84,7 @@ __all__ = [
     "RemoteStream",
     "Replies",
     "ResultLost",
+    "Resumable",
     "Root",
     "SSLError",
     "Serve",
@@ -93,6 +97,8 @@ __all__ = [
     "Subscribers",
     "TCPTimedOutError",
     "TLSError",
+    "Table",
+    "TableView",
     "TooLarge",
     "TooManyAttempts",
     "UnknownHostError",
@@ -201,9 +207,14 @@ if TYPE_CHECKING:
     from broker.flavors.promise import Promise
     from broker.flavors.reference import RemoteMethod, RemoteReference
     from broker.flavors.referenceable import Referenceable, Root
+    from broker.flavors.resumable import Resumable
     from broker.flavors.streams import RemoteStream, Stream, stream_of
     from broker.flavors.subscribers import Delivery, Slow, Subscribers
+    from broker.flavors.table import Table
+    from broker.flavors.table_changes import GONE
+    from broker.flavors.table_view import TableView
     from broker.flavors.viewable import Viewable, ViewPoint
+    from broker.history import History, Position
     from broker.login.groups import allow
     from broker.login.portal_logins import PortalLogins
     from broker.login.realm import realm
@@ -252,10 +263,15 @@ _HOMES = {
     "broker.flavors.promise": "Promise",
     "broker.flavors.reference": "RemoteMethod RemoteReference",
     "broker.flavors.referenceable": "Referenceable Root",
+    "broker.flavors.resumable": "Resumable",
     "broker.flavors.streams": "RemoteStream Stream stream_of",
     "broker.flavors.subscribers": "Delivery Slow Subscribers",
+    "broker.flavors.table": "Table",
+    "broker.flavors.table_changes": "GONE",
+    "broker.flavors.table_view": "TableView",
     "broker.flavors.viewable": "ViewPoint Viewable",
     "broker.connection.connection": "Connection",
+    "broker.history": "History Position",
     "broker.login.portal_logins": "PortalLogins",
     "broker.login.realm": "realm",
     "broker.login.groups": "allow",

@@ -97,9 +97,14 @@ class Unjellyable:
             raise MalformedJelly(f"{type(self).__name__} of {len(jellyList) - 1} fields")
         return jellyList[1]
 
-    def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> None:
-        """Set the state with the setter that this kind of class has in Twisted."""
+    def set_unjellied_state(self, unjellier: Unjellier, state: Any) -> object:
+        """Set the state with the setter that this kind of class has in Twisted.
+
+        Returns:
+            None, or the instance that is the value in place of this one.
+        """
         self.setStateFor(unjellier, state)
+        return None
 
     @engine_hook
     def unjellyFor(self, unjellier: Unjellier, jellyList: list[Expression]) -> Any:

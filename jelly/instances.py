@@ -80,26 +80,30 @@ def _stateful(
     blank: object,
     state: Expression,
     number: int | None,
-    setter: Callable[[Unjellier, Any, object], None],
+    setter: Callable[[Unjellier, Any, object], object],
 ) -> Frame:
     if number is not None:
         unjellier.define(number, blank)
-    return Frame([], iter((state,)), _finish_stateful, (blank, setter), None)
+    return Frame([], iter((state,)), _finish_stateful, (blank, setter, number), None)
 
 
 def _finish_stateful(unjellier: Unjellier, parts: list[object], target: Any) -> object:
-    blank, setter = target
+    blank, setter, number = target
 
-    def set_state() -> None:
+    def set_state() -> object:
         tie(parts)
-        setter(unjellier, blank, parts[0])
-        _then_post(unjellier, blank)
+        # An instance that the program has already may take the place of the blank one.
+        value = setter(unjellier, blank, parts[0])
+        if value is None:
+            value = blank
+        else:
+            unjellier.define(number, value)
+        return _then_post(unjellier, value)
 
     if unjellier.knots.are_used:
         unjellier.knots.wait(set_state)
-    else:
-        set_state()
-    return blank
+        return blank
+    return set_state()
 
 
 def _finish_made(unjellier: Unjellier, parts: list[object], factory: Factory) -> object:
@@ -118,8 +122,8 @@ def _then_post(unjellier: Unjellier, value: object) -> object:
     return value
 
 
-def _set_unjellied(unjellier: Unjellier, blank: Any, state: object) -> None:
-    blank.set_unjellied_state(unjellier, state)
+def _set_unjellied(unjellier: Unjellier, blank: Any, state: object) -> object:
+    return blank.set_unjellied_state(unjellier, state)
 
 
 def _set_plain(unjellier: Unjellier, blank: object, state: object) -> None:

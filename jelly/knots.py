@@ -46,14 +46,14 @@ class Knots:
     __slots__ = ("_waiting", "are_used")
 
     def __init__(self) -> None:
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: list[Callable[[], object]] = []
         self.are_used = False
 
     def mark(self) -> int:
         """Return the position at which the work of a nested operation begins; for `settle`."""
         return len(self._waiting)
 
-    def wait(self, work: Callable[[], None]) -> None:
+    def wait(self, work: Callable[[], object]) -> None:
         """Delay a piece of work until the end."""
         self._waiting.append(work)
 

@@ -65,6 +65,8 @@ class Registry:
     def __init__(self, *bases: Registry) -> None:
         self.classes: dict[bytes, Any] = {}
         self.factories: dict[bytes, Factory] = {}
+        # Load the class of a tag at its first use, if no other class has the tag.
+        self.loaders: dict[bytes, Callable[[], type]] = {}
         # Exception classes by their names on the wire.
         self.errors: dict[str, type[BaseException]] = {}
         # Classes that get only the fields that they declare; see ``jelly.fields``.
@@ -88,6 +90,8 @@ class Registry:
     def class_for(self, tag: bytes) -> Any:
         """Return the class, or callable, of a tag, or None."""
         found = self.classes.get(tag)
+        if found is None and tag in self.loaders:
+            found = self.classes[tag] = self.loaders[tag]()
         for base in self._bases:
             found = found or base.class_for(tag)
         return found

@@ -23,7 +23,7 @@ FIGURES = {
     "broker/core": 11.0,
     "broker/defer": 21.2,
     "broker/demo": 2.4,
-    "broker/flavors": 18.7,
+    "broker/flavors": 16.6,
     "broker/folders": 4.8,
     "broker/login": 11.8,
     "broker/net": 9.3,

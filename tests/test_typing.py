@@ -46,6 +46,7 @@ CHECKERS = {
         ("contracts", "contract_mistakes"),
         ("blocking_calls", "blocking_mistakes"),
         ("streams", "stream_mistakes"),
+        ("tables", "table_mistakes"),
     ],
 )
 @pytest.mark.parametrize("checker", CHECKERS)

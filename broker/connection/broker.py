@@ -76,6 +76,7 @@ from broker.net.scheduler import ImmediateScheduler, Scheduler
 from broker.net.transport_port import LINGER_SIZE
 from broker.net.twisted_transport import port_of
 from jelly.atoms import Expression
+from jelly.registry import defaults
 from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
 
@@ -580,6 +581,16 @@ def _read_failure(unjellier: Unjellier, expression: list[Expression]) -> CopiedF
 
 
 _FAILURE_ROW: dict[bytes, Row] = {b"twisted.spread.pb.CopyableFailure": _read_failure}
+
+
+def _load_table_view() -> type:
+    """Load the class of received tables: most programs have none."""
+    from broker.flavors.table_view import TableView
+
+    return TableView
+
+
+defaults.declared.loaders[b"broker.Table"] = _load_table_view
 
 _EVENTS: dict[type, Callable[[Broker, Any], None]] = {
     Ready: Broker._on_ready,

@@ -190,6 +190,17 @@ class Outbox:
         self.unsent.append(piece)
         return True
 
+    def size_of(self, object_id: ObjectId, broadcast: Broadcast, number: int) -> int:
+        """Return the bytes of a call that has many receivers; 0 if its values need a jellier.
+
+        Args:
+            object_id, broadcast, number: see :meth:`broadcast`.
+
+        Raises:
+            EncodeError: the call exceeds a limit.
+        """
+        return len(self.writer.broadcast(object_id, broadcast, number) or b"")
+
     def answer(self, request_id: RequestId, value: object) -> bool:
         """Send a simple value as an answer; return False if the value needs a jellier.
 

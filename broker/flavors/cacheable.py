@@ -17,16 +17,28 @@ from broker.core.calls.dispatch import Route, engine_hook
 from broker.core.host import Invoker
 from broker.core.principal import split_view, view_of
 from broker.errors import DeadReferenceError, ProtocolError
-from broker.flavors.copyable import Copyable, RemoteCopy, to_tag
+from broker.flavors.copyable import Copyable, RemoteCopy, take_state, to_tag
+from broker.flavors.followed import (
+    apply_change,
+    apply_state,
+    counting_route,
+    earlier_of,
+    place_in,
+    set_place,
+    stored,
+)
 from broker.flavors.referenceable import Serializable
 from jelly.atoms import Expression
+from jelly.bases import Unjellyable, getInstanceState
 from jelly.bases import engine_hook as unjelly_engine_hook
-from jelly.bases import getInstanceState
 from jelly.errors import CannotJelly, MalformedJelly
 from jelly.fields import engine_class
+from jelly.registry import defaults
 
 if TYPE_CHECKING:
     from broker.core.wire.broadcast import Broadcast
+    from broker.flavors.followed import Followed
+    from broker.history import Position
     from jelly.jellier import Jellier
     from jelly.unjellier import Unjellier
 
@@ -63,26 +75,33 @@ class Cacheable(Copyable):
         return jellier.preserve(self, expression)
 
 
-# The connection and id of a RemoteCache. A peer cannot set these attributes.
-_OURS = ("broker", "luid")
+# The connection, id and place of a RemoteCache. A peer cannot set these attributes.
+_OURS = ("broker", "luid", "followed_place", "followed_is_wrong")
 
 
 @engine_class(*_OURS)
 class RemoteCache(RemoteCopy, Serializable):
     """The state of a peer's Cacheable, kept up to date by its ``observe_`` methods (published).
 
+    The cache of a ``Resumable`` has two more attributes, ``epoch`` and ``offset``; see there.
+
     Attributes:
         broker: the connection that it was received on; None after that connection has ended.
         luid: the owner's id of the cache.
+        followed_place: the place in the changes of a Resumable; None for another Cacheable.
+        followed_is_wrong: whether a change of a Resumable with a wrong offset was refused.
     """
 
     broker: Invoker | None = None
     luid: Any = None
+    followed_place: Position | None = None
+    followed_is_wrong = False
     is_remote_cache = True
 
     def route(self) -> Route:
         """Return how the owner's calls are made."""
-        return Route(self, "observe_")
+        route = Route(self, "observe_")
+        return route if self.followed_place is None else counting_route(self, route)
 
     @engine_hook
     def remoteMessageReceived(
@@ -114,29 +133,89 @@ class RemoteCache(RemoteCopy, Serializable):
         unjellier.note_read(jellyList)
         return jellyList[2]  # type: ignore[no-any-return]
 
-    def set_unjellied_state(self, unjellier: Unjellier, state: object) -> None:
-        """Pass the state to ``setCopyableState``, or set it as the attributes."""
-        broker, luid = self.broker, self.luid
-        if broker is not None and isinstance(state, dict) and not unjellier.is_declared(type(self)):
-            # If the peer's object is itself a cache, these two names are among its attributes.
+    def set_unjellied_state(self, unjellier: Unjellier, state: object) -> object:
+        """Pass the state to ``setCopyableState``, or set it as the attributes.
+
+        Returns:
+            None, or the earlier cache that goes on with this state.
+        """
+        if self.broker is None:
+            return super().set_unjellied_state(unjellier, state)
+        earlier: object = earlier_of(unjellier, self, state)
+        if earlier is not None:
+            return earlier
+        if type(self).setStateFor is not Unjellyable.setStateFor:
+            self._keep(lambda: self.setStateFor(unjellier, state))
+        else:
+            self._take_state(state, unjellier.is_declared(type(self)))
+        return None
+
+    def _take_state(self, state: object, declared: bool) -> None:
+        """Set a received state.
+
+        Args:
+            state: the state.
+            declared: whether only declared fields are allowed.
+        """
+        place = place_in(state)
+        if place is not None and isinstance(state, dict):
+            state = stored(type(self), state, declared)
+        if isinstance(state, dict) and not declared:
+            # If the peer's object is itself a cache, these names are among its attributes.
             state = {name: item for name, item in state.items() if name not in _OURS}
-        super().set_unjellied_state(unjellier, state)
+        self._keep(lambda: take_state(self, state, declared))
+        if place is not None:
+            set_place(self, place)
+
+    def _keep(self, setter: Callable[[], object]) -> None:
+        """Call what sets the state, which may replace ``__dict__``, and keep what is ours."""
+        broker, luid, place = self.broker, self.luid, self.followed_place
+        setter()
+        self._belong_to(broker, luid)
+        if place is not None:
+            set_place(self, place)
         if broker is not None:
-            # A setCopyableState often replaces ``__dict__``; restore these two attributes.
-            self._belong_to(broker, luid)
             broker.refresh_cache(luid, self)
 
     @unjelly_engine_hook
     def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> object:
         """Take id and state from ``[tag, id, state]`` and return ``self``."""
         state = self.unjellied_state(unjellier, jellyList)
-        self.set_unjellied_state(unjellier, unjellier.unjelly(state))
-        return self
+        earlier = self.set_unjellied_state(unjellier, unjellier.unjelly(state))
+        return self if earlier is None else earlier
 
     def _belong_to(self, broker: Invoker | None, luid: object) -> None:
+        """Set the connection and the owner's id of the cache."""
         # Also works for a frozen dataclass.
         object.__setattr__(self, "broker", broker)
         object.__setattr__(self, "luid", luid)
+
+    # What a Resumable sends; see ``broker.flavors.followed``.
+
+    def observe_resumable_change(self, offset: object, name: object, *args: object) -> object:
+        """Take a change of a Resumable: call ``observe_<name>``."""
+        return apply_change(self, offset, name, args)
+
+    def observe_resumable_state(self, state: object) -> object:
+        """Take the whole state of a Resumable again."""
+        broker = self.broker
+        declared = broker is not None and broker.policy.declared_state
+        return apply_state(self, state, declared or type(self) in defaults.declared.with_fields)
+
+    def _resume(self, changes: int) -> None:
+        """Note that the last ``changes`` changes of the owner follow, on a new connection."""
+
+    def _stay(self, is_kept: bool) -> None:
+        """Note whether this cache will go on after its connection has ended."""
+
+    def _note_dropped(self, is_dropped: bool) -> None:
+        """Note that the application has dropped this cache, or has it again."""
+
+    def _adopt(self, later: Followed) -> None:
+        """Take the state of another cache of this class, which has come in place of this one."""
+        for name, value in vars(later).items():
+            if name not in ("broker", "luid"):
+                object.__setattr__(self, name, value)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RemoteCache):

@@ -120,12 +120,13 @@ class RemoteCopy(Unjellyable):
         """
         set_fields(self, state)
 
-    def set_unjellied_state(self, unjellier: Unjellier, state: object) -> None:
+    def set_unjellied_state(self, unjellier: Unjellier, state: object) -> object:
         """Pass the state to ``setCopyableState``, or to the class's own ``setStateFor``."""
         if type(self).setStateFor is not Unjellyable.setStateFor:
             self.setStateFor(unjellier, state)
         else:
-            take_state(self, unjellier, state)
+            take_state(self, state, unjellier.is_declared(type(self)))
+        return None
 
     @engine_hook
     def unjellyFor(self, unjellier: Unjellier, jellyList: list[Any]) -> object:
@@ -292,11 +293,17 @@ def set_fields(value: object, state: object) -> None:
     put_state(value, check_state(cls, state), declared=cls in defaults.declared.with_fields)
 
 
-def take_state(copy: RemoteCopy, unjellier: Unjellier, state: object) -> None:
-    """Pass the state to ``setCopyableState``, or set it as the policy requires."""
+def take_state(copy: RemoteCopy, state: object, declared: bool) -> None:
+    """Pass the state to ``setCopyableState``, or set it as the policy requires.
+
+    Args:
+        copy: gets the state.
+        state: as it was received.
+        declared: whether only declared fields are allowed.
+    """
     cls = type(copy)
     if _has_default_setter(cls):
-        put_state(copy, check_state(cls, state), unjellier.is_declared(cls))
+        put_state(copy, check_state(cls, state), declared)
     else:
         copy.setCopyableState(state)
 

@@ -15,7 +15,7 @@ from broker.failure import WIRE_NAME, qual, wire_name
 from jelly import atoms
 from jelly.registry import defaults
 
-__all__ = ["is_unstable", "name_class", "warn_of_unstable"]
+__all__ = ["checked_name", "is_unstable", "name_class", "warn_of_unstable"]
 
 logger = logging.getLogger("broker.flavors")
 
@@ -60,12 +60,7 @@ def name_class(cls: type, name: str | None) -> str:
             )
         tag = wire_name(cls)
     else:
-        tag = name
-        if not _NAME.fullmatch(tag) or tag in _TAKEN:
-            raise ConfigError(
-                f"{tag[:128]!r} cannot be the name of {cls.__name__}: a name is 1 to 128 characters"
-                " of A-Z a-z 0-9 _ . -, begins with a letter, and is not a tag of jelly"
-            )
+        tag = checked_name(cls, name)
     _refuse_taken(tag, cls)
     if name is not None:
         try:
@@ -73,6 +68,20 @@ def name_class(cls: type, name: str | None) -> str:
         except TypeError:
             raise ConfigError(f"{qual(cls)} is built in and keeps its own name") from None
     return tag
+
+
+def checked_name(cls: type, name: str) -> str:
+    """Return a name for a class.
+
+    Raises:
+        ConfigError: it is not valid; see :func:`name_class`.
+    """
+    if not _NAME.fullmatch(name) or name in _TAKEN:
+        raise ConfigError(
+            f"{name[:128]!r} cannot be the name of {cls.__name__}: a name is 1 to 128 characters"
+            " of A-Z a-z 0-9 _ . -, begins with a letter, and is not a tag of jelly"
+        )
+    return name
 
 
 def warn_of_unstable(cls: type, tag: str) -> None:

@@ -20,6 +20,7 @@ from broker.core.wire.broadcast import Broadcast
 from broker.errors import PBConnectionLost
 from broker.flavors.cacheable import RemoteCacheObserver
 from broker.flavors.reference import RemoteReference
+from broker.flavors.slow_connections import is_slow
 from broker.traces import log_error
 
 __all__ = ["Delivery", "Slow", "Subscriber", "Subscription", "report"]
@@ -126,7 +127,7 @@ class Subscription:
     def tell(self, broadcast: Broadcast, key: Hashable) -> BaseException | None:
         """Send an event, or keep it waiting; return the error if it cannot be sent."""
         self._number += 1
-        if not self._waiting and not self._by_key and not self._is_slow():
+        if not self._waiting and not self._by_key and not is_slow(self.reference.broker):
             return self._write(self._number, broadcast)
         if self._slow is Slow.CONFLATE:
             self._conflate(broadcast, key)
@@ -205,7 +206,7 @@ class Subscription:
     def _go_on(self) -> None:
         """Send waiting events, until the connection is full again."""
         self._is_watching = False
-        while self.has_waiting and not self._is_slow():
+        while self.has_waiting and not is_slow(self.reference.broker):
             number, broadcast = self._next()
             error = self._write(number, broadcast)
             if error is not None:
@@ -215,16 +216,6 @@ class Subscription:
         elif self.can_be_told:
             # Events lost after the last sent one are reported now, since no other event may follow.
             self._tell_missed(self._number)
-
-    def _is_slow(self) -> bool:
-        """Return whether the connection has more unsent bytes than the policy's high water mark."""
-        broker = self.reference.broker
-        outbox, translator = broker.session.outbox, broker.session.translator
-        if outbox.unsent.size > broker.policy.high_water and translator.transaction is None:
-            # While a method called by the subscriber runs, or with few large events, messages would
-            # collect in the outbox, where they are not counted as unsent.
-            broker.flush()
-        return broker.pump.is_congested
 
     def _write(self, number: int, broadcast: Broadcast) -> BaseException | None:
         reference = self.reference

@@ -114,3 +114,29 @@ def test_a_named_class_gets_its_state() -> None:
     made = unjelly([f"{__name__}.Point".encode(), attributes(x=1)])
     assert type(made) is Point
     assert vars(made) == {"x": 1}
+
+
+class Known(Unjellyable):
+    """A copy whose state may belong to an instance that is there already."""
+
+    earlier: Any = None
+
+    def set_unjellied_state(self, unjellier: Any, state: Any) -> object:
+        """Return the earlier instance, with the state."""
+        vars(type(self).earlier)["state"] = state
+        return type(self).earlier  # type: ignore[no-any-return]
+
+    def postUnjelly(self) -> None:
+        """Note it."""
+        self.is_complete = True
+
+
+def test_an_instance_that_is_there_already() -> None:
+    """It is the value, wherever the message refers to it, and gets the hook."""
+    registry = Registry()
+    registry.add_class(b"Known", Known)
+    Known.earlier = earlier = Known()
+    known = ref(1, [b"Known", [b"list", 5]])
+    made = unjelly([b"list", known, deref(1), [b"tuple", deref(1)]], registry)
+    assert made == [earlier, earlier, (earlier,)]
+    assert vars(earlier) == {"state": [5], "is_complete": True}

@@ -131,3 +131,29 @@ def test_defaults() -> None:
     assert fresh.security.isTypeAllowed("list")
     assert jelly.globalSecurity is defaults.security
     assert fresh.published is not fresh.declared
+
+
+def test_classes_that_are_loaded_when_they_are_needed() -> None:
+    """A loader runs once, at the first use of its tag, unless a class has the tag already."""
+    loaded: list[str] = []
+
+    def load() -> type:
+        loaded.append("now")
+        return Taken
+
+    base = Registry()
+    base.loaders[b"late"] = load
+    above = Registry(base)
+    assert above.class_for(b"other") is None
+    assert loaded == []
+    assert above.knows(b"late")
+    assert base.class_for(b"late") is above.class_for(b"late") is Taken
+    assert loaded == ["now"]
+    other = Registry(base)
+    other.add_class(b"late", Sub)
+    assert other.class_for(b"late") is Sub
+    taken = Registry()
+    taken.loaders[b"late"] = load
+    taken.add_class(b"late", Sub)
+    assert taken.class_for(b"late") is Sub
+    assert loaded == ["now"]

@@ -10,6 +10,7 @@ from contextvars import Context
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from broker.core.calls.attached import RESUME
 from broker.core.calls.dispatch import was_raised
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.once import OnceCall, names_objects, result_lost
@@ -135,6 +136,8 @@ class Answers:
         principal = call.principal
         transaction.context = self._context if principal is None else principal.context
         transaction.first_credit = call.first_credit
+        if call.meta is not None:
+            transaction.resume = call.meta.get(RESUME)
         if given is not None:
             transaction.on_rollback(given.undo)
             value = given.value

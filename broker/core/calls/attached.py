@@ -21,6 +21,7 @@ __all__ = [
     "MOST_ENTRIES",
     "NO_REFERENCE",
     "ONCE",
+    "RESUME",
     "Attached",
     "attach",
     "attach_nothing",
@@ -34,6 +35,8 @@ LONGEST_VALUE = 512
 
 ONCE = "once"
 """The key in the metadata of a call of the number by which it is run at most once."""
+RESUME = "resume"
+"""The key in the metadata of a call of the position from which a cache goes on."""
 NO_REFERENCE = "once needs the avatar, a named object or a recipe of a Link"
 """The error text for a call of a reference in ``broker.once``."""
 

@@ -54,6 +54,9 @@ class ReceivedCache(Protocol):
 
     broker: Invoker | None
 
+    def _note_dropped(self, is_dropped: bool, /) -> object:
+        """Note that the application has dropped the object, or has it again."""
+
 
 class CacheableEntry:
     """One local object whose state the peer has a copy of."""
@@ -177,17 +180,25 @@ class RemoteCacheEntry:
     def current(self) -> ReceivedCache:
         """Return the object to call for a change: the live one, or a temporary one."""
         value = self.value()
-        return self.revived() if value is None else value
+        return self._passing() if value is None else value
 
     @property
     def leading(self) -> tuple[object, ...]:
         """The arguments before those of the peer."""
-        return (self.current(),)
+        weak = self.weak
+        value = None if weak is None else weak()
+        return (self._passing() if value is None else value,)
 
     def revived(self) -> ReceivedCache:
         """Return a new object with the stored state."""
         value = self._make()
         share_state(value, self.state)
+        return value
+
+    def _passing(self) -> ReceivedCache:
+        """Return an object for one change of a cache that the application has dropped."""
+        value = self.revived()
+        value._note_dropped(True)
         return value
 
 
@@ -259,10 +270,20 @@ class RemoteCacheTable:
         value = entry.value()
         if value is None:
             value = entry.revived()
+            value._note_dropped(False)
             entry.hold(value, self._weak(cache_id, value))
         elif entry.weak is not None:
             entry.weak.count += 1
         return value
+
+    def replace(self, cache_id: int, value: ReceivedCache) -> None:
+        """Let another object stand for a cache, with the receptions of the former one."""
+        entry = self.get(cache_id)
+        if entry is not None and entry.weak is not None:
+            weak = self._weak(cache_id, value)
+            weak.count = entry.weak.count
+            entry.methods = None
+            entry.hold(value, weak)
 
     def get(self, cache_id: int) -> RemoteCacheEntry | None:
         """Return the entry of a cache, or None."""

@@ -395,7 +395,7 @@ class OpenCalls:
         Raises:
             ProtocolError: no such call was made, or it has been answered.
         """
-        if not self.is_pending(request_id):
+        if request_id not in self.open and request_id not in self._abandoned:
             raise ProtocolError(f"answer to unknown request {request_id}")
         return self.open.get(request_id)
 

@@ -44,6 +44,7 @@ class Transaction:
         sent: callbacks for when the message is in the outbox.
         promised: the promises among the arguments of a call; None if it is not a call.
         first_credit: what the peer gives to the streams of the message, if it is less than usual.
+        resume: the position from which the caller asks to go on with a cache, as text; or None.
         can_pause: whether other messages may be sent before this one. A message with a new cache
             must be sent before any message that names the cache.
     """
@@ -62,6 +63,7 @@ class Transaction:
         "principal",
         "promised",
         "requests",
+        "resume",
         "sent",
     )
 
@@ -84,6 +86,7 @@ class Transaction:
         self.context: Context | None = None
         self.promised: list[Passed] | None = None
         self.first_credit: tuple[int, int] | None = None
+        self.resume: str | None = None
         self.behind: list[bytes | list[Expression]] = []
         self.requests: list[RequestId] = []
         self._undo: list[Callable[[], object]] = []

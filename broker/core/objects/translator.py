@@ -70,6 +70,8 @@ class Translator:
         taken: what this end takes of the streams and the calls of its peer.
         terms: what the peer takes.
         first_credit: what the call asked for whose answer is being decoded, or None.
+        resuming: the caches that running calls ask to go on with, by the epochs of their owners;
+            or None.
         has_zones: whether the dialect has datetimes with a zone.
         has_promises: whether the dialect has promises.
         promises: the calls of the peer on promises, or None before the first.
@@ -92,6 +94,7 @@ class Translator:
         "imports",
         "perspective",
         "promises",
+        "resuming",
         "sole_principal",
         "taken",
         "terms",
@@ -118,6 +121,7 @@ class Translator:
         self.has_promises = self.has_streams = self.has_zones = False
         self.promises: PromisedCalls | None = None
         self.first_credit: tuple[int, int] | None = None
+        self.resuming: dict[str, object] | None = None
         self.taken = _taken(
             policy.max_streams, policy.stream_items, policy.stream_window, policy.max_promised
         )

@@ -27,6 +27,7 @@ from broker.core.wire.terms import Terms
 from jelly import atoms
 from jelly.atoms import Expression
 from jelly.codec import Reader, Writer, float_bytes, int_bytes, list_head, string_head
+from jelly.jellier import Jellier
 from jelly.leaves import ATOMS
 from jelly.limits import Limits
 from jelly.slices import Walk
@@ -112,7 +113,9 @@ class BananaWriter:
 
     __slots__ = (
         "_answer",
+        "_data_key",
         "_heads",
+        "_limits",
         "_longest",
         "_most_bits",
         "_no_keywords",
@@ -125,6 +128,7 @@ class BananaWriter:
     def __init__(
         self, limits: Limits, terms: Terms | None = None, *, vocabulary: Mapping[bytes, int]
     ):
+        self._limits = limits
         self._writer = Writer(limits, vocabulary)
         # The jelly writer checks anything longer; with small limits, it checks everything.
         is_roomy = (
@@ -144,6 +148,8 @@ class BananaWriter:
             if row.graph is not None and row.name is not None
         }
         self._answer = self._heads[number_of(PlainAnswer)]
+        # Of the tails of data, whose limits are checked when they are made.
+        self._data_key = self._answer, limits
         self._tuple = word(atoms.TUPLE)
         self._unicode = list_head(2) + word(atoms.UNICODE)
         self._no_keywords = list_head(1) + word(atoms.DICTIONARY)
@@ -179,10 +185,13 @@ class BananaWriter:
             broadcast: the call.
             number: of the message in ``msgpack/1``: that of a PlainSend or of a PlainSendToCache.
         """
-        # The vocabulary decides the bytes of a word, so this head tells the dialects apart.
-        tail = broadcast.tail(
-            self._answer, lambda: self._tail_of(broadcast.name, broadcast.args, broadcast.kw)
-        )
+        if broadcast.is_data:
+            tail = broadcast.tail(self._data_key, lambda: self._data_of(broadcast))
+        else:
+            # The vocabulary decides the bytes of a word, so this head tells the dialects apart.
+            tail = broadcast.tail(
+                self._answer, lambda: self._tail_of(broadcast.name, broadcast.args, broadcast.kw)
+            )
         if tail is None or len(tail) > self._longest:
             return None
         return b"".join((self._heads[number], int_bytes(0), self._id(object_id), tail))
@@ -222,6 +231,12 @@ class BananaWriter:
             return None
         method = self._string(name.encode("utf-8"))
         return b"".join((method, wants_answer, values, self._no_keywords))
+
+    def _data_of(self, broadcast: Broadcast) -> bytes:
+        """Return the tail of a one-way call whose values are data of any form."""
+        make, encode = Jellier(limits=self._limits).jelly, self._writer.encode
+        method = self._string(broadcast.name.encode("utf-8"))
+        return b"".join((method, _NO, encode(make(broadcast.args)), encode(make(broadcast.kw))))
 
     def _id(self, object_id: Target) -> bytes:
         if isinstance(object_id, int):

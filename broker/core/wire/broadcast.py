@@ -10,17 +10,25 @@ __all__ = ["Broadcast"]
 class Broadcast:
     """A one-way call of one method of many objects, on many connections.
 
-    Attributes:
+    Args:
         name, args, kw: of the call.
+        is_data: whether the values are data alone: no hook makes their expressions, so these are
+            the same on all connections of a dialect.
+
+    Attributes:
+        name, args, kw, is_data: the arguments.
         has_failed: whether an error that prevents the sending was reported.
     """
 
-    __slots__ = ("_tails", "args", "has_failed", "kw", "name")
+    __slots__ = ("_tails", "args", "has_failed", "is_data", "kw", "name")
 
-    def __init__(self, name: str, args: tuple[object, ...], kw: dict[str, object]):
+    def __init__(
+        self, name: str, args: tuple[object, ...], kw: dict[str, object], is_data: bool = False
+    ):
         self.name = name
         self.args = args
         self.kw = kw
+        self.is_data = is_data
         self.has_failed = False
         self._tails: dict[Hashable, bytes | None] = {}
 

@@ -141,7 +141,8 @@ def _plan(
     if isinstance(hint, typing.NewType):
         return plan_of(hint.__supertype__, where)
     if is_copied(cls):
-        return copy_plan(cast("type", cls))
+        own: Callable[..., Plan] | None = getattr(cls, "_broker_plan", None)
+        return copy_plan(cast("type", cls)) if own is None else own(hint, where, plan_of)
     if is_record(cls):
         return record_plan(hint, where, plan_of, known)
     if origin is not None and isinstance(cls, type):

@@ -34,6 +34,7 @@ from broker.core.wire.values import PLAIN_SCALARS, are_plain
 from broker.limit_errors import limit_error
 from jelly.atoms import Expression
 from jelly.errors import CannotJelly, LimitExceeded, TooLarge
+from jelly.jellier import Jellier
 from jelly.limit_errors import SENT, as_kind
 from jelly.limits import Limits
 from jelly.slices import UNFINISHED, Walk, finish
@@ -48,10 +49,10 @@ _pack_length = Struct(">I").pack
 _MOST_AT_ONCE = 20_000
 _ANSWER, _TUPLE = number_of(PlainAnswer), number_of(PlainTuple)
 # By the number of a one-way call: an array of six, the number, and 0 as the request id.
-_BROADCAST_HEADS = {
-    number: bytes([0x96, number, 0])
-    for number in (number_of(PlainSend), number_of(PlainSendToCache))
-}
+_ONE_WAY = number_of(PlainSend), number_of(PlainSendToCache)
+_BROADCAST_HEADS = {number: bytes([0x96, number, 0]) for number in _ONE_WAY}
+# The same with expressions: an array of six, the number of graphs, the kind, and the request id.
+_GRAPH_HEADS = {number: bytes([0x96, GRAPH, number, 0]) for number in _ONE_WAY}
 
 
 class FrameWriter:
@@ -131,10 +132,15 @@ class FrameWriter:
         Raises:
             TooLarge: the call exceeds a limit.
         """
-        tail = broadcast.tail(FrameWriter, lambda: self._tail_of(broadcast))
+        tail, heads = (
+            broadcast.tail(FrameWriter, lambda: self._tail_of(broadcast)),
+            _BROADCAST_HEADS,
+        )
         if tail is None:
-            return None
-        body = b"".join((_BROADCAST_HEADS[number], self._encode(target_of(object_id)), tail))
+            if not broadcast.is_data:
+                return None
+            tail, heads = broadcast.tail(GRAPH, lambda: self._graph_of(broadcast)), _GRAPH_HEADS
+        body = b"".join((heads[number], self._encode(target_of(object_id)), tail or b""))
         return self._framed(body)
 
     def answer(self, request_id: int, value: Any) -> bytes | None:
@@ -205,6 +211,16 @@ class FrameWriter:
             return b"".join(map(self._encode, (broadcast.name, args, kw)))
         except _NOT_PLAIN:
             return None
+
+    def _graph_of(self, broadcast: Broadcast) -> bytes:
+        """Return the tail of a frame with the expressions of the values."""
+        make = Jellier(limits=self._limits, has_zones=True).jelly
+        graph = make(broadcast.args), make(broadcast.kw)
+        try:
+            body = self._encode(graph)
+        except OverflowError:
+            body = self._encode(_narrow(graph, self._limits.max_prefix))
+        return self._encode(broadcast.name) + body
 
     def _small_call(
         self,

@@ -16,6 +16,9 @@ from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 class Thing:
     """Something that can be collected."""
 
+    def _note_dropped(self, is_dropped: bool) -> None:
+        """Do nothing."""
+
 
 class Log:
     """Collections as the tables tell them."""
@@ -214,3 +217,23 @@ def test_a_cache_that_was_never_read_is_not_there_to_be_changed() -> None:
     with pytest.raises(NoSuchObject, match="cache 7 is not held"):
         table.observer_of(7)
     assert table.remove(7) is None
+
+
+def test_another_object_for_a_cache() -> None:
+    """It has the receptions of the former one, which is collected without a note."""
+    log = Log()
+    table = RemoteCacheTable(log, 10)
+    value = held(table, 5, a=1)
+    table.receive(5)
+    other = Thing()
+    other.a = 2
+    table.replace(5, other)
+    del value
+    assert log.entries == []
+    assert table.receive(5) is other
+    assert table.observer_of(5) is other
+    del other
+    assert log.entries == [(5, 3)]
+    assert table.observer_of(5).a == 2
+    table.replace(6, Thing())
+    assert 6 not in table.by_id

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from broker.core.wire import messages
 from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.dialects import DIALECTS, MSGPACK, Dialect
+from jelly.errors import TooLarge
 from jelly.limits import Limits
+from jelly.unjellier import Unjellier
 
 
 def test_tails() -> None:
@@ -64,3 +68,47 @@ def test_what_takes_a_jellier() -> None:
     for dialect in DIALECTS:
         broadcast = Broadcast("heard", (object(),), {})
         assert dialect.writer(Limits()).broadcast(1, broadcast, 2) is None
+
+
+DATA = [
+    ([1, ["two", None]], {"k": (b"x", {3})}),
+    (1 << 90, Decimal("1.5")),
+    ([[[[[[[["deep"]]]]]]]],),
+    (date(2026, 1, 1), {(1, 2): frozenset({b""})}),
+]
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("args", DATA, ids=str)
+@pytest.mark.parametrize("number", [2, 4])
+def test_data_is_encoded_once(dialect: Dialect, args: tuple[Any, ...], number: int) -> None:
+    """Values that are data alone are read as those of an ordinary call, whatever form they have."""
+    notice = Broadcast("heard", args, {}, True)
+    limits = Limits()
+    pieces = [dialect.writer(limits).broadcast(target, notice, number) for target in (1, 1 << 40)]
+    kept = [list(notice._tails.values())]
+    inbox: list[Any] = []
+    dialect.reader(limits).receive(b"".join(piece or b"!" for piece in pieces), inbox)
+    assert [message.object_id for message in inbox] == [1, 1 << 40]
+    for message in inbox:
+        assert (message.name, message.request_id) == ("heard", 0)
+        heard = message.args
+        if isinstance(message, messages.GraphCall):
+            assert not message.wants_answer
+            assert isinstance(message, messages.GraphCallToCache) == (number == 4)
+            heard = Unjellier().unjellyFull(heard)
+        assert heard == args
+    assert [list(notice._tails.values())] == kept
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_data_beyond_a_limit(dialect: Dialect) -> None:
+    """It is refused by the limits of each connection, or left to the general path."""
+    notice = Broadcast("heard", ([[b"x" * 5000]],), {}, True)
+    assert dialect.writer(Limits()).broadcast(1, notice, 2)
+    small = Limits(max_expression=1000, max_string=1000)
+    try:
+        piece = dialect.writer(small).broadcast(1, notice, 2)
+    except TooLarge:
+        piece = None
+    assert piece is None
