@@ -74,6 +74,7 @@ from broker.net.log_throttle import OWN, LogThrottle
 from broker.net.scheduler import ImmediateScheduler, Scheduler
 from broker.net.transport_port import LINGER_SIZE
 from broker.net.twisted_transport import port_of
+from broker.stopping import NO_NOTICE, Notice
 from jelly.atoms import Expression
 from jelly.security import Security
 from jelly.unjellier import Row, Unjellier
@@ -96,6 +97,7 @@ class Broker(PublishedBroker):
         policy: the policy.
         closed: a Deferred that fires when the connection has ended.
         reason: the exception that ended it; None while it lasts.
+        draining: the notice of a peer that takes no more calls; None before.
         avatar: the reference that a login returned, or None.
         calls: the outgoing calls.
         pump: handles messages and writes bytes.
@@ -118,7 +120,10 @@ class Broker(PublishedBroker):
     _idle: Deferred[None] | None = None
     _log_throttle: LogThrottle | None = None
     _is_aborted = False
-    _is_draining = False
+    # What this end has told the peer, and what the peer has told it.
+    _notice: Notice | None = None
+    draining: Notice | None = None
+    _drain_waiters: list[Callable[[], object]] | None = None
 
     def __init__(
         self,
@@ -275,7 +280,7 @@ class Broker(PublishedBroker):
         if self._producers is not None:
             self._producers.stop()
         notifiers = self._disconnects if was_connected else self._failures
-        self._connects = self._disconnects = self._failures = None
+        self._connects = self._disconnects = self._failures = self._drain_waiters = None
         for notifier in notifiers or ():
             log.call_and_log(self, notifier)
         translator.exports.clear()
@@ -370,19 +375,23 @@ class Broker(PublishedBroker):
         self.calls.is_open = False
         self.pump.flush_last(Goodbye(code, text[:LONGEST_TEXT]))
 
-    def _say_draining(self) -> None:
-        self.session.outbox.say(Draining(0, ()))
+    def _say_draining(self, notice: Notice) -> None:
+        self.session.outbox.say(Draining(round(notice.after * 1000), notice.elsewhere))
         self.flush()
 
-    def drain(self) -> Deferred[None]:
+    def drain(self, notice: Notice = NO_NOTICE) -> Deferred[None]:
         """Run no more calls of the peer; return a Deferred that fires when no call runs any more.
 
-        The peer is told once a dialect is chosen, if the dialect has a message for that.
+        The peer is told once a dialect is chosen, if the dialect has a message for that. It is told
+        again if the notice has changed.
+
+        Args:
+            notice: when and where the peer may come again.
         """
-        self.session.drain()
-        if not self._is_draining:
-            self._is_draining = True
-            self._say_draining()
+        self.session.drain(notice.after, notice.elsewhere)
+        if self._notice != notice:
+            self._notice = notice
+            self._say_draining(notice)
         self._idle = Deferred()
         self._tell_idle()
         return self._idle
@@ -451,8 +460,8 @@ class Broker(PublishedBroker):
         self.setup_timeouts.done("offer")
         self.peer.certificate = self.port.peer_certificate
         self._watch_peer()
-        if self._is_draining:
-            self._say_draining()
+        if self._notice is not None:
+            self._say_draining(self._notice)
         self.connectionReady()
 
     def _use_lane(self) -> None:
@@ -526,9 +535,22 @@ class Broker(PublishedBroker):
             self._running_methods.cancel_call(event.ticket)
 
     def _on_peer_drains(self, event: PeerDrains) -> None:
-        log.peer_drains(self)
-        self.calls.is_open = False
-        self.calls.is_refused = True
+        is_first = self.draining is None
+        self.draining = notice = Notice(event.after / 1000, event.elsewhere)
+        self.calls.refuse(notice.after, notice.elsewhere)
+        if is_first:
+            log.peer_drains(self)
+        waiters, self._drain_waiters = self._drain_waiters, None
+        for waiter in waiters or ():
+            log.call_and_log(self, waiter)
+
+    def when_peer_drains(self, callback: Callable[[], object]) -> None:
+        """Call ``callback()`` when the peer says that it drains; now if it has said so."""
+        if self.draining is not None:
+            callback()
+            return
+        self._drain_waiters = self._drain_waiters or []
+        self._drain_waiters.append(callback)
 
     def _on_peer_leaves(self, event: PeerLeaves) -> None:
         log.peer_leaves(self, event)
@@ -537,7 +559,9 @@ class Broker(PublishedBroker):
             self._fault = (
                 LoginExpired(event.text)
                 if event.code == "expired"
-                else PBConnectionLost(f"the peer closed the connection: {event.text}")
+                else PBConnectionLost(
+                    f"the peer closed the connection: {event.text}", goodbye=event.code
+                )
             )
         if not self.disconnected:
             self.port.loseConnection()

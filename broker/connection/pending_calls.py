@@ -52,6 +52,7 @@ class PendingCalls(CallsBase):
 
     Attributes:
         is_refused: whether the peer has said that it drains: it would refuse any call.
+        refusal: the fields of the ServerDraining with which calls fail then.
         is_inherited: whether this is a copy in a forked child process, which cannot make calls.
         now: the clock of deadlines.
 
@@ -67,6 +68,7 @@ class PendingCalls(CallsBase):
         "is_inherited",
         "is_refused",
         "now",
+        "refusal",
     )
 
     def __init__(
@@ -81,6 +83,7 @@ class PendingCalls(CallsBase):
         self.lane = None
         self.is_inherited = False
         self.is_refused = False
+        self.refusal: dict[str, object] = {}
         self.now: Callable[[], float] = _unset
         self.has_stepped = False
         self.stepped_loop = None
@@ -104,6 +107,12 @@ class PendingCalls(CallsBase):
         """See `Scheduler.begin_task`."""
         scheduler = self._scheduler
         return None if scheduler is None else scheduler.begin_task
+
+    def refuse(self, after: float, elsewhere: tuple[str, ...]) -> None:
+        """Refuse all calls from now on with ServerDraining, which has these fields."""
+        self.is_open = False
+        self.is_refused = True
+        self.refusal = {"after": after, "elsewhere": elsewhere}
 
     def check_loop(self, what: str) -> None:
         """Raise if the current code does not run in the event loop of the connection.
@@ -338,7 +347,7 @@ class PendingCalls(CallsBase):
     def _refusal(self) -> CopiedFailure:
         """Return the failure with which a draining peer would answer a call."""
         names = [qual(cls) for cls in ServerDraining.__mro__[:-1]]
-        state = {"type": names[0], "value": DRAINING, "parents": names}
+        state = {"type": names[0], "value": DRAINING, "parents": names, "fields": self.refusal}
         return CopiedFailure.received(state, self._policy)
 
     def canceller_of(self, request_id: RequestId) -> Callable[[object], None]:

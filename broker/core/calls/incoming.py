@@ -84,6 +84,7 @@ class IncomingCalls:
 
     Attributes:
         is_draining: refuse new calls.
+        come_again: the fields ``after`` and ``elsewhere`` of the ServerDraining.
         refuses_sends: refuse one-way calls too.
         beginning: id and name of the call whose coroutine method the lane in C begins, or None.
         highest: the highest request id of a call so far.
@@ -110,6 +111,7 @@ class IncomingCalls:
         "context",
         "highest",
         "inbox",
+        "come_again",
         "is_draining",
         "max_calls",
         "refuses_sends",
@@ -130,6 +132,7 @@ class IncomingCalls:
         walk: Callable[[Expression, object], Walk[object]],
     ):
         self.is_draining = False
+        self.come_again: tuple[float, tuple[str, ...]] = (0.0, ())
         self.refuses_sends = False
         self.tracing: Tracing | None = None
         self.highest = 0
@@ -477,7 +480,8 @@ class IncomingCalls:
     def _admit(self, message: CallMessage, wants_answer: bool) -> Any:
         """Return the called object; raise ServerDraining or ServerBusy if no calls are accepted."""
         if self.is_draining if wants_answer else self.refuses_sends:
-            raise ServerDraining(DRAINING)
+            after, elsewhere = self.come_again
+            raise ServerDraining(DRAINING, after=after, elsewhere=elsewhere)
         if self.is_full:
             self._stats.count("max_calls")
             raise limit_error(ServerBusy, "max_calls", self.max_calls)
