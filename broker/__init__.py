@@ -79,6 +79,7 @@ __all__ = [
     "RemoteMethod",
     "RemoteReference",
     "RemoteStream",
+    "Retry",
     "Root",
     "SSLError",
     "Serve",
@@ -204,6 +205,7 @@ if TYPE_CHECKING:
     from broker.login.throttle import LoginThrottle
     from broker.net.tls.settings import TLS
     from broker.progress import Progress, throttled
+    from broker.retry import Retry
     from broker.served_files import Files
     from broker.server import Serve, Server, serve
     from broker.stream_credit import credit
@@ -254,6 +256,7 @@ _HOMES = {
     "broker.net.tls.settings": "TLS",
     "broker.connection.peer": "Call Peer current_call",
     "broker.progress": "Progress throttled",
+    "broker.retry": "Retry",
     "broker.served_files": "Files",
     "broker.server": "Serve Server serve",
     "broker.stream_credit": "credit",
