@@ -56,6 +56,7 @@ __all__ = [
     "JellyError",
     "LimitExceeded",
     "Limits",
+    "Link",
     "LoginExpired",
     "LoginThrottle",
     "MalformedJelly",
@@ -199,6 +200,7 @@ if TYPE_CHECKING:
     from broker.flavors.streams import RemoteStream, Stream, stream_of
     from broker.flavors.subscribers import Delivery, Slow, Subscribers
     from broker.flavors.viewable import Viewable, ViewPoint
+    from broker.link.link import Link
     from broker.login.groups import allow
     from broker.login.portal_logins import PortalLogins
     from broker.login.realm import realm
@@ -249,6 +251,7 @@ _HOMES = {
     "broker.flavors.subscribers": "Delivery Slow Subscribers",
     "broker.flavors.viewable": "ViewPoint Viewable",
     "broker.connection.connection": "Connection",
+    "broker.link.link": "Link",
     "broker.login.portal_logins": "PortalLogins",
     "broker.login.realm": "realm",
     "broker.login.groups": "allow",

@@ -138,7 +138,9 @@ async def drained(brokers: Iterable[Broker], seconds: float, notice: Notice = NO
             wait.cancel()
 
 
-async def close_all(brokers: Iterable[Broker], seconds: float, text: str, *, at_once: bool) -> None:
+async def close_all(
+    brokers: Iterable[Broker], seconds: float, text: str, *, at_once: bool, code: str = ""
+) -> None:
     """Close connections, and cut those that have not ended after ``seconds``.
 
     Args:
@@ -146,10 +148,12 @@ async def close_all(brokers: Iterable[Broker], seconds: float, text: str, *, at_
         seconds: the most seconds to wait.
         text: the reason for the peers.
         at_once: whether the connections have not been drained.
+        code: of the goodbye; default ``closing`` or ``draining``.
     """
     brokers = list(brokers)
     for broker in brokers:
-        broker.leave("closing" if at_once else "draining", text, at_once=at_once)
+        own = "closing" if at_once else "draining"
+        broker.leave(code or own, text, at_once=at_once)
     if not brokers:
         return
     closing = [asyncio.ensure_future(_until(broker.closed)) for broker in brokers]

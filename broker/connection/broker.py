@@ -535,8 +535,12 @@ class Broker(PublishedBroker):
             self._running_methods.cancel_call(event.ticket)
 
     def _on_peer_drains(self, event: PeerDrains) -> None:
+        self.peer_drains(Notice(event.after / 1000, event.elsewhere))
+
+    def peer_drains(self, notice: Notice) -> None:
+        """Note that the peer takes no more calls: it has said so, or has refused one."""
         is_first = self.draining is None
-        self.draining = notice = Notice(event.after / 1000, event.elsewhere)
+        self.draining = notice
         self.calls.refuse(notice.after, notice.elsewhere)
         if is_first:
             log.peer_drains(self)
