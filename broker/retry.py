@@ -178,9 +178,9 @@ class Attempts:
             self._next = 1
             self._lacks_since = now
         self._began = None
+        self._note(address, reason)
         if notice is not None:
             self._drains(address, notice)
-        self._note(address, reason)
 
     def _note(self, address: str, error: BaseException, is_of_credentials: bool = False) -> None:
         self._error = error
