@@ -21,7 +21,7 @@ from broker.net.schemes import HostPort, Location, parse_address
 from broker.stopping import Notice
 from broker.transient import KICKED, is_transient
 
-__all__ = ["Attempt", "Attempts", "Retry", "given_addresses"]
+__all__ = ["Attempt", "Attempts", "Retry", "given_addresses", "notice_of"]
 
 # As many as a server may name in the message by which it says that it drains.
 _MOST_ELSEWHERE = 8
@@ -195,7 +195,7 @@ class Attempts:
         elif isinstance(error, TooManyAttempts):
             self._not_before = now + _seconds(error.after)
         elif isinstance(error, ServerDraining):
-            self._drains(address, Notice(_seconds(error.after), _texts(error.elsewhere)))
+            self._drains(address, notice_of(error))
         elif isinstance(error, ServerBusy):
             self._back_at[address] = now + _seconds(error.after)
 
@@ -255,6 +255,11 @@ def _place_of(address: object) -> Location:
 def _seconds(value: object) -> float:
     """Return the seconds of an error of a peer, 0 if they are none."""
     return float(value) if _is_number(value) and value > 0 else 0.0  # type: ignore[operator, arg-type]
+
+
+def notice_of(error: ServerDraining) -> Notice:
+    """Return what a server that drains has said in a refusal."""
+    return Notice(_seconds(error.after), _texts(error.elsewhere))
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -126,10 +126,10 @@ class LinkedCall:
         is the place for a call inside ``broker.once``, which may be made again although it may have
         run, if the server still knows its key.
         """
-        if failure.check(DeadReferenceError, ServerDraining):
-            return True
-        error = failure.value
-        return isinstance(error, PBConnectionLost) and not error.may_have_run
+        error = failure.as_exception()
+        if isinstance(error, PBConnectionLost):
+            return not error.may_have_run
+        return isinstance(error, DeadReferenceError | ServerDraining)
 
     def _answered(self, result: object) -> None:
         self._inner = None

@@ -12,7 +12,7 @@ from broker.failure import Failure
 from broker.flavors.reference import RemoteReference
 from broker.link.calls import LinkedCall, LinkedSend, Waiting
 from broker.link.recipes import LinkedReference, linked_in
-from broker.stopping import Notice
+from broker.retry import notice_of
 
 __all__ = ["MOST_RECIPES", "Kept"]
 
@@ -76,10 +76,10 @@ class Kept:
 
     def put_off(self, call: LinkedCall, failure: Failure) -> None:
         """Make a call again: on the next connection, or on another one that is open."""
-        error, tried = failure.value, call.tried
+        error, tried = failure.as_exception(), call.tried
         if isinstance(error, ServerDraining) and tried is not None:
             # In PB's dialects a server tells it by this refusal only.
-            tried.broker.peer_drains(Notice(error.after, tuple(error.elsewhere)))
+            tried.broker.peer_drains(notice_of(error))
         now = self.open_connection()
         if now is None:
             self._wait(call)

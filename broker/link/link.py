@@ -86,7 +86,9 @@ class Link:
         self._is_closed = False
 
     def __repr__(self) -> str:
-        state = "closed" if self._is_closed else type(self._states.newest).__name__
+        newest = self._states.newest
+        state = "not connected" if newest is None else type(newest).__name__
+        state = "closed" if self._is_closed else state
         return f"<Link {self._connect._description()}, {state}>"
 
     # What a program uses.

@@ -104,9 +104,7 @@ async def test_tls_is_for_one_of_several_addresses(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     tls = broker.TLS.client(ca=authority.ca_path)
     connecting = broker.connect(["pb://127.0.0.1:1", "pbs://127.0.0.1:1"], tls=tls)
-    assert repr(connecting) == (
-        "<Connect to pb://127.0.0.1:1, pbs://127.0.0.1:1, not awaited>"
-    )
+    assert repr(connecting) == ("<Connect to pb://127.0.0.1:1, pbs://127.0.0.1:1, not awaited>")
     connecting.close()
     with pytest.raises(broker.ConfigError, match="tls= is for pbs:// addresses"):
         broker.connect(["pb://127.0.0.1:1", "pb://127.0.0.1:2"], tls=tls)

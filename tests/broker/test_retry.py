@@ -33,6 +33,7 @@ class Clock:
         self.now = 1000.0
 
     def __call__(self) -> float:
+        """Return the time."""
         return self.now
 
 
@@ -50,9 +51,7 @@ def net(monkeypatch: pytest.MonkeyPatch) -> MemoryNet:
     return memory_net(monkeypatch)
 
 
-def attempts(
-    clock: Callable[[], float], *addresses: str, **settings: Any
-) -> Attempts:
+def attempts(clock: Callable[[], float], *addresses: str, **settings: Any) -> Attempts:
     """The attempts of one client."""
     return Attempts(Retry(**settings), addresses or (A,), clock)
 
