@@ -272,7 +272,7 @@ class PBConnectionLost(Disconnected, ConnectionError):
         reason: the exception that ended the connection, as the transport reported it.
         limit, most, got: as in a ProtocolError, if a limit of this side ended the connection. They
             are "", None and None in an error that a peer has sent.
-        goodbye: the code of the peer's goodbye, such as ``"draining"``, ``"kicked"`` or
+        goodbye: the code with which the peer said goodbye, such as ``"draining"``, ``"kicked"`` or
             ``"replaced"``; empty if the connection ended without one.
     """
 

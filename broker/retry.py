@@ -30,15 +30,16 @@ _MOST_ELSEWHERE = 8
 class Retry(Struct, frozen=True):
     """How often a client connects again.
 
-    The first attempt is made at once. The delay before attempt ``k`` (1, 2, …) is random between 0
-    and ``first * factor ** (k - 1)``, at most ``most`` seconds, so that the clients of a server
-    that was restarted do not come at the same time.
+    The first attempt is made at once. The delay before each further one is random: the clients of a
+    server that was restarted do not come at the same time. The longest delay is ``first`` seconds
+    before attempt 1, and grows by ``factor`` with each attempt, up to ``most``.
 
     Attributes:
         first: the longest first delay, in seconds.
         most: the longest delay, in seconds.
         factor: the growth of the longest delay with each attempt.
-        healthy_after: seconds that a connection must last for ``k`` to begin again at 1.
+        healthy_after: seconds that a connection must last, so that attempts are counted from 1
+            again.
         give_up_after: seconds without a connection that lasts so long, after which the last error
             is raised; None for no limit.
         is_fatal: ``is_fatal(error)`` returns whether an error ends the attempts; None leaves it to
@@ -228,7 +229,7 @@ def given_addresses(addresses: object) -> tuple[str, ...]:
 
     Raises:
         WrongType: it is neither.
-        ConfigError: there is none, or one is not understood.
+        ConfigError: the sequence is empty, or an address is not understood.
     """
     given: Iterable[Any] = (addresses,)
     if isinstance(addresses, Sequence) and not isinstance(addresses, str | bytes):
@@ -253,7 +254,7 @@ def _place_of(address: object) -> Location:
 
 
 def _seconds(value: object) -> float:
-    """Return the seconds of an error of a peer, 0 if they are none."""
+    """Return the seconds in an error of a peer, or 0 if they are not a number."""
     return float(value) if _is_number(value) and value > 0 else 0.0  # type: ignore[operator, arg-type]
 
 

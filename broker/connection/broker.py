@@ -120,7 +120,7 @@ class Broker(PublishedBroker):
     _idle: Deferred[None] | None = None
     _log_throttle: LogThrottle | None = None
     _is_aborted = False
-    # What this end has told the peer, and what the peer has told it.
+    # The notices of this end and of the peer, if they drain.
     _notice: Notice | None = None
     draining: Notice | None = None
     _drain_waiters: list[Callable[[], object]] | None = None

@@ -83,7 +83,7 @@ class Connection:
 
     @property
     def draining(self) -> Notice | None:
-        """What a peer that takes no more calls has said: ``after`` and ``elsewhere``; else None.
+        """The notice of a peer that takes no more calls: ``after`` and ``elsewhere``; else None.
 
         ``after`` is the number of seconds after which it may be back, 0 if that is not known.
         ``elsewhere`` has the addresses of other servers. It is never known in PB's dialects.

@@ -22,7 +22,7 @@ MOST_WAITING = 1_000
 
 
 class Again(Protocol):
-    """What a link does for a call that is to be made on another connection."""
+    """A link, as a call uses it that is to be made on another connection."""
 
     def put_off(self, call: LinkedCall, failure: Failure) -> None:
         """Make the call on the next connection; ``failure`` is why it was not made on this one."""
@@ -68,10 +68,10 @@ class LinkedCall:
         link: Again,
         number: int,
         target: LinkedReference,
-        kind: type[Deferred[Any]],
+        kind: type[Deferred[object]],
         name: str,
         args: tuple[object, ...],
-        kw: dict[str, Any],
+        kw: dict[str, object],
         needs: tuple[LinkedReference, ...],
     ):
         self._link = link
@@ -83,7 +83,7 @@ class LinkedCall:
         # The deadline of the caller, and whatever else goes with its calls.
         self._context: Context = copy_context()
         self.ends = DEADLINE.get()
-        self._inner: Deferred[Any] | None = None
+        self._inner: Deferred[object] | None = None
         self.tried: Connection | None = None
         self.promise: Promise[Any] = Promise(self._cancel)
         self.promise.label = name
@@ -145,7 +145,7 @@ class LinkedCall:
         else:
             self.promise.errback(failure)
 
-    def _cancel(self, promise: Deferred[Any]) -> None:
+    def _cancel(self, promise: Deferred[object]) -> None:
         inner = self._inner
         if inner is not None:
             inner.cancel()
@@ -166,7 +166,7 @@ class LinkedSend:
         self,
         name: str,
         args: tuple[object, ...],
-        kw: dict[str, Any],
+        kw: dict[str, object],
         needs: tuple[LinkedReference, ...],
     ):
         self._name, self._args, self._kw = name, args, kw

@@ -19,7 +19,7 @@ __all__ = ["probed", "result_of"]
 C = TypeVar("C")
 
 
-def result_of(function: Callable[[Any], object], reference: RemoteReference) -> Deferred[Any]:
+def result_of(function: Callable[[Any], object], reference: RemoteReference) -> Deferred[object]:
     """Call the function of a recipe; return a Deferred of the reference, or of its proxy."""
 
     def waited() -> object:
@@ -38,8 +38,12 @@ class _Probe(Jellyable):
         return Promise()
 
     def call_as(
-        self, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
-    ) -> Deferred[Any]:
+        self,
+        kind: type[Deferred[object]],
+        name: str,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+    ) -> Deferred[object]:
         return kind()
 
     def send(self, _name: str, /, *args: object, **kw: object) -> None:
@@ -62,6 +66,6 @@ def probed(function: Callable[[Any], object], reference: LinkedReference) -> obj
     if isinstance(result, Proxy):
         return proxy_of(result._broker_contract.protocol, cast("RemoteReference", reference))
     if inspect.iscoroutine(result):
-        # A coroutine that nobody awaits would warn.
+        # A coroutine that is not awaited would warn.
         result.close()
     return reference

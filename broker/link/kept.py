@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
 
 from broker.connection.connection import Connection
 from broker.defer import Deferred
@@ -49,11 +48,11 @@ class Kept:
     def call(
         self,
         target: LinkedReference,
-        kind: type[Deferred[Any]],
+        kind: type[Deferred[object]],
         name: str,
         args: tuple[object, ...],
-        kw: dict[str, Any],
-    ) -> Deferred[Any]:
+        kw: dict[str, object],
+    ) -> Deferred[object]:
         """Make a call, now or on the next connection."""
         needs = linked_in((args, kw), self) if args or kw else ()
         self._made += 1
@@ -66,7 +65,7 @@ class Kept:
         return call.promise
 
     def send(
-        self, target: LinkedReference, name: str, args: tuple[object, ...], kw: dict[str, Any]
+        self, target: LinkedReference, name: str, args: tuple[object, ...], kw: dict[str, object]
     ) -> None:
         """Make a call without an answer; drop it if there is no connection."""
         now = self.open_connection()

@@ -79,7 +79,7 @@ class Link:
         # Connections to servers that drain.
         self._leaving: dict[Round, None] = {}
         self._driver: asyncio.Task[None] | None = None
-        self._others: set[asyncio.Task[Any]] = set()
+        self._others: set[asyncio.Task[object]] = set()
         self._begun: asyncio.Future[None] | None = None
         self._over: asyncio.Event = asyncio.Event()
         self._failure: BaseException | None = None
@@ -117,7 +117,7 @@ class Link:
 
     @property
     def connection(self) -> Connection | None:
-        """The connection on which calls are made now; None while there is none."""
+        """The connection on which calls are made now, or None."""
         return self._kept.open_connection()
 
     @property
@@ -298,7 +298,7 @@ class Link:
         now.tasks.add(task)
         task.add_done_callback(now.tasks.discard)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+    def _spawn(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._others.add(task)
         task.add_done_callback(self._others.discard)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from broker.defer import Deferred
 from broker.errors import Disconnected, ServerDraining
@@ -80,8 +80,8 @@ class Made:
         """Whether there is a reference or a failure."""
         return self.reference is not None or self.failure is not None
 
-    def begin(self, result: Deferred[Any]) -> None:
-        """Take the result of the recipe's call, now or when it comes.
+    def begin(self, result: Deferred[object]) -> None:
+        """Take the result of the call that makes the recipe, now or when it comes.
 
         Promise pipelining needs one line here: the calls of the queue can be made on ``result``
         at once, in place of the reference that it becomes.
@@ -182,7 +182,7 @@ class Maker:
         self,
         made: Made,
         needs: tuple[Need, ...],
-        make: Callable[[RemoteReference], Deferred[Any]],
+        make: Callable[[RemoteReference], Deferred[object]],
     ):
         self.needs = needs
         self._made = made

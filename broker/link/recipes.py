@@ -31,21 +31,21 @@ _CONTAINERS = frozenset({list, tuple, set, frozenset})
 
 
 class Linking(Protocol):
-    """What a link does for its references."""
+    """A link, as its references use it."""
 
     def call(
         self,
         target: LinkedReference,
-        kind: type[Deferred[Any]],
+        kind: type[Deferred[object]],
         name: str,
         args: tuple[object, ...],
-        kw: dict[str, Any],
-    ) -> Deferred[Any]:
+        kw: dict[str, object],
+    ) -> Deferred[object]:
         """Make a call, now or on the next connection."""
         ...
 
     def send(
-        self, target: LinkedReference, name: str, args: tuple[object, ...], kw: dict[str, Any]
+        self, target: LinkedReference, name: str, args: tuple[object, ...], kw: dict[str, object]
     ) -> None:
         """Make a call without an answer; drop it if there is no connection."""
         ...
@@ -73,7 +73,7 @@ class LinkedReference(Jellyable):
         link: Linking,
         parent: LinkedReference | None,
         name: str,
-        make: Callable[[RemoteReference], Deferred[Any]] | None,
+        make: Callable[[RemoteReference], Deferred[object]] | None,
         needs: tuple[LinkedReference, ...] = (),
     ):
         self._link = link
@@ -108,8 +108,12 @@ class LinkedReference(Jellyable):
         return None  # type: ignore[return-value]
 
     def call_as(
-        self, kind: type[Deferred[Any]], name: str, args: tuple[object, ...], kw: dict[str, Any]
-    ) -> Deferred[Any]:
+        self,
+        kind: type[Deferred[object]],
+        name: str,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+    ) -> Deferred[object]:
         """Call a method as :meth:`callRemote` does, for a contract; see ``flavors.reference``."""
         return self._link.call(self, kind, name, args, kw)
 
@@ -142,7 +146,7 @@ class LinkedReference(Jellyable):
         """
         needs = linked_in((args, kw), self._link, is_recipe=True)
 
-        def make(reference: RemoteReference) -> Deferred[Any]:
+        def make(reference: RemoteReference) -> Deferred[object]:
             return reference.callRemote(_name, *args, **kw)
 
         child = LinkedReference(self._link, self, f"'{_name}'", make, needs)

@@ -30,7 +30,7 @@ class Round:
 
     def __init__(self, connection: Connection):
         self.connection = connection
-        self.tasks: set[asyncio.Task[Any]] = set()
+        self.tasks: set[asyncio.Task[object]] = set()
         self.is_left = False
 
     async def run(self, function: Work, fail: Callable[[BaseException], object]) -> None:
@@ -54,7 +54,7 @@ class Round:
             await close_all([broker], seconds, MOVED, at_once=False, code="moved")
 
 
-def _settled(call: Deferred[Any]) -> Deferred[None]:
+def _settled(call: Deferred[object]) -> Deferred[None]:
     """Return a Deferred that fires when a call has ended, which keeps its result."""
     ended: Deferred[None] = Deferred()
 
