@@ -392,9 +392,11 @@ class Broker(PublishedBroker):
         if self._notice != notice:
             self._notice = notice
             self._say_draining(notice)
-        self._idle = Deferred()
+        if self._idle is None or self._idle.called:
+            self._idle = Deferred()
+        idle = self._idle
         self._tell_idle()
-        return self._idle
+        return idle
 
     def _tell_idle(self) -> None:
         is_idle = self.disconnected or not self.session.running

@@ -15,7 +15,7 @@ from broker.flavors.reference import RemoteReference
 from broker.link.functions import probed, result_of
 from broker.link.kept import Kept
 from broker.link.recipes import LinkedReference
-from broker.link.rounds import Round, Work
+from broker.link.rounds import MOVED, Round, Work
 from broker.link.states import Connected, Connecting, Failed, Lost, Moving, State, States
 from broker.net.tls.settings import TLS
 from broker.retry import Attempt, Retry
@@ -25,6 +25,10 @@ __all__ = ["Link"]
 
 C = TypeVar("C")
 Task = TypeVar("Task", bound=Work)
+
+
+MOST_LEAVING = 8
+"""Connections whose calls may go on after the link has moved."""
 
 
 class Link:
@@ -274,6 +278,9 @@ class Link:
             if not left.is_left:
                 left.is_left = True
                 self._spawn(left.leave())
+        if len(self._leaving) > MOST_LEAVING:
+            # Their calls have no end, and the servers drain again and again.
+            next(iter(self._leaving)).connection.broker.leave("moved", MOVED, at_once=True)
 
     def _ended(self, result: object, ended: Round) -> object:
         """Forget a connection that has ended."""

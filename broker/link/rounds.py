@@ -11,7 +11,7 @@ from broker.defer import CancelledError, Deferred
 from broker.errors import Disconnected, ServerDraining
 from broker.stopping import DRAIN, close_all, drained
 
-__all__ = ["Round", "Work"]
+__all__ = ["MOVED", "Round", "Work"]
 
 MOVED = "the client has another connection"
 
