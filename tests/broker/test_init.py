@@ -14,7 +14,8 @@ FACE = """
     serve connect Serve Server Connect Connection Link Peer RemoteReference TLS realm register
     Subscribers Slow Delivery allow current_call Call timeout is_transient
     contract implements servant describe resolved reference_of interface_of
-    accelerated Promise Stream RemoteStream stream_of credit read_file write_file Progress throttled Files
+    Promise Stream RemoteStream stream_of credit read_file write_file Progress throttled Files
+    accelerated
 """
 SETTINGS = "Policy STRICT PUBLISHED Limits LoginThrottle PortalLogins Rate Retry Stats Broker"
 FLAVORS = """

@@ -16,6 +16,7 @@ from broker.stopping import Notice
 from broker.testing.clock import virtual_clock
 
 DIALECTS = ["msgpack/1", "pb"]
+PUBLISHED = broker.PUBLISHED.but(insecure_plaintext=True)
 
 
 @pytest.fixture
@@ -25,9 +26,10 @@ def net(monkeypatch: pytest.MonkeyPatch) -> MemoryNet:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-async def test_it_moves(net: MemoryNet, dialect: str) -> None:
+@pytest.mark.parametrize("allowed", [POLICY, PUBLISHED], ids=["STRICT", "PUBLISHED"])
+async def test_it_moves(net: MemoryNet, dialect: str, allowed: broker.Policy) -> None:
     """A call that runs ends on the old connection; new ones, recipes and tasks go to the other."""
-    policy = POLICY.but(dialects=(dialect,))
+    policy = allowed.but(dialects=(dialect,))
     offices = {A: Office("a"), B: Office("b")}
     servers = {each: net.serve(each, office, policy) for each, office in offices.items()}
     link = linked((A, B), policy=policy)
