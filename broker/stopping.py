@@ -148,11 +148,12 @@ async def close_all(
         seconds: the most seconds to wait.
         text: the reason for the peers.
         at_once: whether the connections have not been drained.
-        code: of the goodbye; default ``closing`` or ``draining``.
+        code: of the goodbye. Default ``draining``, if all calls of the peer were answered: so the
+            peer knows that a call without an answer has not run. Else ``closing``.
     """
     brokers = list(brokers)
     for broker in brokers:
-        own = "closing" if at_once else "draining"
+        own = "closing" if at_once or broker.session.running else "draining"
         broker.leave(code or own, text, at_once=at_once)
     if not brokers:
         return

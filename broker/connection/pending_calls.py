@@ -309,13 +309,15 @@ class PendingCalls(CallsBase):
     def lost(self, may_have_run: dict[RequestId, bool], reason: object) -> None:
         """Fail the calls that will have no answer; ``may_have_run`` tells which may have run.
 
-        All failures that are not handled make one log record together.
+        None has run if the peer has drained: it has answered all that it ran, and refused the
+        others. All failures that are not handled make one log record together.
         """
+        has_drained = getattr(reason, "goodbye", "") == _DRAINED
         together = Together("calls without a handler: connection lost")
         for request_id, may in may_have_run.items():
             deferred = self.waiting.pop(request_id, None)
             if deferred is not None:
-                failure = Failure(PBConnectionLost(reason, may_have_run=may))
+                failure = Failure(PBConnectionLost(reason, may_have_run=may and not has_drained))
                 failure.together = together
                 deferred.errback(failure)
                 del deferred, failure
@@ -361,6 +363,9 @@ class PendingCalls(CallsBase):
 
 
 _SEND, _SEND_TO_CACHE = number_of(PlainSend), number_of(PlainSendToCache)
+
+# The code of the goodbye of a peer that has answered all calls.
+_DRAINED = "draining"
 
 # In seconds; a longer time, as with ``timeout(math.inf)``, is sent as no deadline.
 _ENDLESS = 1e9

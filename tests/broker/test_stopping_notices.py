@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import broker
-from broker.stopping import NO_NOTICE, Notice, checked_notice
+from broker.stopping import NO_NOTICE, Notice, checked_notice, close_all, drained
+from broker.testing import pair
 from cred import UsernamePassword
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from cred.portal import Portal
@@ -137,6 +138,18 @@ async def test_the_codes_of_goodbyes() -> None:
         assert (caught.value.goodbye, reason.goodbye) == (code, code)
         assert broker.is_transient(caught.value) == (code != "replaced")
         await server.close(drain=0)
+
+
+async def test_a_call_on_its_way_to_a_server_that_has_drained() -> None:
+    """It has not run, and says so: the goodbye comes behind the answers of all calls that have."""
+    async with pair(Slow()) as ends:
+        ends.network.to_server.delay = 1.0
+        call = ends.client.root.callRemote("slow")
+        await drained([ends.server.broker], 5.0)
+        await close_all([ends.server.broker], 5.0, "the end", at_once=False)
+        with pytest.raises(broker.PBConnectionLost, match="the end") as caught:
+            await call
+        assert (caught.value.goodbye, caught.value.may_have_run) == ("draining", False)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ import broker
 from broker.link import Connected, Link, Moving
 from broker.stopping import Notice
 from broker.testing.clock import virtual_clock
+from cred import Anonymous
+from cred.checkers import AllowAnonymousAccess
+from cred.portal import Portal
 
 DIALECTS = ["msgpack/1", "pb"]
 PUBLISHED = broker.PUBLISHED.but(insecure_plaintext=True)
@@ -150,49 +153,56 @@ async def test_a_task_on_a_server_that_drains(net: MemoryNet) -> None:
 
 
 @pytest.mark.timeout(60)
-async def test_a_drain_with_two_hundred_links(net: MemoryNet) -> None:
-    """No call ends with ServerDraining, and none runs twice, while clients move to and fro."""
+@pytest.mark.parametrize(("delay", "slow"), [(0.0, 3), (0.05, 3), (0.05, 0)])
+async def test_a_drain_with_two_hundred_links(net: MemoryNet, delay: float, slow: int) -> None:
+    """No call fails, and none runs twice, while clients move to and fro.
+
+    With a delay, calls are on their way to a server that says goodbye: it has not run them.
+    """
+    net.delay = delay
     ran: Counter[int] = Counter()
     failed: list[BaseException] = []
     made = 0
     is_over = False
 
-    class Counting(Office):
+    class Counting(broker.Avatar):
         """Counts the calls of all servers together."""
 
-        def remote_count(self, number: int) -> int:
+        def perspective_count(self, number: int) -> int:
             """Count a call."""
             ran[number] += 1
             return number
 
-        async def remote_slowly(self, number: int) -> int:
+        async def perspective_slowly(self, number: int) -> int:
             """Count a call, and answer later."""
             ran[number] += 1
             await asyncio.sleep(0.5)
             return number
 
+    target = Portal(broker.realm(lambda who, mind: Counting()), [AllowAnonymousAccess()])
+
     async def work(link: Link) -> None:
         nonlocal made
         while not is_over:
             made += 1
-            name = "count" if made % 3 else "slowly"
+            name = "slowly" if slow and made % slow == 0 else "count"
             try:
-                await link.root.callRemote(name, made)
+                await link.avatar.callRemote(name, made)
             except BaseException as error:
                 failed.append(error)
                 raise
             await asyncio.sleep(0.2)
 
     with virtual_clock():
-        servers = {each: net.serve(each, Counting(each)) for each in (A, B)}
-        links = [linked((A, B)) for _ in range(200)]
+        servers = {each: net.serve(each, target) for each in (A, B)}
+        links = [linked((A, B), credentials=Anonymous()) for _ in range(200)]
         await asyncio.gather(*(link.__aenter__() for link in links))
         workers = [asyncio.create_task(work(link)) for link in links]
         for number in range(4):
             here = (A, B)[number % 2]
             await asyncio.sleep(2)
             await servers[here].close(drain=60)
-            servers[here] = net.serve(here, Counting(here))
+            servers[here] = net.serve(here, target)
         is_over = True
         await asyncio.gather(*workers)
         await asyncio.gather(*(link.close() for link in links))

@@ -35,6 +35,8 @@ class MemoryNet:
         self.dialled: Counter[str] = Counter()
         self.times: list[float] = []
         self.wires: dict[Broker, Wire] = {}
+        # Seconds that bytes travel.
+        self.delay = 0.0
         self.failures: dict[str, list[BaseException]] = {}
         self._servers: dict[str, MemoryServer] = {}
         self._ports = itertools.count(40_000)
@@ -89,6 +91,7 @@ class MemoryNet:
         )
         wire.address = address  # type: ignore[attr-defined]
         self.wires[end] = wire
+        wire.delay = self.delay
         connecting.reached()
         wire.begin()
 
