@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.certificates import Authority
 from support.linked import A, Office, linked, restart, turns
 from support.memory_net import POLICY, MemoryNet, memory_net
 
@@ -107,6 +109,29 @@ async def test_a_link_is_entered_once(net: MemoryNet) -> None:
             await link.__aenter__()
     with pytest.raises(RuntimeError, match="entered once"):
         await link.__aenter__()
+
+
+async def test_over_tls(tmp_path: Path, each_loop: Any) -> None:
+    """A server that is restarted on real sockets, over TLS, with a login by password."""
+    authority = Authority(tmp_path)
+    pair = authority.issue()
+    tls = broker.TLS.server(pair.certificate_path, pair.key_path)
+    target = portal(Office())
+    server = await broker.serve(target, "pbs://localhost:0", tls=tls)
+    address = server.addresses[0]
+    link = broker.Link(
+        address,
+        UsernamePassword("ann", "wonderland"),
+        tls=broker.TLS.client(ca=authority.ca_path),
+        retry=broker.Retry(first=0.05),
+    )
+    async with link:
+        for number in range(3):
+            assert await link.avatar.callRemote("echo", number) == number
+            await server.close()
+            server = await broker.serve(target, address, tls=tls)
+        assert await link.avatar.callRemote("echo", "last") == "last"
+    await server.close(drain=0)
 
 
 # Tasks.
