@@ -294,7 +294,9 @@ class PBConnectionLost(Disconnected, ConnectionError):
         super().__init__(message)
         self.reason = message
         self.may_have_run = may_have_run
-        self.goodbye = goodbye or getattr(message, "goodbye", "")
+        if not goodbye and isinstance(message, PBConnectionLost):
+            goodbye = message.goodbye
+        self.goodbye = goodbye
         if isinstance(message, WITH_LIMIT) and message.limit:
             self.limit, self.most, self.got = message.limit, message.most, message.got
 

@@ -312,7 +312,7 @@ class PendingCalls(CallsBase):
         None has run if the peer has drained: it has answered all that it ran, and refused the
         others. All failures that are not handled make one log record together.
         """
-        has_drained = getattr(reason, "goodbye", "") == _DRAINED
+        has_drained = isinstance(reason, PBConnectionLost) and reason.goodbye == _DRAINED
         together = Together("calls without a handler: connection lost")
         for request_id, may in may_have_run.items():
             deferred = self.waiting.pop(request_id, None)
