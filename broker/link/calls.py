@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from broker.connection.connection import Connection
 from broker.core.calls.deadline import DEADLINE
 from broker.defer import Deferred
+from broker.defer.unhandled import Together
 from broker.errors import DeadReferenceError, PBConnectionLost, ServerDraining
 from broker.failure import Failure
 from broker.flavors.promise import Promise
@@ -16,6 +17,8 @@ from broker.flavors.reference import RemoteReference
 from broker.link.recipes import LinkedReference
 
 __all__ = ["MOST_WAITING", "LinkedCall", "LinkedSend", "Waiting"]
+
+_WITHOUT_HANDLER = "calls without a handler: not run, for want of a connection"
 
 MOST_WAITING = 1_000
 """Calls of a link that may wait for a connection."""
@@ -193,6 +196,8 @@ class Waiting:
     def __init__(self, patience: float):
         self._patience = patience
         self._calls: dict[int, tuple[LinkedCall, asyncio.TimerHandle]] = {}
+        # One record in the log for all that are refused while there is no connection.
+        self._together = Together(_WITHOUT_HANDLER)
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -202,7 +207,7 @@ class Waiting:
         if len(self._calls) >= MOST_WAITING:
             self._forget_ended()
         if len(self._calls) >= MOST_WAITING:
-            call.refuse(_not_run(f"{MOST_WAITING} calls wait for a connection"))
+            self._refuse(call, f"{MOST_WAITING} calls wait for a connection")
             return
         loop = asyncio.get_running_loop()
         seconds = self._patience
@@ -214,6 +219,8 @@ class Waiting:
     def take(self) -> list[LinkedCall]:
         """Return the calls in their order; they do not wait any more."""
         calls, self._calls = self._calls, {}
+        self._together.tell()
+        self._together = Together(_WITHOUT_HANDLER)
         for _, timer in calls.values():
             timer.cancel()
         return [call for number, (call, _) in sorted(calls.items())]
@@ -226,8 +233,19 @@ class Waiting:
 
     def _too_late(self, call: LinkedCall, seconds: float) -> None:
         del self._calls[call.number]
-        call.refuse(_not_run(f"no connection in {seconds:g} s"))
+        self._refuse(call, f"no connection in {seconds:g} s")
 
+    def end(self, error: BaseException) -> None:
+        """Refuse all calls that wait."""
+        together = Together(_WITHOUT_HANDLER)
+        for call in self.take():
+            failure = Failure(error)
+            failure.together = together
+            call.refuse(failure)
+            del failure, call
+        together.tell()
 
-def _not_run(why: str) -> Failure:
-    return Failure(PBConnectionLost(f"not run: {why}", may_have_run=False))
+    def _refuse(self, call: LinkedCall, why: str) -> None:
+        failure = Failure(PBConnectionLost(f"not run: {why}", may_have_run=False))
+        failure.together = self._together
+        call.refuse(failure)

@@ -136,5 +136,4 @@ class Kept:
         """Refuse the calls that wait, and all further ones that would."""
         if self._end is None:
             self._end = error
-            for call in self._waiting.take():
-                call.refuse(Failure(error))
+            self._waiting.end(error)

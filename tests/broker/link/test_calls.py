@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from typing import Any
 
@@ -223,6 +224,29 @@ async def test_a_remote_error_of_another_connection(net: MemoryNet) -> None:
                 await link.root.callRemote("relay", kind)
             assert kind in caught.value.type_name
     assert relay.log == ["PBConnectionLost", "DeadReferenceError", "ServerDraining"]
+
+
+async def test_calls_without_a_handler(net: MemoryNet, caplog: pytest.LogCaptureFixture) -> None:
+    """Those that find no connection in time make one record, and those that wait at the end too."""
+    net.serve(A, Office())
+    with virtual_clock():
+        async with linked(patience=5.0) as link:
+            net.crash(A)
+            await turns()
+            for _ in range(12):
+                link.root.callRemote("echo", 1)
+            await asyncio.sleep(6)
+            gc.collect()
+            net.serve(A, Office())
+            await asyncio.sleep(100)
+            net.crash(A)
+            await turns()
+            for _ in range(7):
+                link.root.callRemote("echo", 1)
+    gc.collect()
+    told = [record.getMessage() for record in caplog.records if record.name == "broker.defer"]
+    text = "calls without a handler: not run, for want of a connection"
+    assert told == [f"12 {text}", f"7 {text}"]
 
 
 @pytest.mark.timeout(120)
