@@ -58,6 +58,7 @@ __all__ = [
     "JellyError",
     "LimitExceeded",
     "Limits",
+    "Link",
     "LoginExpired",
     "LoginThrottle",
     "MalformedJelly",
@@ -85,6 +86,7 @@ __all__ = [
     "Replies",
     "ResultLost",
     "Resumable",
+    "Retry",
     "Root",
     "SSLError",
     "Serve",
@@ -215,6 +217,7 @@ if TYPE_CHECKING:
     from broker.flavors.table_view import TableView
     from broker.flavors.viewable import Viewable, ViewPoint
     from broker.history import History, Position
+    from broker.link.link import Link
     from broker.login.groups import allow
     from broker.login.portal_logins import PortalLogins
     from broker.login.realm import realm
@@ -223,6 +226,7 @@ if TYPE_CHECKING:
     from broker.once_calls import once
     from broker.progress import Progress, throttled
     from broker.replies import Replies
+    from broker.retry import Retry
     from broker.served_files import Files
     from broker.server import Serve, Server, serve
     from broker.stream_credit import credit
@@ -272,6 +276,7 @@ _HOMES = {
     "broker.flavors.viewable": "ViewPoint Viewable",
     "broker.connection.connection": "Connection",
     "broker.history": "History Position",
+    "broker.link.link": "Link",
     "broker.login.portal_logins": "PortalLogins",
     "broker.login.realm": "realm",
     "broker.login.groups": "allow",
@@ -281,6 +286,7 @@ _HOMES = {
     "broker.once_calls": "once",
     "broker.progress": "Progress throttled",
     "broker.replies": "Replies",
+    "broker.retry": "Retry",
     "broker.served_files": "Files",
     "broker.server": "Serve Server serve",
     "broker.stream_credit": "credit",

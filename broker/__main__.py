@@ -18,7 +18,7 @@ _COMMANDS = {
         "Find the weak settings of a server before it runs.",
     ),
     "cp": ("broker.commands.cp:cp", "Copy a file to a server that serves a folder, or from it."),
-    "demo": ("broker.demo.command:demo", "Show in nine steps what this package does."),
+    "demo": ("broker.demo.command:demo", "Show in ten steps what this package does."),
     "describe": (
         "broker.commands.describe:describe",
         "Print the contracts of a server's object.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from typing import Final
 
-__all__ = ["grown_delay", "longer_delay", "varied_delay"]
+__all__ = ["grown_delay", "jittered_delay", "longer_delay", "varied_delay"]
 
 # Enough to exceed every maximum, without an overflow.
 _MOST_FAILURES: Final = 100
@@ -28,6 +28,17 @@ def grown_delay(failures: int, *, first: float, factor: float, most: float) -> f
     except OverflowError:
         return most
     return min(delay, most)
+
+
+def jittered_delay(attempt: int, *, first: float, factor: float, most: float) -> float:
+    """Return a random delay before an attempt, in seconds; every value is as likely as another.
+
+    Args:
+        attempt: 1 for the first attempt that has a delay; its delay is at most ``first``.
+        first, factor, most: as of `grown_delay`.
+    """
+    longest = grown_delay(attempt - 1, first=first, factor=factor, most=most)
+    return random.uniform(0.0, longest)  # noqa: S311 - no secret
 
 
 def longer_delay(delay: float, *, factor: float, most: float) -> float:

@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import errno
-from collections.abc import Callable
-from functools import partial
+import inspect
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from broker.connecting import Connecting, Place, client_tls, place_of, reach
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
-from broker.core.calls.attached import ATTACHED
 from broker.core.policy import STRICT, Policy
-from broker.defer import Deferred
-from broker.errors import (
-    ConfigError,
-    ConnectionDone,
-    PBConnectionLost,
-    ProtocolError,
-    TimeoutError,
-    TLSError,
-)
-from broker.fixes import fixed_by
-from broker.flavors.reference import RemoteReference
+from broker.errors import ConfigError, WrongType
 from broker.given import check_given
-from broker.login.client import Login
-from broker.net.proxies.settings import Proxy
-from broker.net.scheduler import Cancellable, expire_at
-from broker.net.schemes import ConnectSettings, Location, Scheme, parse_address, scheme_of
+from broker.login.client import Login, is_taken
 from broker.net.tls.settings import TLS
 from broker.opening import Opening
+from broker.retry import Attempt, Attempts, Retry, given_addresses
 
 __all__ = ["Connect", "connect"]
 
+# Seconds for the last of several addresses if the time is over.
+_SOON = 0.01
+
 
 class Connect(Opening[Connection]):
-    """A connection to be made: ``await`` it, or use it in ``async with``.
+    """Connections to be made: ``await`` it, or use it in ``async with`` or ``async for``.
+
+    ``await`` and ``async with`` make one connection. ``async for`` makes the next one when the body
+    of the loop has ended; it closes the one before.
 
     A Connect that is never awaited causes a RuntimeWarning, as a coroutine does.
     """
@@ -45,7 +38,7 @@ class Connect(Opening[Connection]):
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         credentials: Any,
         *,
         mind: Any,
@@ -53,109 +46,146 @@ class Connect(Opening[Connection]):
         policy: Policy,
         timeout: float,
         proxy: str | None = None,
+        retry: Retry | None = None,
     ):
-        self._location = parse_address(address)
-        self._address = address
-        self._scheme = scheme_of(self._location)
+        self._addresses = given_addresses(address)
         check_given(policy, tls)
-        self._login = None if credentials is None else Login(credentials, mind)
+        self._mind = mind
+        self._login: Login | None = None
+        self._ask: Callable[[], Any] | None = None
+        if credentials is not None:
+            self._take(credentials)
         if type(timeout) not in (int, float) or not timeout > 0:
             raise ConfigError(f"timeout={timeout!r}: give a number of seconds, more than 0")
-        self._tls = _client_tls(self._location, self._scheme, tls, policy)
-        self._proxy = None if proxy is None else _proxy(proxy, self._location, self._scheme, policy)
-        self._policy = policy
+        if retry is not None and not isinstance(retry, Retry):
+            raise WrongType(f"retry= is a Retry, such as Retry(most=10), not {_kind(retry)}")
+        # One for all attempts: it keeps the tickets of TLS sessions.
+        self._tls = client_tls(self._addresses, tls)
+        self._policy, self._proxy = policy, proxy
         self._timeout = timeout
-        # The running attempts: the timeout of each, its end by the clock of the loop, its timer.
-        self._limits: dict[Broker, tuple[asyncio.Timeout, float]] = {}
-        self._timers: dict[Broker, Cancellable] = {}
+        self._retry = retry
+        self._places = {each: self._place(each) for each in self._addresses}
         self._is_awaited = False
 
+    def _take(self, credentials: Any) -> None:
+        is_function = callable(credentials) and not isinstance(credentials, type)
+        if is_function and not is_taken(credentials):
+            self._ask = credentials
+        else:
+            self._login = Login(credentials, self._mind)
+
     def _call(self) -> str:
-        return f"connect('{self._address}')"
+        addresses = self._addresses
+        shown = repr(addresses[0]) if len(addresses) == 1 else repr(addresses)
+        return f"connect({shown})"
 
     def _description(self) -> str:
-        return f"to {self._location}"
+        return f"to {', '.join(str(place.location) for place in self._places.values())}"
 
     async def _close(self, opened: Connection, error: BaseException | None) -> None:
         await opened.close()
 
     async def _open(self) -> Connection:
-        broker = Broker(True, policy=self._policy)
-        limit = asyncio.timeout(None)
-        # The calls of the login, and what the loop does for this connection, have nothing of it.
-        token = None if ATTACHED.get() is None else ATTACHED.set(None)
-        self._limits[broker] = limit, asyncio.get_running_loop().time() + self._timeout
-        try:
-            async with limit:
-                return await self._log_in(broker)
-        except builtins.TimeoutError:
-            if not limit.expired():
-                raise
-            raise self._too_late(broker) from None
-        finally:
-            if token is not None:
-                ATTACHED.reset(token)
-            del self._limits[broker]
-            timer = self._timers.pop(broker, None)
-            if timer is not None:
-                timer.cancel()
+        if self._retry is not None:
+            return (await self.next(self.attempts()))[1]
+        if len(self._addresses) == 1:
+            return await self._attempt(self._addresses[0], await self._log_in(), self._timeout)
+        return await self._any_of_them()
 
-    def _reached(self, broker: Broker) -> Broker:
-        # Until here the function of the scheme limits the time.
-        limit, ends = self._limits[broker]
-        self._timers[broker] = expire_at(limit, ends)
-        return broker
+    async def _any_of_them(self) -> Connection:
+        """Try each address once, within the time limit."""
+        login, attempts, now = await self._log_in(), self.attempts(), _clock()
+        ends, left = now() + self._timeout, len(self._addresses)
+        while True:
+            address = attempts.next().address
+            # Each has an equal part of the time that is left.
+            timeout = max(_SOON, (ends - now()) / left)
+            try:
+                return await self._attempt(address, login, timeout)
+            except Exception as error:
+                attempts.failed(address, error)
+                left -= 1
+                if not left:
+                    raise
 
-    def _begin_login(
-        self, broker: Broker, login: Login, entered: Deferred[RemoteReference]
-    ) -> None:
-        broker.setup_timeouts.add("login", self._policy.login_timeout)
-        login.begin(broker).addCallbacks(entered.callback, entered.errback)
+    def __aiter__(self) -> AsyncIterator[Connection]:
+        """Return an iterator over connections, one after the other.
 
-    async def _log_in(self, broker: Broker) -> Connection:
-        await self._reach(broker)
-        try:
-            if self._login is None:
-                await ready(broker)
+        Its step raises the errors of `connect` that another attempt would not repair; see
+        `broker.is_transient` and `Retry`.
+        """
+        self._is_awaited = True
+        return self._connections()
+
+    async def _connections(self) -> AsyncIterator[Connection]:
+        attempts = self.attempts()
+        while True:
+            address, connection = await self.next(attempts)
+            try:
+                yield connection
+            finally:
+                await connection.close()
+            attempts.ended(address, connection.broker.reason, connection.draining)
+
+    def attempts(self) -> Attempts:
+        """Return the attempts of a client that begins now; used by `broker.link`."""
+        return Attempts(self._retry or Retry(), self._addresses, _clock())
+
+    async def next(
+        self, attempts: Attempts, tell: Callable[[Attempt], object] | None = None
+    ) -> tuple[str, Connection]:
+        """Connect, again and again until it succeeds; return the address and the connection.
+
+        Args:
+            attempts: what `attempts` has returned.
+            tell: called with each attempt, before its delay.
+
+        Raises:
+            BaseException: an error that ends the attempts.
+        """
+        while True:
+            attempt = attempts.next()
+            if tell is not None:
+                tell(attempt)
+            if attempt.delay:
+                await asyncio.sleep(attempt.delay)
+                attempts.check()
+            try:
+                login = await self._log_in()
+            except (ConnectionError, builtins.TimeoutError) as error:
+                attempts.failed(attempt.address, error, is_of_credentials=True)
+                continue
+            try:
+                connection = await self._attempt(attempt.address, login, self._timeout)
+            except Exception as error:  # noqa: BLE001 - raised again unless it may succeed later
+                attempts.failed(attempt.address, error)
             else:
-                # In the callback, so that the login is sent with the choice of the dialect.
-                entered: Deferred[RemoteReference] = Deferred()
-                begin = partial(self._begin_login, broker, self._login, entered)
-                when_ready(broker, begin, entered.errback)
-                broker.avatar = await entered
-                broker.setup_timeouts.done("login")
-        except BaseException as error:
-            await _give_up(broker)
-            if isinstance(error, PBConnectionLost):
-                raise _plain_reason(broker, self._location, self._proxy) from error
-            raise
-        return broker.connection
+                attempts.connected()
+                return attempt.address, connection
 
-    def _too_late(self, broker: Broker) -> TimeoutError:
-        step = "login" if broker.session.dialect is not None else "offer"
-        hint = ""
-        if self._tls is not None and not broker.port.is_secure:
-            step = "TLS handshake"
-        elif step == "offer" and self._scheme.as_tls(self._location) is not None:
-            hint = ": is this a TLS port?"
-        what = f"no connection to {self._location} in {self._timeout:g} s ({step}){hint}"
-        return TimeoutError(errno.ETIMEDOUT, what)
+    async def _attempt(self, address: str, login: Login | None, timeout: float) -> Connection:
+        # A server that drains may have named another address.
+        place = self._places.get(address) or self._place(address)
+        return await Connecting(place, login, timeout, self._reach).open()
 
-    async def _reach(self, broker: Broker) -> None:
-        """Connect to the address with the broker as the protocol."""
+    async def _log_in(self) -> Login | None:
+        """Return the login, with credentials of this moment."""
+        if self._ask is None:
+            return self._login
+        credentials = self._ask()
+        if inspect.isawaitable(credentials):
+            credentials = await credentials
+        return Login(credentials, self._mind)
 
-        def reached(address: Any) -> Broker:
-            return self._reached(broker)
+    async def _reach(self, broker: Broker, connecting: Connecting) -> None:
+        await reach(broker, connecting)
 
-        policy = self._policy
-        settings = ConnectSettings(
-            self._tls, self._timeout, policy.handshake_timeout, policy.close_timeout, self._proxy
-        )
-        await self._scheme.connect(self._location, reached, settings)
+    def _place(self, address: str) -> Place:
+        return place_of(address, self._tls, self._policy, self._proxy)
 
 
 def connect(
-    address: str,
+    address: str | Sequence[str],
     credentials: Any = None,
     *,
     mind: Any = None,
@@ -163,30 +193,42 @@ def connect(
     policy: Policy = STRICT,
     timeout: float = 10.0,
     proxy: str | None = None,
+    retry: Retry | None = None,
 ) -> Connect:
     """Connect to a server, and log in if credentials are given.
+
+    ``async for connection in connect(…)`` connects again after each connection, and waits between
+    attempts as ``retry`` says. Catch `Disconnected` in the body, and ``continue``. ``break`` ends
+    it, and any other exception too.
 
     Args:
         address: ``pb://host:port``, or ``pbs://host:port`` for TLS; the port is 8787 unless given.
             ``pb+unix:///path`` is a UNIX socket; ``pb+exec:command args`` runs a program, which
-            serves on its standard input and output, and ends with the connection.
-        credentials: of ``cred.credentials``, for a server with a login.
+            serves on its standard input and output, and ends with the connection. Or a sequence of
+            addresses, of servers that are equal: they are tried in this order, from a random one
+            on; one that failed goes last.
+        credentials: of ``cred.credentials``, for a server with a login. Or a function without
+            arguments, plain or async, that returns them; it is called for each login.
         mind: the object that the server's realm gets, to call this client; often a Referenceable.
         tls: the trusted authorities and the client's certificate; default the authorities of the
             system, and no certificate.
         policy: what is allowed.
         timeout: seconds for all steps: name lookup, TCP, the proxy's answer, the TLS handshake, the
-            server's offer, and the login.
+            server's offer, and the login. With several addresses and without ``retry``, for all of
+            them together; else for each attempt.
         proxy: the URL of the proxy to connect through: ``socks5://host:port``,
             ``socks4://host:port``, ``socks4a://host:port`` or ``http://host:port`` (CONNECT), with
             ``user:password@`` before the host if it asks for a login. The proxy looks up the name
             of the server. ``"env"`` takes the URL from ``ALL_PROXY``, unless ``NO_PROXY`` lists
             the server; no other value reads the environment. SOCKS needs the package python-socks:
             the extra ``proxy``.
+        retry: how often it is tried again. ``None`` is one attempt for each address; in ``async
+            for`` it is `Retry()`.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Connection. The end of the block
-        closes it, after all that was written has been sent.
+        closes it, after all that was written has been sent. ``async for`` gives one Connection
+        after the other.
 
     Raises:
         ConfigError: the address is not understood, or is public and without TLS; or an argument
@@ -203,64 +245,20 @@ def connect(
         PBConnectionLost: the connection ended before the last step.
     """
     return Connect(
-        address, credentials, mind=mind, tls=tls, policy=policy, timeout=timeout, proxy=proxy
+        address,
+        credentials,
+        mind=mind,
+        tls=tls,
+        policy=policy,
+        timeout=timeout,
+        proxy=proxy,
+        retry=retry,
     )
 
 
-def ready(broker: Broker) -> Deferred[None]:
-    """Return a Deferred that fires when calls can be made, or fails when the connection ends."""
-    deferred: Deferred[None] = Deferred()
-    when_ready(broker, lambda: deferred.callback(None), deferred.errback)
-    return deferred
+def _clock() -> Callable[[], float]:
+    return asyncio.get_running_loop().time
 
 
-def when_ready(
-    broker: Broker, function: Callable[[], object], fail: Callable[[Exception], object]
-) -> None:
-    """Call ``function()`` when calls can be made, or ``fail(error)`` when the connection ends."""
-
-    def failed() -> None:
-        fail(PBConnectionLost(broker.reason, may_have_run=False))
-
-    broker.notifyOnConnect(function)
-    broker.notifyOnFail(failed)
-    if broker.disconnected:
-        failed()
-
-
-def _client_tls(
-    location: Location, scheme: Scheme[Any], tls: TLS | None, policy: Policy
-) -> TLS | None:
-    if scheme.is_tls:
-        tls = TLS.client() if tls is None else tls
-    elif tls is not None:
-        raise fixed_by(ConfigError, "", "no certificate", f" pbs:// addresses, not {location}")
-    scheme.check_client(location, policy.insecure_plaintext)
-    return tls
-
-
-def _proxy(proxy: str, location: Location, scheme: Scheme[Any], policy: Policy) -> Proxy | None:
-    # Imported here: most programs use no proxy.
-    from broker.net.proxies.choice import choose
-
-    target, plaintext = scheme.target(location), policy.insecure_plaintext
-    return choose(proxy, target, is_tls=scheme.is_tls, plaintext=plaintext)
-
-
-def _plain_reason(broker: Broker, location: Location, proxy: Proxy | None) -> BaseException:
-    """Return the error for the caller of ``connect``, if the connection ended in the setup."""
-    reason = broker.reason
-    if isinstance(reason, TLSError | ProtocolError | PBConnectionLost):
-        return reason
-    if broker.session.dialect is None and isinstance(reason, ConnectionDone):
-        # Some proxies accept first, and close if they cannot reach the server.
-        also = "" if proxy is None else f", and can the proxy {proxy} reach it?"
-        text = f"{location} closed the connection without an offer; does it speak"
-        return PBConnectionLost(f"{text} Perspective Broker{also or '?'}", may_have_run=False)
-    return PBConnectionLost(f"the connection to {location} ended: {reason}", may_have_run=False)
-
-
-async def _give_up(broker: Broker) -> None:
-    if not broker.disconnected:
-        broker.port.abortConnection()
-    await asyncio.shield(broker.closed)
+def _kind(given: object) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__

@@ -274,6 +274,8 @@ class PBConnectionLost(Disconnected, ConnectionError):
         reason: the exception that ended the connection, as the transport reported it.
         limit, most, got: as in a ProtocolError, if a limit of this side ended the connection. They
             are "", None and None in an error that a peer has sent.
+        goodbye: the code with which the peer said goodbye, such as ``"draining"``, ``"kicked"`` or
+            ``"replaced"``; empty if the connection ended without one.
     """
 
     # Class attributes, for an error of a peer that is made without ``__init__``.
@@ -282,11 +284,21 @@ class PBConnectionLost(Disconnected, ConnectionError):
     limit: str = ""
     most: float | None = None
     got: float | None = None
+    goodbye: str = ""
 
-    def __init__(self, message: object = "connection lost", *, may_have_run: bool = True):
+    def __init__(
+        self,
+        message: object = "connection lost",
+        *,
+        may_have_run: bool = True,
+        goodbye: str = "",
+    ):
         super().__init__(message)
         self.reason = message
         self.may_have_run = may_have_run
+        if not goodbye and isinstance(message, PBConnectionLost):
+            goodbye = message.goodbye
+        self.goodbye = goodbye
         if isinstance(message, WITH_LIMIT) and message.limit:
             self.limit, self.most, self.got = message.limit, message.most, message.got
 

@@ -30,7 +30,16 @@ from broker.net.tls.settings import TLS
 from broker.opening import Opening
 from broker.printable import printable, text_of_value
 from broker.replies import KeptReplies, Replies
-from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
+from broker.stopping import (
+    DRAIN,
+    NO_NOTICE,
+    Notice,
+    checked_drain,
+    checked_notice,
+    close_all,
+    drained,
+    until_told,
+)
 from cred.portal import Portal
 
 __all__ = ["Serve", "Server", "ServerStats", "serve"]
@@ -63,9 +72,15 @@ class Server:
     """
 
     def __init__(
-        self, root: Any, policy: Policy, drain: float = DRAIN, replies: Replies | None = None
+        self,
+        root: Any,
+        policy: Policy,
+        drain: float = DRAIN,
+        notice: Notice = NO_NOTICE,
+        replies: Replies | None = None,
     ):
         self._drain = drain
+        self._notice = notice
         self._replies = None if replies is None else KeptReplies(replies)
         self.addresses: tuple[str, ...] = ()
         self.stats = ServerStats()
@@ -141,30 +156,44 @@ class Server:
             text = "reading certificates again for SIGHUP: ConfigError: %s"
             logger.error(text, printable(text_of_value(exc), 600, is_ascii=False))
 
-    async def close(self, *, drain: float | None = None) -> None:
+    async def close(
+        self,
+        *,
+        drain: float | None = None,
+        after: float | None = None,
+        elsewhere: Sequence[str] | None = None,
+    ) -> None:
         """Stop accepting, wait for running calls, and close.
 
         Clients are told at once (in `msgpack/1`) and make no more calls. A call that comes
         nevertheless is refused with ServerDraining. A connection stays open until its last call has
-        ended and the answer has been sent.
+        ended and the answer has been sent. Both tell the client ``after`` and ``elsewhere``.
 
         Args:
             drain: seconds to wait for running calls; 0 for no wait, ``math.inf`` for no limit;
                 default the argument of `serve`.
+            after: seconds after which clients may come again; default the argument of `serve`.
+            elsewhere: addresses of servers that take the calls now; default the argument of
+                `serve`.
 
         Raises:
-            ConfigError: ``drain`` is negative, or not a number.
+            ConfigError: ``drain`` or ``after`` is negative, or not a number, or ``elsewhere`` is
+                not a list of at most 8 addresses.
         """
         seconds = self._drain if drain is None else checked_drain(drain)
+        self._notice = notice = checked_notice(
+            self._notice.after if after is None else after,
+            self._notice.elsewhere if elsewhere is None else elsewhere,
+        )
         for broker in self._brokers:
             forks.check(broker)
         self._is_closing = True
         logins = self._logins
-        is_last = logins is not None and logins.begin_closing(self)
+        is_last = logins is not None and logins.begin_closing(self, notice)
         for listener in self._listeners:
             listener.close()
         if seconds:
-            await drained(self._brokers, seconds, *self._calls_without_connection())
+            await drained(self._brokers, seconds, notice, *self._calls_without_connection())
         closing = close_all(self._brokers, self._policy.close_timeout, LEAVING, at_once=not seconds)
         if logins is not None and is_last:
             await asyncio.gather(closing, logins.close(timeout=self._policy.close_timeout))
@@ -243,8 +272,10 @@ class Serve(Opening[Server]):
         tls: TLS | None,
         policy: Policy,
         drain: float,
+        notice: Notice,
         replies: Replies | None,
     ):
+        self._notice = notice
         self._target = target
         self._replies = replies
         self._drain = drain
@@ -261,7 +292,7 @@ class Serve(Opening[Server]):
         return f"of {type(self._target).__name__} at {_listed(self._locations)}"
 
     async def _open(self) -> Server:
-        server = Server(self._target, self._policy, self._drain, self._replies)
+        server = Server(self._target, self._policy, self._drain, self._notice, self._replies)
         server._listen(self._locations, self._tls)
         return server
 
@@ -275,6 +306,8 @@ def serve(
     tls: TLS | None = None,
     policy: Policy = STRICT,
     drain: float = DRAIN,
+    after: float = 0.0,
+    elsewhere: Sequence[str] = (),
     debug: bool = False,
     replies: Replies | None = None,
 ) -> Serve:
@@ -289,6 +322,10 @@ def serve(
         tls: the certificate of the server, for ``pbs://``.
         policy: what is allowed.
         drain: seconds that calls have to end when the server is closed; see `Server.close`.
+        after: seconds after which clients may come again when the server is closed; 0 if that is
+            not known.
+        elsewhere: addresses of servers that take over then, at most 8. A client goes there only if
+            its program names that host too.
         debug: send clients the text and the traceback of every exception: the settings
             ``show_all_errors`` and ``unsafe_tracebacks`` of the policy. Only at loopback addresses
             and UNIX sockets.
@@ -302,8 +339,8 @@ def serve(
 
     Raises:
         ConfigError: an address is not understood, or is public and without TLS, or lacks ``tls``;
-            or ``debug`` is set and an address is public; or ``drain`` is negative; or a portal has
-            no checkers.
+            or ``debug`` is set and an address is public; or ``drain`` or ``after`` is negative;
+            or ``elsewhere`` is not a list of addresses; or a portal has no checkers.
         CannotListenError: a port is in use, or the process may not open it.
         TypeError: ``target`` is neither a Root nor a Portal.
         WrongType: a TypeError and a ConfigError: ``target`` is a class, or another argument is of
@@ -330,7 +367,10 @@ def serve(
         policy = policy.but(show_all_errors=True, unsafe_tracebacks=True)
     if tls is not None and not any(scheme_of(location).is_tls for location in locations):
         raise fixed_by(ConfigError, "", "no certificate", f" pbs:// addresses, not {locations[0]}")
-    return Serve(target, locations, tls, policy, checked_drain(drain), replies)
+    notice = checked_notice(after, elsewhere)
+    for address in notice.elsewhere:
+        parse_address(address)
+    return Serve(target, locations, tls, policy, checked_drain(drain), notice, replies)
 
 
 def _listed(places: Sequence[object]) -> str:

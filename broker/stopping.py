@@ -8,18 +8,74 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+from msgspec import Struct
 
 from broker.errors import ConfigError
 
 if TYPE_CHECKING:
     from broker.connection.broker import Broker
 
-__all__ = ["DRAIN", "checked_drain", "close_all", "drained", "until_told"]
+__all__ = [
+    "DRAIN",
+    "NO_NOTICE",
+    "Notice",
+    "checked_drain",
+    "checked_notice",
+    "close_all",
+    "drained",
+    "until_told",
+]
 
 DRAIN = 30.0
 """The default of ``drain``: seconds that calls have to end."""
+
+
+# Of the wire: an int of 31 bits in milliseconds; the number of addresses, and their length.
+_LONGEST_AFTER = (2**31 - 1) / 1000
+_MOST_ADDRESSES, _LONGEST_ADDRESS = 8, 256
+
+
+class Notice(Struct, frozen=True):
+    """What an end that drains tells its peer.
+
+    Attributes:
+        after: seconds after which the peer may come again; 0 if that is not known.
+        elsewhere: addresses of servers that take its calls now.
+    """
+
+    after: float = 0.0
+    elsewhere: tuple[str, ...] = ()
+
+
+NO_NOTICE = Notice()
+
+
+def checked_notice(after: object, elsewhere: object) -> Notice:
+    """Return the notice of a server for its clients.
+
+    Raises:
+        ConfigError: ``after`` is not a number of seconds, or ``elsewhere`` not some addresses.
+    """
+    if (
+        not isinstance(after, int | float)
+        or isinstance(after, bool)
+        or not 0 <= after <= _LONGEST_AFTER
+    ):
+        raise ConfigError(f"after={after!r}: give seconds, at most {_LONGEST_AFTER:.0f}")
+    if isinstance(elsewhere, str) or not isinstance(elsewhere, Sequence):
+        raise ConfigError(f"elsewhere={elsewhere!r}: give a list of addresses")
+    if len(elsewhere) > _MOST_ADDRESSES:
+        raise ConfigError(f"elsewhere= has {len(elsewhere)} addresses, of {_MOST_ADDRESSES}")
+    for address in elsewhere:
+        if not isinstance(address, str) or len(address) > _LONGEST_ADDRESS:
+            raise ConfigError(
+                f"elsewhere={elsewhere!r}: an address is text of at most {_LONGEST_ADDRESS}"
+                " characters"
+            )
+    return Notice(float(after), cast("tuple[str, ...]", tuple(elsewhere)))
 
 
 def checked_drain(seconds: object) -> float:
@@ -67,15 +123,21 @@ async def until_told(
             await cut()
 
 
-async def drained(brokers: Iterable[Broker], seconds: float, *others: Awaitable[object]) -> None:
+async def drained(
+    brokers: Iterable[Broker],
+    seconds: float,
+    notice: Notice = NO_NOTICE,
+    *others: Awaitable[object],
+) -> None:
     """Drain connections: refuse new calls, and wait until the running ones have ended.
 
     Args:
         brokers: the connections; their peers are told at once.
         seconds: the most seconds to wait.
+        notice: what they are told.
         others: to wait for too.
     """
-    waits = [asyncio.ensure_future(_until(broker.drain())) for broker in brokers]
+    waits = [asyncio.ensure_future(_until(broker.drain(notice))) for broker in brokers]
     waits += [asyncio.ensure_future(_until(other)) for other in others]
     if waits:
         _, late = await asyncio.wait(waits, timeout=None if math.isinf(seconds) else seconds)
@@ -83,7 +145,9 @@ async def drained(brokers: Iterable[Broker], seconds: float, *others: Awaitable[
             wait.cancel()
 
 
-async def close_all(brokers: Iterable[Broker], seconds: float, text: str, *, at_once: bool) -> None:
+async def close_all(
+    brokers: Iterable[Broker], seconds: float, text: str, *, at_once: bool, code: str = ""
+) -> None:
     """Close connections, and cut those that have not ended after ``seconds``.
 
     Args:
@@ -91,10 +155,13 @@ async def close_all(brokers: Iterable[Broker], seconds: float, text: str, *, at_
         seconds: the most seconds to wait.
         text: the reason for the peers.
         at_once: whether the connections have not been drained.
+        code: of the goodbye. Default ``draining``, if all calls of the peer were answered: so the
+            peer knows that a call without an answer has not run. Else ``closing``.
     """
     brokers = list(brokers)
     for broker in brokers:
-        broker.leave("closing" if at_once else "draining", text, at_once=at_once)
+        own = "closing" if at_once or broker.session.running else "draining"
+        broker.leave(code or own, text, at_once=at_once)
     if not brokers:
         return
     closing = [asyncio.ensure_future(_until(broker.closed)) for broker in brokers]

@@ -6,6 +6,7 @@ from broker.errors import (
     ConnectionClosed,
     Disconnected,
     LoginExpired,
+    PBConnectionLost,
     ServerBusy,
     ServerDraining,
     TLSError,
@@ -14,7 +15,10 @@ from broker.errors import (
 from broker.failure import Failure
 from cred.error import LoginUnavailable
 
-__all__ = ["is_transient"]
+__all__ = ["KICKED", "REPLACED", "is_transient"]
+
+KICKED, REPLACED = "kicked", "replaced"
+"""Codes of goodbyes: an operator ended the connection; a newer login of the user took its place."""
 
 _TRANSIENT = (
     ConnectionClosed,
@@ -39,7 +43,9 @@ def is_transient(error: object) -> bool:
         True for the end of a connection and a failed attempt to connect (Disconnected, and the
         ConnectionClosed of a transport); for ServerBusy, ServerDraining, LoginExpired,
         LoginUnavailable; for TooManyAttempts, whose ``after`` tells when to try again; and for a
-        TLSError with a ``limit``, which is a handshake that took too long. False otherwise.
+        TLSError with a ``limit``, which is a handshake that took too long. False otherwise, and
+        for a connection that the server ended because a newer login replaced it (the goodbye
+        ``replaced``): two clients would replace each other without end.
     """
     if isinstance(error, Failure):
         error = error.as_exception()
@@ -48,4 +54,6 @@ def is_transient(error: object) -> bool:
         error = getattr(error, "value", error)
     if isinstance(error, TLSError):
         return bool(error.limit)
+    if isinstance(error, PBConnectionLost) and error.goodbye == REPLACED:
+        return False
     return isinstance(error, _TRANSIENT)

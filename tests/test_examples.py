@@ -67,6 +67,11 @@ def test_contract():
     assert run("contract.py") == "30.0\nprice: seats: Expected `int`, got `str`\n"
 
 
+def test_stay():
+    """A call that is made while the server is away is answered by the next one."""
+    assert run("stay.py") == "before\nafter\n"
+
+
 def test_classic_echo():
     """The program in the published vocabulary prints what comes back, and ends."""
     assert run("classic/echo.py") == "hello\n"

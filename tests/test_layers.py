@@ -61,6 +61,13 @@ TESTED_ELSEWHERE = {
         "broker/folders/test_folder.py",
         "the files that a folder opens",
     ),
+    "broker/link/functions.py": (
+        "broker/link/test_recipes.py",
+        "recipes that are functions",
+    ),
+    "broker/link/kept.py": ("broker/link/test_calls.py", "the calls that a link keeps"),
+    "broker/link/made.py": ("broker/link/test_recipes.py", "recipes on one connection"),
+    "broker/link/rounds.py": ("broker/link/test_link.py", "the connections of a link"),
     "broker/login/mechanisms/anonymous.py": (
         "broker/login/mechanisms/test_mechanisms.py",
         "all mechanisms alike",

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import click
 
@@ -27,8 +27,10 @@ from broker.errors import (
     TLSError,
 )
 from broker.flavors.reference import RemoteReference
+from broker.link.link import Link
 from broker.login.mechanisms.mechanism import login_asked_for
 from broker.printable import text_of_error
+from broker.retry import Retry
 from broker.timeouts import timeout as call_timeout
 from cred.error import LoginFailed
 
@@ -49,6 +51,7 @@ _STATUSES: tuple[tuple[type[BaseException], int], ...] = (
     (ProtocolError, NOT_REACHED),
 )
 _CLOSING = 1.0
+_EARLIER = 0.1
 
 
 @contextlib.contextmanager
@@ -79,7 +82,7 @@ class Question(Generic[T, R]):
     """A question that was not asked yet: call it, in any thread, to get the answer.
 
     Args:
-        connecting: makes the connection.
+        connecting: makes the connection, or the link.
         is_login: whether it logs in, so that the avatar is asked.
         timeout: the time limit in seconds, for connecting and the answer.
         ask: asks the object.
@@ -88,7 +91,7 @@ class Question(Generic[T, R]):
 
     def __init__(
         self,
-        connecting: Callable[[], Awaitable[Connection]],
+        connecting: Callable[[], Awaitable[Connection | Link]],
         is_login: bool,
         timeout: float,
         ask: Callable[[RemoteReference], Awaitable[T]],
@@ -125,7 +128,7 @@ class Question(Generic[T, R]):
                     task.cancel()
                 loop = asyncio.get_running_loop()
                 self._stop = partial(loop.call_soon_threadsafe, task.cancel)
-        connection: Connection | None = None
+        connection: Connection | Link | None = None
         try:
             async with call_timeout(self._timeout):
                 connection = await self._connecting()
@@ -137,11 +140,15 @@ class Question(Generic[T, R]):
                     async with asyncio.timeout(_CLOSING):
                         await connection.close()
 
-    async def _answer(self, connection: Connection) -> T:
+    async def _answer(self, asked: Connection | Link) -> T:
         try:
-            return await self._ask(connection.avatar if self._is_login else connection.root)
+            target = asked.avatar if self._is_login else asked.root
+            # A LinkedReference has the same methods for calls.
+            return await self._ask(cast("RemoteReference", target))
         except LoginFailed as exc:
-            if self._is_login or connection.broker.session.logins is None:
+            connection = asked.connection if isinstance(asked, Link) else asked
+            logins = None if connection is None else connection.broker.session.logins
+            if self._is_login or logins is None:
                 raise
             # A server that offers logins runs no call before a login.
             raise login_asked_for() from exc
@@ -154,6 +161,8 @@ def question(
     insecure_plaintext: bool,
     ask: Callable[[RemoteReference], Awaitable[T]],
     use: Callable[[T], Awaitable[R]],
+    *,
+    is_retried: bool = False,
 ) -> Question[T, R]:
     """Return a question, which connects, and asks the root or the avatar.
 
@@ -165,6 +174,8 @@ def question(
         insecure_plaintext: allow ``pb://`` to another machine.
         ask: asks the object.
         use: uses the answer while the connection is open, without a time limit.
+        is_retried: try to connect until the time limit, and ask again after a lost connection if
+            the call has surely not run.
 
     Raises:
         UsageError, ConfigError: the options are wrong.
@@ -172,15 +183,25 @@ def question(
     # The output is bounded, so the answer may share as much as under the published policy.
     policy = STRICT.but(insecure_plaintext=insecure_plaintext, limits=PUBLISHED.limits)
     credentials = identity.credentials()
-    connecting = partial(
-        connect,
-        address,
-        credentials,
-        tls=identity.tls(),
-        policy=policy,
-        timeout=timeout,
-        proxy=identity.proxy,
-    )
+    tls, proxy = identity.tls(), identity.proxy
+    if not is_retried:
+        connecting: Callable[[], Awaitable[Connection | Link]] = partial(
+            connect, address, credentials, tls=tls, policy=policy, timeout=timeout, proxy=proxy
+        )
+    else:
+        # A little earlier than the time limit, so that the last error is told.
+        retry = Retry(give_up_after=max(0.0, timeout - _EARLIER))
+        link = Link(
+            address,
+            credentials,
+            tls=tls,
+            policy=policy,
+            timeout=timeout,
+            proxy=proxy,
+            retry=retry,
+            patience=timeout,
+        )
+        connecting = link.__aenter__
     return Question(connecting, credentials is not None, timeout, ask, use)
 
 

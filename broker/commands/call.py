@@ -83,6 +83,12 @@ class Wish(Struct, frozen=True):
 @click.option(
     "--stream", "is_stream", is_flag=True, help="Take a reference as a stream, at a PB server."
 )
+@click.option(
+    "--retry",
+    "is_retried",
+    is_flag=True,
+    help="Try again until the time limit while the server cannot be reached.",
+)
 @plaintext_option
 def call(
     address: str,
@@ -92,6 +98,7 @@ def call(
     is_json: bool,
     is_whole: bool,
     is_stream: bool,
+    is_retried: bool,
     insecure_plaintext: bool,
     **options: Any,
 ) -> None:
@@ -118,6 +125,7 @@ def call(
             insecure_plaintext,
             lambda target: target.callRemote(method, *args, **kw),
             printer.use,
+            is_retried=is_retried,
         )
         printer.print(timeout, ask)
 

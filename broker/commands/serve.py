@@ -41,6 +41,19 @@ CANNOT_START, WRONG_USE = 1, 2
     help="How many seconds running calls may continue after a signal.",
 )
 @click.option(
+    "--after",
+    type=float,
+    default=0.0,
+    metavar="SECONDS",
+    help="Tell clients after a signal that this server may be back then.",
+)
+@click.option(
+    "--elsewhere",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Tell clients after a signal that this server takes over; may be repeated.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
@@ -48,7 +61,13 @@ CANNOT_START, WRONG_USE = 1, 2
     help="The lowest level of log records on the standard error.",
 )
 def serve(
-    target: str, addresses: tuple[str, ...], drain: float, log_level: str, **options: Any
+    target: str,
+    addresses: tuple[str, ...],
+    drain: float,
+    after: float,
+    elsewhere: tuple[str, ...],
+    log_level: str,
+    **options: Any,
 ) -> None:
     """Serve the object NAME of MODULE at each ADDRESS, until SIGTERM or SIGINT.
 
@@ -69,7 +88,15 @@ def serve(
         tls, policy = settings.tls(checkers), settings.policy()
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
-        server = serve_at(root, *addresses, tls=tls, policy=policy, drain=drain)
+        server = serve_at(
+            root,
+            *addresses,
+            tls=tls,
+            policy=policy,
+            drain=drain,
+            after=after,
+            elsewhere=elsewhere,
+        )
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
         show_cause(exc)
         click.echo(f"pb serve: {in_words(exc)}", err=True)

@@ -75,6 +75,7 @@ from broker.net.log_throttle import OWN, LogThrottle
 from broker.net.scheduler import ImmediateScheduler, Scheduler
 from broker.net.transport_port import LINGER_SIZE
 from broker.net.twisted_transport import port_of
+from broker.stopping import NO_NOTICE, Notice
 from jelly.atoms import Expression
 from jelly.registry import defaults
 from jelly.security import Security
@@ -98,6 +99,7 @@ class Broker(PublishedBroker):
         policy: the policy.
         closed: a Deferred that fires when the connection has ended.
         reason: the exception that ended it; None while it lasts.
+        draining: the notice of a peer that takes no more calls; None before.
         avatar: the reference that a login returned, or None.
         calls: the outgoing calls.
         pump: handles messages and writes bytes.
@@ -120,7 +122,10 @@ class Broker(PublishedBroker):
     _idle: Deferred[None] | None = None
     _log_throttle: LogThrottle | None = None
     _is_aborted = False
-    _is_draining = False
+    # The notices of this end and of the peer, if they drain.
+    _notice: Notice | None = None
+    draining: Notice | None = None
+    _drain_waiters: list[Callable[[], object]] | None = None
 
     def __init__(
         self,
@@ -279,7 +284,7 @@ class Broker(PublishedBroker):
         if self._producers is not None:
             self._producers.stop()
         notifiers = self._disconnects if was_connected else self._failures
-        self._connects = self._disconnects = self._failures = None
+        self._connects = self._disconnects = self._failures = self._drain_waiters = None
         for notifier in notifiers or ():
             log.call_and_log(self, notifier)
         translator.exports.clear()
@@ -374,22 +379,28 @@ class Broker(PublishedBroker):
         self.calls.is_open = False
         self.pump.flush_last(Goodbye(code, text[:LONGEST_TEXT]))
 
-    def _say_draining(self) -> None:
-        self.session.outbox.say(Draining(0, ()))
+    def _say_draining(self, notice: Notice) -> None:
+        self.session.outbox.say(Draining(round(notice.after * 1000), notice.elsewhere))
         self.flush()
 
-    def drain(self) -> Deferred[None]:
+    def drain(self, notice: Notice = NO_NOTICE) -> Deferred[None]:
         """Run no more calls of the peer; return a Deferred that fires when no call runs any more.
 
-        The peer is told once a dialect is chosen, if the dialect has a message for that.
+        The peer is told once a dialect is chosen, if the dialect has a message for that. It is told
+        again if the notice has changed.
+
+        Args:
+            notice: when and where the peer may come again.
         """
-        self.session.drain()
-        if not self._is_draining:
-            self._is_draining = True
-            self._say_draining()
-        self._idle = Deferred()
+        self.session.drain(notice.after, notice.elsewhere)
+        if self._notice != notice:
+            self._notice = notice
+            self._say_draining(notice)
+        if self._idle is None or self._idle.called:
+            self._idle = Deferred()
+        idle = self._idle
         self._tell_idle()
-        return self._idle
+        return idle
 
     def _tell_idle(self) -> None:
         is_idle = self.disconnected or not self.session.running
@@ -455,8 +466,8 @@ class Broker(PublishedBroker):
         self.setup_timeouts.done("offer")
         self.peer.certificate = self.port.peer_certificate
         self._watch_peer()
-        if self._is_draining:
-            self._say_draining()
+        if self._notice is not None:
+            self._say_draining(self._notice)
         self.connectionReady()
 
     def _use_lane(self) -> None:
@@ -530,9 +541,26 @@ class Broker(PublishedBroker):
             self._running_methods.cancel_call(event.ticket)
 
     def _on_peer_drains(self, event: PeerDrains) -> None:
-        log.peer_drains(self)
-        self.calls.is_open = False
-        self.calls.is_refused = True
+        self.peer_drains(Notice(event.after / 1000, event.elsewhere))
+
+    def peer_drains(self, notice: Notice) -> None:
+        """Note that the peer takes no more calls: it has said so, or has refused one."""
+        is_first = self.draining is None
+        self.draining = notice
+        self.calls.refuse(notice.after, notice.elsewhere)
+        if is_first:
+            log.peer_drains(self)
+        waiters, self._drain_waiters = self._drain_waiters, None
+        for waiter in waiters or ():
+            log.call_and_log(self, waiter)
+
+    def when_peer_drains(self, callback: Callable[[], object]) -> None:
+        """Call ``callback()`` when the peer says that it drains; now if it has said so."""
+        if self.draining is not None:
+            callback()
+            return
+        self._drain_waiters = self._drain_waiters or []
+        self._drain_waiters.append(callback)
 
     def _on_peer_leaves(self, event: PeerLeaves) -> None:
         log.peer_leaves(self, event)
@@ -541,7 +569,9 @@ class Broker(PublishedBroker):
             self._fault = (
                 LoginExpired(event.text)
                 if event.code == "expired"
-                else PBConnectionLost(f"the peer closed the connection: {event.text}")
+                else PBConnectionLost(
+                    f"the peer closed the connection: {event.text}", goodbye=event.code
+                )
             )
         if not self.disconnected:
             self.port.loseConnection()

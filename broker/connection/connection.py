@@ -9,7 +9,7 @@ from broker.core.stats import Stats
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
 from broker.net import forks
-from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
+from broker.stopping import DRAIN, Notice, checked_drain, close_all, drained, until_told
 
 if TYPE_CHECKING:
     from broker.connection.broker import Broker
@@ -80,6 +80,32 @@ class Connection:
     def is_closed(self) -> bool:
         """Whether the connection has ended."""
         return bool(self.broker.disconnected)
+
+    @property
+    def draining(self) -> Notice | None:
+        """The notice of a peer that takes no more calls: ``after`` and ``elsewhere``; else None.
+
+        ``after`` is the number of seconds after which it may be back, 0 if that is not known.
+        ``elsewhere`` has the addresses of other servers. It is never known in PB's dialects.
+        """
+        return self.broker.draining
+
+    async def wait_draining(self) -> Notice | None:
+        """Wait until the peer says that it takes no more calls; return ``draining``.
+
+        Returns:
+            None if the connection has ended before.
+        """
+        told: Deferred[None] = Deferred()
+
+        def tell(result: object = None) -> None:
+            if not told.called:
+                told.callback(None)
+
+        self.broker.when_peer_drains(tell)
+        self.broker.closed.addCallback(tell)
+        await told
+        return self.broker.draining
 
     @property
     def stats(self) -> Stats:

@@ -65,6 +65,7 @@ class PendingCalls(CallsBase):
     Attributes:
         is_refused: whether the peer has said that it drains: it would refuse any call.
         is_ending: whether the connection has ended.
+        refusal: the fields of the ServerDraining with which calls fail then.
         is_inherited: whether this is a copy in a forked child process, which cannot make calls.
         now: the clock of deadlines.
 
@@ -85,6 +86,7 @@ class PendingCalls(CallsBase):
         "is_inherited",
         "is_refused",
         "now",
+        "refusal",
     )
 
     def __init__(
@@ -104,6 +106,7 @@ class PendingCalls(CallsBase):
         # Collects the failures of calls while the connection ends.
         self._together: Together | None = None
         self._promises: OutgoingPromises | None = None
+        self.refusal: dict[str, object] = {}
         self.now: Callable[[], float] = _unset
         self.has_stepped = False
         self.stepped_loop = None
@@ -128,6 +131,12 @@ class PendingCalls(CallsBase):
         """See `Scheduler.begin_task`."""
         scheduler = self._scheduler
         return None if scheduler is None else scheduler.begin_task
+
+    def refuse(self, after: float, elsewhere: tuple[str, ...]) -> None:
+        """Refuse all calls from now on with ServerDraining, which has these fields."""
+        self.is_open = False
+        self.is_refused = True
+        self.refusal = {"after": after, "elsewhere": elsewhere}
 
     def check_loop(self, what: str) -> None:
         """Raise if the current code does not run in the event loop of the connection.
@@ -300,13 +309,13 @@ class PendingCalls(CallsBase):
         """Send soon what the session wrote."""
         self._flush()
 
-    def refusal(self) -> Failure | None:
+    def draining_failure(self) -> Failure | None:
         """Return the failure of a call if the peer drains, else None."""
         return self._refusal() if self.is_refused else None
 
     def closed_failure(self) -> Failure:
         """Return the failure of a call that has waited here when no more calls can be sent."""
-        refusal = self.refusal()
+        refusal = self.draining_failure()
         if refusal is not None and not self.is_ending:
             return refusal
         failure = Failure(PBConnectionLost(self._lost_reason, may_have_run=False))
@@ -427,14 +436,16 @@ class PendingCalls(CallsBase):
     def lost(self, may_have_run: dict[RequestId, bool], reason: object) -> None:
         """Fail the calls that will have no answer; ``may_have_run`` tells which may have run.
 
-        All failures that are not handled make one log record together.
+        None has run if the peer has drained: it has answered all that it ran, and refused the
+        others. All failures that are not handled make one log record together.
         """
         self.is_ending, self._lost_reason = True, reason
+        has_drained = isinstance(reason, PBConnectionLost) and reason.goodbye == _DRAINED
         together = self._together = Together("calls without a handler: connection lost")
         for request_id, may in may_have_run.items():
             deferred = self.waiting.pop(request_id, None)
             if deferred is not None:
-                failure = Failure(PBConnectionLost(reason, may_have_run=may))
+                failure = Failure(PBConnectionLost(reason, may_have_run=may and not has_drained))
                 failure.together = together
                 deferred.errback(failure)
                 del deferred, failure
@@ -489,7 +500,7 @@ class PendingCalls(CallsBase):
     def _refusal(self) -> CopiedFailure:
         """Return the failure with which a draining peer would answer a call."""
         names = [qual(cls) for cls in ServerDraining.__mro__[:-1]]
-        state = {"type": names[0], "value": DRAINING, "parents": names}
+        state = {"type": names[0], "value": DRAINING, "parents": names, "fields": self.refusal}
         return CopiedFailure.received(state, self._policy)
 
     def canceller_of(self, request_id: RequestId) -> Callable[[object], None]:
@@ -504,6 +515,9 @@ class PendingCalls(CallsBase):
 
 
 _SEND, _SEND_TO_CACHE = number_of(PlainSend), number_of(PlainSendToCache)
+
+# The code of the goodbye of a peer that has answered all calls.
+_DRAINED = "draining"
 
 # In seconds; a longer time, as with ``timeout(math.inf)``, is sent as no deadline.
 _ENDLESS = 1e9

@@ -308,13 +308,17 @@ class Session:
         begins = incoming.beginning is not None
         return len(incoming.running) + len(inbox.works) + inbox.has_barrier + begins
 
-    def drain(self) -> None:
+    def drain(self, after: float = 0.0, elsewhere: tuple[str, ...] = ()) -> None:
         """Refuse the peer's calls from now on, with ServerDraining.
 
         One-way calls that were received before still run, since their caller would not learn of a
         refusal.
+
+        Args:
+            after, elsewhere: the fields of the ServerDraining.
         """
         self.incoming.is_draining = True
+        self.incoming.come_again = after, elsewhere
         self.incoming.refuses_sends = not self.inbox.add_barrier()
         self.allow_lane()
 

@@ -14,7 +14,7 @@ __all__ = ["demo"]
 
 @click.command()
 def demo() -> None:
-    """Show in nine steps what this package does: a server and two clients, over TLS."""
+    """Show in ten steps what this package does: a server and two clients, over TLS."""
     try:
         went_well = asyncio.run(stage.demonstrate(_say, stage.PROGRAMS))
     except (KeyboardInterrupt, asyncio.CancelledError):

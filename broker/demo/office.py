@@ -120,12 +120,39 @@ class Office:
         audience: the minds of all users who are logged in.
         board: the number of free seats.
         released: the seats whose reservations have been released.
+        server: the running server; None before `open`.
     """
 
     def __init__(self) -> None:
+        self.server: broker.Server | None = None
+        self._tls: broker.TLS | None = None
         self.audience = broker.Subscribers()
         self.board = Board(40)
         self.released: asyncio.Queue[Seat] = asyncio.Queue()
+
+    async def open(self, address: str, tls: broker.TLS) -> str:
+        """Serve the office at an address, and return the real address."""
+        self._tls = tls
+        self.server = await broker.serve(self.portal(), address, tls=tls)
+        return self.server.addresses[0]
+
+    async def restart(self) -> int:
+        """End the server with all connections, and serve again; return how many it had.
+
+        Raises:
+            RuntimeError: the office is not open.
+        """
+        if self.server is None or self._tls is None:
+            raise RuntimeError("the office is not open")
+        address, count = self.server.addresses[0], len(self.server.connections)
+        await self.close()
+        await self.open(address, self._tls)
+        return count
+
+    async def close(self) -> None:
+        """End the server, if it runs."""
+        if self.server is not None:
+            await self.server.close(drain=0)
 
     def portal(self) -> Portal:
         """Return the portal to serve: alice has a password, all others are guests."""

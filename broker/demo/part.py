@@ -27,9 +27,11 @@ __all__ = ["main"]
 async def open_office(office: Office, folder: Path, lines: asyncio.Queue[str]) -> None:
     """Serve the office until the input ends."""
     tls = broker.TLS.server(folder / CERTIFICATE, folder / KEY)
-    async with broker.serve(office.portal(), "pbs://127.0.0.1:0", tls=tls) as server:
-        _report(Report(server.addresses[0]))
+    _report(Report(await office.open("pbs://127.0.0.1:0", tls)))
+    try:
         await _follow(office, lines)
+    finally:
+        await office.close()
 
 
 async def visit(folder: Path, lines: asyncio.Queue[str]) -> None:

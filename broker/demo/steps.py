@@ -1,4 +1,4 @@
-"""The nine steps: a table of the acts, their processes, expectations and printed lines.
+"""The ten steps: a table of the acts, their processes, expectations and printed lines.
 
 Each function runs in the process that receives the result, and makes its line from the result. A
 step may have several rows, in different processes; a row that returns None only prepares.
@@ -133,11 +133,32 @@ async def a_guest_is_refused(bob: Visitor) -> str:
     raise Surprise("no refusal")
 
 
+async def alice_stays(alice: Visitor) -> None:
+    """A link is made, and a reference that it will make again."""
+    link = await alice.stay(UsernamePassword("alice", LOGINS["alice"]))
+    _check(await link.avatar.of(Till).price(3), 36)
+
+
+async def the_office_restarts(office: Office) -> str:
+    """The server ends, with all connections, and is started again."""
+    count = await office.restart()
+    return f"was restarted, and cut {count} connections"
+
+
+async def alice_goes_on(alice: Visitor) -> str:
+    """The same reference is called again, on a connection that the link has made."""
+    if alice.link is None:
+        raise Surprise("no link")
+    price = await alice.link.avatar.of(Till).price(3)
+    _check(price, 36)
+    return f"went on with the same reference: {price} euros"
+
+
 class Act(NamedTuple):
     """One row.
 
     Attributes:
-        step: the number of its step, of nine.
+        step: the number of its step, of ten.
         who: the process in which it runs: ``server``, ``alice`` or ``bob``.
         expects: the expected result, in words.
         play: runs the act; returns the line to print, or None.
@@ -162,6 +183,9 @@ ACTS = (
     Act(8, "alice", "a reservation", alice_drops_a_reservation),
     Act(8, "server", "the release of a reservation", the_office_releases_it),
     Act(9, "bob", "a refusal", a_guest_is_refused),
+    Act(10, "alice", "a link", alice_stays),
+    Act(10, "server", "a restart", the_office_restarts),
+    Act(10, "alice", "the price 36 after the restart", alice_goes_on),
 )
 
 STEPS = ACTS[-1].step
@@ -185,7 +209,7 @@ async def perform(act: Act, player: Office | Visitor, deadline: float = DEADLINE
     except Exception as error:  # noqa: BLE001 - any error is the result
         arrived = f"{type(error).__name__}: {error}"
     else:
-        return Report(f"{act.step}  {act.who:<7} {said}" if said else "")
+        return Report(f"{act.step:<2} {act.who:<7} {said}" if said else "")
     return failed(act, arrived)
 
 

@@ -77,11 +77,13 @@ class Visitor:
     Attributes:
         ear: receives announcements.
         connection: None before ``enter``.
+        link: None before ``stay``.
     """
 
     def __init__(self, address: str, authority: Path):
         self.ear = Ear()
         self.connection: broker.Connection | None = None
+        self.link: broker.Link | None = None
         self._address = address
         self._tls = broker.TLS.client(ca=authority)
 
@@ -91,6 +93,18 @@ class Visitor:
             self._address, credentials, mind=self.ear, tls=self._tls
         )
         return self.connection
+
+    async def stay(self, credentials: object) -> broker.Link:
+        """Make a link, which stays connected."""
+        self.link = broker.Link(
+            self._address,
+            credentials,
+            mind=self.ear,
+            tls=self._tls,
+            retry=broker.Retry(first=0.1),
+        )
+        await self.link.__aenter__()
+        return self.link
 
     @property
     def avatar(self) -> broker.RemoteReference:
@@ -105,5 +119,7 @@ class Visitor:
 
     async def leave(self) -> None:
         """Disconnect, if connected."""
+        if self.link is not None:
+            await self.link.close()
         if self.connection is not None:
             await self.connection.close()

@@ -37,6 +37,7 @@ __all__ = [
     "LoginWhileBusy",
     "LoginWhileDraining",
     "as_login_failed",
+    "is_taken",
     "login",
 ]
 
@@ -80,10 +81,8 @@ class Login:
         self._credentials = credentials
         self._mind = mind
         self._table = table
-        for row in table.rows:
-            if row.accepts(credentials):
-                return
-        raise _wrong_type(credentials)
+        if not is_taken(credentials, table):
+            raise _wrong_type(credentials)
 
     def begin(self, broker: Broker) -> Deferred[RemoteReference]:
         """Log in over a connection, and return a Deferred of the avatar.
@@ -147,6 +146,11 @@ class Login:
         names = " or ".join(row.name for row in fitting)
         only = f" for {names} only" if isinstance(self._credentials, Scram) else ""
         return fitting[0].asks_for + only
+
+
+def is_taken(credentials: object, table: MechanismTable = MECHANISMS) -> bool:
+    """Return whether an object is credentials that a mechanism takes."""
+    return any(row.accepts(credentials) for row in table.rows)
 
 
 def login(broker: Broker, credentials: object, mind: object = None) -> Deferred[RemoteReference]:

@@ -20,6 +20,7 @@ from broker.login.throttle import LoginThrottle
 from broker.login.visits import Visit
 from broker.net.log_throttle import LogThrottle
 from broker.net.scheduler import scheduler_of
+from broker.stopping import NO_NOTICE, Notice
 from cred.portal import Portal
 from jelly.limit_errors import as_kind
 
@@ -93,6 +94,7 @@ class PortalLogins:
         self._visits: dict[Visit, None] = {}
         self._servers: set[object] = set()
         self._is_closing = False
+        self._notice = NO_NOTICE
 
     def __repr__(self) -> str:
         return f"<PortalLogins, {len(self._visits)} visits>"
@@ -172,7 +174,7 @@ class PortalLogins:
         self._is_closing = True
         visits = self.visits
         for visit in visits:
-            visit.stop(as_login_failed(ServerDraining(LEAVING)))
+            visit.stop(self._refusal())
         here = asyncio.current_task()
         blocks = [
             asyncio.ensure_future(visit.wait_left()) for visit in visits if visit.block is not here
@@ -187,18 +189,27 @@ class PortalLogins:
     def check_open(self) -> None:
         """Raise LoginWhileDraining, a LoginFailed, if the server is being closed."""
         if self._is_closing:
-            raise as_login_failed(ServerDraining(LEAVING))
+            raise self._refusal()
+
+    def _refusal(self) -> Exception:
+        after, elsewhere = self._notice.after, self._notice.elsewhere
+        return as_login_failed(ServerDraining(LEAVING, after=after, elsewhere=elsewhere))
 
     def begin_serving(self, server: object) -> None:
         """Note that a server accepts logins."""
         self._servers.add(server)
         self._is_closing = False
 
-    def begin_closing(self, server: object) -> bool:
+    def begin_closing(self, server: object, notice: Notice = NO_NOTICE) -> bool:
         """Note that a server is being closed; return whether no other server is left.
 
         If so, visits and logins are refused from now on.
+
+        Args:
+            server: the server.
+            notice: when and where they may be tried again.
         """
+        self._notice = notice
         self._servers.discard(server)
         if not self._servers:
             self._is_closing = True

@@ -178,11 +178,20 @@ def scheduler_of(loop: asyncio.AbstractEventLoop) -> LoopScheduler:
 def expire_at(limit: asyncio.Timeout, ends: float) -> Cancellable:
     """Have an ``asyncio.timeout(None)`` expire at a time of the running loop's clock, or later.
 
-    It is a `Scheduler.timeout`: it costs less than a timer of the loop. Call ``cancel()`` of the
-    result when the block of ``limit`` has ended.
+    It is a `Scheduler.timeout`: it costs less than a timer of the loop. If it is soon, it is a
+    timer of the loop, since half a second more would be much. Call ``cancel()`` of the result when
+    the block of ``limit`` has ended.
     """
-    scheduler = scheduler_of(asyncio.get_running_loop())
-    return scheduler.timeout(ends - scheduler.now(), limit.reschedule, _PAST)
+    loop = asyncio.get_running_loop()
+    scheduler = scheduler_of(loop)
+    seconds = ends - scheduler.now()
+    if seconds < _SOON:
+        return loop.call_later(max(0.0, seconds), limit.reschedule, _PAST)
+    return scheduler.timeout(seconds, limit.reschedule, _PAST)
+
+
+# In seconds.
+_SOON = 4.0
 
 
 # A time that has passed in each clock.

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
 
 from broker.client import Connect
+from broker.connecting import Connecting
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
 from broker.core.policy import Policy
@@ -74,7 +75,7 @@ class MemoryConnect(Connect):
         super().__init__(_ADDRESS, credentials, mind=mind, tls=None, policy=policy, timeout=10.0)
         self._reach_in_memory = reach
 
-    async def _reach(self, broker: Broker) -> None:
+    async def _reach(self, broker: Broker, connecting: Connecting) -> None:
         await self._reach_in_memory(broker)
 
 

@@ -114,6 +114,15 @@ class Hoarder(office.Office):
         return self.kept
 
 
+class Closed(office.Office):
+    """Ends, and does not come back."""
+
+    async def restart(self):
+        """End."""
+        await self.close()
+        return 3
+
+
 class Generous(office.Office):
     """Takes everybody for a member."""
 
@@ -155,13 +164,14 @@ async def play(folder, office_class=office.Office, hopeless=None):
     lines = []
     box = office_class()
     tls = broker.TLS.server(folder / CERTIFICATE, folder / KEY)
-    async with broker.serve(box.portal(), "pbs://127.0.0.1:0", tls=tls) as server:
-        visitors = [Visitor(server.addresses[0], folder / AUTHORITY) for _ in range(2)]
-        cast = zip(("server", "alice", "bob"), (box, *visitors), strict=True)
-        players = {who: Local(player, hopeless) for who, player in cast}
-        went_well = await stage.play(players, lines.append)
-        for visitor in visitors:
-            await visitor.leave()
+    address = await box.open("pbs://127.0.0.1:0", tls)
+    visitors = [Visitor(address, folder / AUTHORITY) for _ in range(2)]
+    cast = zip(("server", "alice", "bob"), (box, *visitors), strict=True)
+    players = {who: Local(player, hopeless) for who, player in cast}
+    went_well = await stage.play(players, lines.append)
+    for visitor in visitors:
+        await visitor.leave()
+    await box.close()
     return lines, went_well
 
 
@@ -177,7 +187,9 @@ async def test_all_steps_go_well(folder):
     """With nothing broken every step has its line; the event has one for each client."""
     lines, went_well = await play(folder)
     assert went_well
-    assert [line[0] for line in lines] == ["1", "2", "3", "4", "5", "6", "6", "7", "8", "9"]
+    steps = [int(line.split()[0]) for line in lines]
+    assert steps == [1, 2, 3, 4, 5, 6, 6, 7, 8, 9, 10, 10]
+    assert lines[-2] == "10 server  was restarted, and cut 3 connections"
     assert [f"6  {who}  " for who in ("alice ", "bob   ")] == [line[:11] for line in lines[5:7]]
 
 
@@ -197,6 +209,7 @@ async def test_all_steps_go_well(folder):
         (7, with_member(WrongBoard), "alice expected the free seats 40", "[40, 37, 33, 31]"),
         (8, Hoarder, "server expected the release", "nothing in 0.4 s"),
         (9, Generous, "bob expected a refusal", "no refusal"),
+        (10, Closed, "alice expected the price 36 after the restart", "nothing in 0.4 s"),
     ],
 )
 async def test_a_broken_step_is_named(folder, step, broken, expected, arrived):
@@ -207,7 +220,8 @@ async def test_a_broken_step_is_named(folder, step, broken, expected, arrived):
     assert not went_well
     assert lines[-1].startswith(f"step {step} failed: {expected}")
     assert f"what arrived: {arrived}" in lines[-1]
-    assert [n for n in range(1, step) if n != 6] == [int(x[0]) for x in lines[:-1] if x[0] != "6"]
+    before = [int(line.split()[0]) for line in lines[:-1]]
+    assert [n for n in range(1, step) if n != 6] == [n for n in before if n not in (6, 10)]
 
 
 async def test_a_kept_reference_is_not_released(folder, monkeypatch):
@@ -239,13 +253,13 @@ def run(*command, temporary):
 
 
 def test_the_command(tmp_path):
-    """`python -m broker demo` shows nine steps in real processes, and leaves nothing."""
+    """`python -m broker demo` shows ten steps in real processes, and leaves nothing."""
     done = run("-m", "broker", "demo", temporary=tmp_path)
     assert (done.stderr, done.returncode) == ("", 0)
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"   server  a box office at pbs://127\.0\.0\.1:\d+", lines[0])
-    assert STEPS == len({line[0] for line in lines[1:-1]}) == 9
-    assert re.fullmatch(r"goodbye: 9 of 9 steps in \d+\.\d s", lines[-1])
+    assert STEPS == len({line.split()[0] for line in lines[1:-1]}) == 10
+    assert re.fullmatch(r"goodbye: 10 of 10 steps in \d+\.\d s", lines[-1])
     assert "\033" not in done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -350,7 +364,7 @@ def test_help():
     """The command line lists its commands."""
     done = run_main(arguments=("--help",))
     assert done.returncode == 0
-    assert "demo          Show in nine steps what this package does" in done.stdout
+    assert "demo          Show in ten steps what this package does" in done.stdout
 
 
 def test_the_console_script():

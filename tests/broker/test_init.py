@@ -11,13 +11,13 @@ import broker.errors
 
 # The asyncio face of the design, the types that it gives out and takes, and the flavors.
 FACE = """
-    serve connect Serve Server Connect Connection Peer RemoteReference TLS realm register
+    serve connect Serve Server Connect Connection Link Peer RemoteReference TLS realm register
     Subscribers Slow Delivery allow current_call Call timeout is_transient
     contract implements servant describe resolved reference_of interface_of
     Promise Stream RemoteStream stream_of credit read_file write_file Progress throttled Files
-    metadata once Replies
+    metadata once Replies accelerated
 """
-SETTINGS = "Policy STRICT PUBLISHED Limits LoginThrottle PortalLogins Rate Stats Broker accelerated"
+SETTINGS = "Policy STRICT PUBLISHED Limits LoginThrottle PortalLogins Rate Retry Stats Broker"
 FLAVORS = """
     Referenceable Root Viewable ViewPoint Copyable RemoteCopy Cacheable RemoteCache
     RemoteCacheObserver Avatar AsReferenceable RemoteReference RemoteMethod

@@ -114,6 +114,7 @@ async def test_the_end_says_why() -> None:
     with pytest.raises(broker.PBConnectionLost, match="the server is shutting down") as caught:
         await running
     assert caught.value.may_have_run
+    assert caught.value.goodbye == "closing"
 
 
 async def test_who_comes_while_it_drains() -> None:

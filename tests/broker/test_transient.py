@@ -20,6 +20,7 @@ TRANSIENT = [
     errors.Disconnected("x"),
     errors.DeadReferenceError("x"),
     errors.PBConnectionLost("x"),
+    errors.PBConnectionLost("x", goodbye="kicked"),
     errors.ConnectError(),
     errors.ConnectionRefusedError(),
     errors.TimeoutError(),
@@ -38,6 +39,7 @@ TRANSIENT = [
     SLOW_HANDSHAKE,
 ]
 FATAL = [
+    errors.PBConnectionLost("x", goodbye="replaced"),
     errors.TLSError("x"),
     errors.ConfigError("x"),
     errors.ProtocolError("x"),

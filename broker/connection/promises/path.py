@@ -116,7 +116,7 @@ class Path(Line, PromisedTarget):
         if "pbanswer" in kw:
             kw = {key: value for key, value in kw.items() if key != "pbanswer"}
         if not calls.is_open:
-            refusal = calls.refusal()
+            refusal = calls.draining_failure()
             if refusal is not None:
                 return failed(kind, name, refusal) if wants_answer else None
         self.was_called = True

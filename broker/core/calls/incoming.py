@@ -92,6 +92,7 @@ class IncomingCalls:
 
     Attributes:
         is_draining: refuse new calls.
+        come_again: the fields ``after`` and ``elsewhere`` of the ServerDraining.
         refuses_sends: refuse one-way calls too.
         beginning: id and name of the call whose coroutine method the lane in C begins, or None.
         highest: the highest request id of a call so far.
@@ -119,6 +120,7 @@ class IncomingCalls:
         "_translator",
         "answers",
         "beginning",
+        "come_again",
         "context",
         "highest",
         "highest_before",
@@ -146,6 +148,7 @@ class IncomingCalls:
         walk: Callable[[Expression, object], Walk[object]],
     ):
         self.is_draining = False
+        self.come_again: tuple[float, tuple[str, ...]] = (0.0, ())
         self.refuses_sends = False
         self.replies: Replies | None = None
         self.tracing: Tracing | None = None
@@ -644,7 +647,8 @@ class IncomingCalls:
     def refusal(self, wants_answer: bool) -> ServerDraining | ServerBusy | None:
         """Return the error of a call if no calls are accepted now, else None."""
         if self.is_draining if wants_answer else self.refuses_sends:
-            return ServerDraining(DRAINING)
+            after, elsewhere = self.come_again
+            return ServerDraining(DRAINING, after=after, elsewhere=elsewhere)
         return self._busy() if self.is_full else None
 
     def _busy(self) -> ServerBusy:

@@ -175,6 +175,14 @@ class Kept:
 
         Between connections come ``offline`` and ``online``. The last event is ``stopped``.
         """
+        if isinstance(self._network, PBNetwork):
+            # A `broker.Link` connects again, and goes into the rooms.
+            self._network.begin(self.rooms)
+            async for event in self._network.events():
+                if event.kind in ("online", "offline", "stopped"):
+                    self.is_online = event.kind == "online"
+                yield event
+            return
         while True:
             event = Event("stopped", text="the connection has ended")
             async for event in self._one_connection():

@@ -1,12 +1,17 @@
-"""The network of Perspective Broker: the avatar's calls, and what the server tells our mind."""
+"""The network of Perspective Broker: the avatar's calls, and what the server tells our mind.
+
+A ``broker.Link`` keeps it connected: it logs in again, and its task goes into the rooms again.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import broker
+from broker.link import Connecting, Failed, Lost
 from cred import UsernamePassword
 
 # These register the errors and the rooms that come from the server.
@@ -25,7 +30,7 @@ HEARD = frozenset({"said", "noticed", "joined", "left", "topic", "banner"})
 class Ear(broker.Referenceable):
     """What the server calls."""
 
-    def __init__(self, nick: str, heard: asyncio.Queue[Event]):
+    def __init__(self, nick: str, heard: asyncio.Queue[Event | None]):
         self.nick, self.heard = nick, heard
 
     def remote_heard(self, event: str, room: str, who: str, text: str) -> None:
@@ -49,34 +54,53 @@ class PBNetwork:
 
     def __init__(self, address: str, nick: str, password: str, tls: broker.TLS | None = None):
         self._address, self._nick, self._tls = address, nick, tls
-        self._credentials = UsernamePassword(nick, password)
-        self._heard: asyncio.Queue[Event] = asyncio.Queue()
-        self._connection: broker.Connection | None = None
+        self._credentials: Any = UsernamePassword(nick, password)
+        # None ends the events.
+        self._heard: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._rooms: Sequence[str] = ()
+        self._link: broker.Link | None = None
+        self._tasks: list[asyncio.Task[Any]] = []
 
     async def connect(self) -> None:
         """Connect and log in."""
+        self.begin()
+        try:
+            await self._tasks[0]
+        except BaseException:
+            await self.close()
+            raise
+
+    def begin(self, rooms: Sequence[str] = ()) -> None:
+        """Connect, and connect again whenever the connection has ended.
+
+        Args:
+            rooms: those to go into on each connection; it may change.
+        """
         self._heard = asyncio.Queue()
-        self._connection = None
-        ear = Ear(self._nick, self._heard)
-        self._connection = await broker.connect(
-            self._address, self._credentials, mind=ear, tls=self._tls
+        self._rooms = rooms
+        self._link = link = broker.Link(
+            self._address,
+            self._credentials,
+            mind=Ear(self._nick, self._heard),
+            tls=self._tls,
+            patience=PATIENCE,
         )
-        self._heard.put_nowait(Event("banner", text=await self._call("banner")))
+        link.task(self._come_in)
+        self._tasks = [
+            asyncio.create_task(link.__aenter__()),
+            asyncio.create_task(self._tell_states(link)),
+        ]
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yield what happens, until the connection ends."""
-        connection, heard = self._connection, self._heard
-        assert connection is not None
-        watch = asyncio.create_task(_tell_end(connection, heard))
+        """Yield what happens; the last event is ``stopped``, or ``offline`` after `close`."""
+        heard = self._heard
         try:
-            while True:
-                event = await heard.get()
+            while (event := await heard.get()) is not None:
                 yield event
-                if event.kind in ("offline", "stopped"):
+                if event.kind == "stopped":
                     return
         finally:
-            watch.cancel()
-            await connection.close()
+            await self.close()
 
     async def join(self, room: str) -> None:
         """Go into a room."""
@@ -103,21 +127,43 @@ class PBNetwork:
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._connection is not None:
-            await self._connection.close()
+        link, self._link = self._link, None
+        if link is None:
+            return
+        await link.close()
+        here = asyncio.current_task()
+        tasks = [task for task in self._tasks if task is not here]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._heard.put_nowait(Event("offline", text="the connection was closed"))
+        self._heard.put_nowait(None)
+
+    async def _come_in(self, connection: broker.Connection) -> None:
+        """Go into the rooms, on each connection."""
+        self._heard.put_nowait(Event("online"))
+        with suppress(OSError, broker.Error):
+            self._heard.put_nowait(Event("banner", text=await self._call("banner")))
+            for room in list(self._rooms):
+                await self.join(room)
+
+    async def _tell_states(self, link: broker.Link) -> None:
+        async for state in link.states():
+            if isinstance(state, Lost):
+                self._heard.put_nowait(Event("offline", text="the connection was lost"))
+            elif isinstance(state, Connecting) and state.reason is not None:
+                self._heard.put_nowait(Event("offline", text=str(state.reason)))
+            elif isinstance(state, Failed):
+                self._heard.put_nowait(Event("stopped", text=str(state.error)))
 
     async def _call(self, name: str, *arguments: Any) -> Any:
-        assert self._connection is not None
+        if self._link is None:
+            raise broker.PBConnectionLost("not connected", may_have_run=False)
         try:
             async with broker.timeout(PATIENCE):
-                return await self._connection.avatar.callRemote(name, *arguments)
+                return await self._link.avatar.callRemote(name, *arguments)
         except (OSError, broker.Error):
             raise
         except Exception as error:
             # Such as a RemoteError: a fault of the server is told as a refusal is.
             raise broker.Error(str(error)) from error
-
-
-async def _tell_end(connection: broker.Connection, heard: asyncio.Queue[Event]) -> None:
-    await connection.wait_closed()
-    heard.put_nowait(Event("offline", text="the connection was lost"))

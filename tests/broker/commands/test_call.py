@@ -388,3 +388,63 @@ async def test_a_long_answer_at_a_terminal(tmp_path: Path) -> None:
     assert '  "… 1,000 more"\n]\n' in seen
     for option in ("--json", "--all"):
         assert json.loads((await look(option))[0]) == list(range(2_000))
+
+
+async def later(target: Any, port: int, seconds: float, *arguments: str) -> tuple[int, str, str]:
+    """Call a method of a server that is started some time after the command."""
+    command = [f"pb://127.0.0.1:{port}", *arguments]
+    asking = asyncio.create_task(asyncio.to_thread(Runner().invoke, call, command))
+    await asyncio.sleep(seconds)
+    async with broker.serve(target, f"pb://127.0.0.1:{port}"):
+        result = await asking
+    return result.exit_code, result.stdout, result.stderr
+
+
+def free_port() -> int:
+    """A port at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+    return port
+
+
+async def test_retry_waits_for_a_server() -> None:
+    """With ``--retry`` the command waits until the server is there; without, it fails at once."""
+    status, output, _ = await later(Shelf(), free_port(), 0.5, "both", "3", "--retry")
+    assert (status, json.loads(output)["args"]) == (0, [3])
+    command = [f"pb://127.0.0.1:{free_port()}", "both"]
+    result = await asyncio.to_thread(Runner().invoke, call, command)
+    assert result.exit_code == 3
+
+
+async def test_retry_ends_with_the_time_limit() -> None:
+    """The status and the text are those of the last attempt."""
+    command = [f"pb://127.0.0.1:{free_port()}", "both", "--retry", "--timeout", "1"]
+    result = await asyncio.to_thread(Runner().invoke, call, command)
+    assert result.exit_code == 3
+    assert "connection refused by 127.0.0.1" in result.stderr
+
+
+async def test_retry_does_not_repeat_what_may_have_run() -> None:
+    """A call that was sent is not sent again, and a refused login is not tried again."""
+    calls: list[int] = []
+
+    class Cutting(broker.Root):
+        """Cuts the connection of its caller."""
+
+        def remote_cut(self) -> None:
+            """Cut it."""
+            calls.append(1)
+            broker.current_call().connection.broker.transport.abortConnection()
+
+    status, _, errors = await run(Cutting(), "cut", options=("--retry",))
+    assert (status, calls) == (3, [1])
+    assert errors
+    target = portal()
+    status, _, errors = await run(
+        target,
+        "who",
+        options=("--user", "alice", "--password-file", "-", "--retry"),
+        typed="guess\n",
+    )
+    assert status == 4
+    assert "wrong user name or password" in errors

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 import broker
-from cred import LoginFailed
+from cred import LoginFailed, UsernamePassword
 from examples.chat.client.model import Event
 from examples.chat.client.networks import Kept, Network, NotConnected, network_of, nick_of
+from examples.chat.client.pb_network import PBNetwork
 
 KINDS = ["pb", "pbs", "irc", "irc+tls"]
 INSIDE_TLS = ["pbs", "irc+tls"]
@@ -168,9 +169,19 @@ async def test_the_server_is_started_again(kind: str, open_chat: Any) -> None:
         waits.append(seconds)
         await may_try.wait()
 
+    async def credentials() -> UsernamePassword:
+        # The first login, and those for which the time has come.
+        if waits:
+            await may_try.wait()
+        waits.append(0.0)
+        return UsernamePassword("alice", "alicealice")
+
     async with open_chat() as chat:
         port = int(chat.addresses[FRONT_ENDS[kind]].rpartition(":")[2])
-        kept = Kept(network(chat, kind, "alice"), sleep)
+        found = network(chat, kind, "alice")
+        if isinstance(found, PBNetwork):
+            found._credentials = credentials
+        kept = Kept(found, sleep)
         heard = Heard(kept.events())
         await heard.next("online")
         await kept.join("#lobby")

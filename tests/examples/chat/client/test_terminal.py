@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, RichLog, Static
 
+from cred import UsernamePassword
 from examples.chat.client.messenger import Messenger
 from examples.chat.client.model import Chat, Event
 from examples.chat.client.networks import Kept, network_of
@@ -122,12 +123,18 @@ async def test_a_gap(open_chat: Any, tmp_path: Path) -> None:
     """A lost connection is shown in the room; after it the gap, and what was said in it."""
     may_try = asyncio.Event()
 
-    async def sleep(seconds: float) -> None:
-        await may_try.wait()
+    logins: list[int] = []
+
+    async def credentials() -> UsernamePassword:
+        logins.append(1)
+        if len(logins) > 1:
+            await may_try.wait()
+        return UsernamePassword("alice", "alicealice")
 
     async with open_chat() as chat:
         port = int(chat.addresses["pb"].rpartition(":")[2])
-        network = kept(chat, "pb", "alice", sleep=sleep)
+        network = kept(chat, "pb", "alice")
+        network._network._credentials = credentials
         async with running(("alice", network)) as (alice, pilot):
             await until(pilot, lambda: "  #lobby" in rooms(alice))
             await pilot.press("ctrl+n")
