@@ -24,6 +24,7 @@ __all__ = [
     "Avatar",
     "BananaError",
     "BindError",
+    "BrokenPromise",
     "Broker",
     "Cacheable",
     "Call",
@@ -150,6 +151,7 @@ if TYPE_CHECKING:
     from broker.errors import (
         BananaError,
         BindError,
+        BrokenPromise,
         CallTimeout,
         CannotJelly,
         CannotListenError,
@@ -243,7 +245,7 @@ _HOMES = {
     "broker.core.policy": "PUBLISHED STRICT Policy",
     "broker.core.stats": "Stats",
     "broker.errors": (
-        "BananaError BindError CallTimeout CannotJelly CannotListenError ConfigError"
+        "BananaError BindError BrokenPromise CallTimeout CannotJelly CannotListenError ConfigError"
         " ConnectBindError ConnectError ConnectionClosed ConnectionAborted ConnectionDone"
         " ConnectionLost ConnectionRefusedError DNSLookupError DeadReferenceError DecodeError"
         " Disconnected EndOfStream"
