@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from broker.commands.settings import Settings, server_options
-from broker.commands.target import WrongTarget, load, served, show_cause
+from broker.commands.target import (
+    WrongTarget,
+    entered,
+    is_manager,
+    load,
+    served,
+    show_cause,
+)
 from broker.commands.throttle import write_audit
 from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
@@ -54,7 +62,8 @@ def serve(
 
     NAME is a Root or a Portal, or a class of one. With --checker it is the object that users get
     after the login: a realm; a function or an Avatar class, called with avatar id and mind; or a
-    Root.
+    Root. NAME may also be an async context manager that gives one of these: it is entered before
+    the server starts, and left when the server has ended.
 
     An ADDRESS is pb://host:port, pbs://host:port for TLS, or pb+unix:///path; port 0 takes a free
     one. SIGHUP reloads the certificates. After the first signal running calls may end; a second
@@ -65,11 +74,22 @@ def serve(
     try:
         settings = Settings(addresses, **options)
         checkers = settings.make_checkers()
-        root = served(load(target), checkers, target, settings.throttle())
+        found, throttle = load(target), settings.throttle()
         tls, policy = settings.tls(checkers), settings.policy()
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
-        server = serve_at(root, *addresses, tls=tls, policy=policy, drain=drain)
+
+        def make(found: object) -> Serve:
+            root = served(found, checkers, target, throttle)
+            return serve_at(root, *addresses, tls=tls, policy=policy, drain=drain)
+
+        if is_manager(found):
+            asyncio.run(_serve_inside(found, target, make))
+            return
+        server = make(found)
+    except CannotListenError as exc:
+        click.echo(f"pb serve: {in_words(exc)}", err=True)
+        sys.exit(CANNOT_START)
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
         show_cause(exc)
         click.echo(f"pb serve: {in_words(exc)}", err=True)
@@ -79,6 +99,11 @@ def serve(
     except (CannotListenError, ConfigError) as exc:
         click.echo(f"pb serve: {in_words(exc)}", err=True)
         sys.exit(CANNOT_START)
+
+
+async def _serve_inside(found: object, name: str, make: Callable[[object], Serve]) -> None:
+    async with entered(found, name) as inner:
+        await _serve(make(inner))
 
 
 async def _serve(serving: Serve) -> None:
