@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from aiohttp import web
@@ -40,7 +40,7 @@ class WebPort:
     Args:
         server: makes the protocol of each connection.
         sock: listens.
-        tls: of the server, or None.
+        tls: returns the settings of TLS for a new connection; None for a port without TLS.
         has_sources: whether the connections come from the browsers themselves.
     """
 
@@ -48,7 +48,7 @@ class WebPort:
         self,
         server: web.Server,
         sock: socket.socket,
-        tls: ssl.SSLContext | None,
+        tls: Callable[[], ssl.SSLContext] | None,
         *,
         has_sources: bool,
     ):
@@ -119,10 +119,10 @@ class WebPort:
             yield source_of(peer[0]) if peer else ""
 
     async def _open(self, connection: socket.socket) -> None:
-        timeout = None if self._tls is None else HANDSHAKE
+        tls, timeout = (None, None) if self._tls is None else (self._tls(), HANDSHAKE)
         try:
             transport, handler = await self._loop.connect_accepted_socket(
-                self._server, connection, ssl=self._tls, ssl_handshake_timeout=timeout
+                self._server, connection, ssl=tls, ssl_handshake_timeout=timeout
             )
         except OSError:
             connection.close()
