@@ -2,14 +2,16 @@
 
 Theory of operation. A task takes one line after the other, inside a visit of the PortalLogins. The
 lines of a client that sends too fast wait, and so do those of a client that does not read its
-answers; when too many wait, the connection ends. What is unsent has a limit, in bytes and in time,
-above which the connection is cut: nobody else waits for a client that reads slowly.
+answers; when too many wait, the connection ends. A client with more than 64 KiB unsent gets no
+events until it has read; what it has missed is counted, and it is told so. It is cut off after 30
+seconds, or above 1 MiB: nobody else waits for a client that reads slowly.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -34,6 +36,9 @@ MOST_UNSENT = 1024 * 1024
 
 STALLED = 30.0
 """Seconds after which a client is disconnected that leaves 64 KiB unread."""
+
+CLOSING = 2.0
+"""Seconds that clients have to read the last lines when the server is closed."""
 
 # These end a line, or a string of a program in C.
 _ENDS = {ord("\r"): " ", ord("\n"): " ", 0: " "}
@@ -75,6 +80,7 @@ class LineConnection:
         self._has_room.set()
         self._task: asyncio.Task[None] | None = None
         self._stalled: asyncio.TimerHandle | None = None
+        self._missed = 0
         self._is_leaving = False
 
     # What a front end defines.
@@ -90,8 +96,17 @@ class LineConnection:
         """Tell the client of an event; see `examples.chat.model`."""
         raise NotImplementedError
 
-    def say_goodbye(self, why: str) -> None:
-        """Tell the client why the connection ends."""
+    def catch_up(self, missed: int) -> None:
+        """Tell the client that it has missed so many events, since it has read nothing."""
+        raise NotImplementedError
+
+    def say_goodbye(self, why: str, *, is_kicked: bool) -> None:
+        """Tell the client why the connection ends.
+
+        Args:
+            why: the reason.
+            is_kicked: whether the client should not connect again by itself.
+        """
         self.write_line(why)
 
     # What a front end uses.
@@ -99,7 +114,7 @@ class LineConnection:
     async def log_in(self, name: str, password: str) -> Guest:
         """Log in past the throttle and the audit log; LoginFailed if it is refused."""
         credentials = UsernamePassword(name, password)
-        mind = Listener(self.hears, self._front_end)
+        mind = Listener(self._hears, self._front_end)
         login = await self._visit.login(credentials, mind, IGuest, mechanism=self._front_end)
         guest: Guest = login.avatar
         self.guest = guest
@@ -124,13 +139,18 @@ class LineConnection:
             self._has_room.clear()
             self._stalled = asyncio.get_running_loop().call_later(STALLED, self._cut_off)
 
-    def leave(self, why: str) -> None:
-        """End the connection once the client has read what was written."""
+    def leave(self, why: str, *, is_kicked: bool = False) -> None:
+        """End the connection once the client has read what was written.
+
+        Args:
+            why: the reason, for the client and for the people in its rooms.
+            is_kicked: whether the server has ended the session of the user.
+        """
         if not self._is_leaving:
             self._is_leaving = True
             if self.guest is not None:
                 self.guest.leave(why)
-            self.say_goodbye(why)
+            self.say_goodbye(why, is_kicked=is_kicked)
             self.transport.leave()
             # Wakes the task, which ends then.
             self._came.set()
@@ -164,6 +184,17 @@ class LineConnection:
         if self._task is not None:
             self._task.cancel()
 
+    def _hears(self, event: str, room: str, who: str, text: str) -> None:
+        """Pass an event on; count it instead while the client does not read.
+
+        What the guest has done itself is passed on, since a client learns from it where it is.
+        """
+        is_own = self.guest is not None and who == self.guest.name
+        if self._stalled is None or is_own:
+            self.hears(event, room, who, text)
+        else:
+            self._missed += 1
+
     def _split(self, data: bytes) -> None:
         if self._is_leaving:
             return
@@ -196,8 +227,11 @@ class LineConnection:
                     else:
                         self._came.clear()
                         await self._came.wait()
-        except (LoginFailed, broker.LoginExpired, broker.PBConnectionLost) as error:
-            # Of the end of the visit: the user was kicked, or did not log in in time.
+        except broker.LoginExpired as error:
+            # The user was kicked or disabled, after which no client should come back by itself.
+            self.leave(str(error), is_kicked=True)
+        except (LoginFailed, broker.PBConnectionLost) as error:
+            # Of the end of the visit: no login came in time, or the server is closed.
             self.leave(str(error))
         except Exception:
             logger.exception("a connection of %s failed", self._front_end)
@@ -208,6 +242,9 @@ class LineConnection:
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+        missed, self._missed = self._missed, 0
+        if missed and not self._is_leaving:
+            self.catch_up(missed)
 
     def _cut_off(self) -> None:
         self._is_leaving = True
@@ -238,8 +275,22 @@ class LinePort:
     ):
         sockets = bind_stream(host, port)
         self.port: int = sockets[0].getsockname()[1]
-        self._listener = start_accepting(sockets, lambda address: make(), tls=tls)
+        self._make = make
+        self._open: weakref.WeakSet[LineConnection] = weakref.WeakSet()
+        self._listener = start_accepting(sockets, self._accept, tls=tls)
 
-    def close(self) -> None:
-        """Accept no more connections; the PortalLogins end those that are open."""
+    async def close(self) -> None:
+        """Accept no more connections, end those that are open, and wait until they have ended.
+
+        A client that does not close its side is cut off after `CLOSING` seconds.
+        """
         self._listener.close()
+        open_ones = [each for each in self._open if not each.transport.has_ended]
+        for each in open_ones:
+            each.leave("the server is shutting down")
+        await asyncio.gather(*(each.transport.wait_ended(CLOSING) for each in open_ones))
+
+    def _accept(self, address: object) -> LineConnection:
+        connection = self._make()
+        self._open.add(connection)
+        return connection

@@ -64,7 +64,7 @@ class IRC(IRCLogin):
     def hears(self, event: str, room: str, who: str, text: str) -> None:
         """Write an event as lines of IRC."""
         if event == "gone":
-            self.leave(text)
+            self.leave(text, is_kicked=True)
         elif event == "banner":
             for line in text.splitlines():
                 self.write_line(f":{SERVER} NOTICE {self.name} :{line}")
@@ -73,8 +73,17 @@ class IRC(IRCLogin):
         else:
             self._write_text(event, room, who, text)
 
-    def say_goodbye(self, why: str) -> None:
-        """Write the last line."""
+    def catch_up(self, missed: int) -> None:
+        """Tell how much was missed, and how the rooms are now."""
+        self.write_line(f":{SERVER} NOTICE {self.name} :you have missed {missed} lines")
+        for room in self._here.rooms.values():
+            self._tell_topic(room)
+            self._names(room)
+
+    def say_goodbye(self, why: str, *, is_kicked: bool) -> None:
+        """Write the last lines; clients do not connect again by themselves after KILL."""
+        if is_kicked:
+            self.write_line(f":{SERVER} KILL {self.name} :{why}")
         self.write_line(f"ERROR :Closing link: {why}")
 
     def _longest(self, line: bytes) -> int:
@@ -133,11 +142,13 @@ class IRC(IRCLogin):
         if text is not None:
             self._here.set_topic(name, _plain(text))
             return
-        room = self.town.find(name)
+        self._tell_topic(self.town.find(name))
+
+    def _tell_topic(self, room: Room) -> None:
         if room.topic:
-            self.reply("332", name, room.topic)
+            self.reply("332", room.name, room.topic)
         else:
-            self.reply("331", name, "No topic is set")
+            self.reply("331", room.name, "No topic is set")
 
     async def names(self, names: str = "*") -> None:
         """Tell who is in rooms."""

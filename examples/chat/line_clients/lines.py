@@ -66,6 +66,10 @@ class PlainLines(LineConnection):
         else:
             self.write_line(_HEARD[event].format(who=who, text=text))
 
+    def catch_up(self, missed: int) -> None:
+        """Tell how much was missed."""
+        self.write_line(f"! you have missed {missed} lines")
+
     def _show_banner(self, banner: str) -> None:
         for line in banner.splitlines():
             self.write_line(line)
