@@ -4,7 +4,8 @@ Theory of operation. A task takes one line after the other, inside a visit of th
 lines of a client that sends too fast wait, and so do those of a client that does not read its
 answers; when too many wait, the connection ends. A client with more than 64 KiB unsent gets no
 events until it has read; what it has missed is counted, and it is told so. It is cut off after 30
-seconds, or above 1 MiB: nobody else waits for a client that reads slowly.
+seconds, or above 1 MiB: nobody else waits for a client that reads slowly. The lines of one turn of
+the loop are sent together, since a call of the system costs more than a line.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ from cred import LoginFailed, UsernamePassword
 from examples.chat.model import Guest, IGuest, Listener, Town
 from examples.chat.pace import Pace
 
-__all__ = ["LineConnection", "LinePort"]
+__all__ = ["LineConnection", "LinePort", "encoded"]
 
 LONGEST_OUT = 512
 """The most bytes of a line that is written, with its CR LF."""
 
 MOST_WAITING = 100
 """How many lines of a client may wait until the rate lets them through."""
+
+MOST_TOGETHER = 64
+"""Lines that are sent together at most."""
 
 MOST_UNSENT = 1024 * 1024
 """Bytes that a client has not read, above which it is disconnected at once."""
@@ -44,6 +48,18 @@ CLOSING = 2.0
 _ENDS = {ord("\r"): " ", ord("\n"): " ", 0: " "}
 
 logger = logging.getLogger("examples.chat")
+
+
+def encoded(line: str) -> bytes:
+    """Return a line as it is sent: at most 512 bytes; what would end it becomes a space.
+
+    All that a front end of lines writes is made here.
+    """
+    data = line.translate(_ENDS).encode("utf-8", "replace")
+    if len(data) > LONGEST_OUT - 2:
+        # A part of a character at the end goes too.
+        data = data[: LONGEST_OUT - 2].decode("utf-8", "ignore").encode()
+    return data + b"\r\n"
 
 
 class TooFast(Exception):
@@ -81,6 +97,7 @@ class LineConnection:
         self._task: asyncio.Task[None] | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._missed = 0
+        self._unsent: list[bytes] = []
         self._is_leaving = False
 
     # What a front end defines.
@@ -126,12 +143,22 @@ class LineConnection:
         return self.transport.is_private
 
     def write_line(self, line: str) -> None:
-        """Write a line, of which at most 510 bytes are sent; what ends a line becomes a space."""
-        data = line.translate(_ENDS).encode("utf-8", "replace")
-        if len(data) > LONGEST_OUT - 2:
-            # A part of a character at the end goes too.
-            data = data[: LONGEST_OUT - 2].decode("utf-8", "ignore").encode()
-        self.transport.write(data + b"\r\n")
+        """Write a line; see `encoded`."""
+        self.write(encoded(line))
+
+    def write(self, *lines: bytes) -> None:
+        """Write lines that `encoded` has made."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent += lines
+        if len(self._unsent) >= MOST_TOGETHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        data, self._unsent = b"".join(self._unsent), []
+        if not data:
+            return
+        self.transport.write(data)
         unsent = self.transport.unsent
         if unsent > MOST_UNSENT:
             self._cut_off()
@@ -151,6 +178,7 @@ class LineConnection:
             if self.guest is not None:
                 self.guest.leave(why)
             self.say_goodbye(why, is_kicked=is_kicked)
+            self._flush()
             self.transport.leave()
             # Wakes the task, which ends then.
             self._came.set()
