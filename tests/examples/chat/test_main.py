@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from chat_clients.starting import program
 from support.chat import Raw, password_of
 
 import broker
@@ -30,7 +31,7 @@ from examples.chat.pace import Rate
 HELPERS = Path(__file__).parents[2] / "helpers"
 ROOT = Path(__file__).parents[3]
 FREE = dict.fromkeys(("pb", "pb_plain", "irc", "ircs", "lines", "web"), 0)
-PEOPLE = ("alice", "bob", "carol", "dave", "erin")
+PEOPLE = ("alice", "bob", "carol", "dave", "erin", password_of("erin"))
 
 
 class Ear(broker.Referenceable):
@@ -63,27 +64,6 @@ def port_of(address):
     return int(address.rpartition(":")[2])
 
 
-async def program(at_end, name, port, person):
-    """Start a program of `chat_clients`, and wait until it is in the room."""
-    environment = {**os.environ, "PYTHONPATH": str(HELPERS), "PYTHONWARNINGS": "ignore"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"chat_clients.{name}", str(port), person, password_of(person),
-        stdout=asyncio.subprocess.PIPE, env=environment,
-    )  # fmt: skip
-
-    async def end():
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-    at_end.append(end)
-    lines = []
-    while (line := await process.stdout.readline()) != b"in\n":
-        assert line, lines
-        lines.append(line.decode().rstrip())
-    return process, lines
-
-
 async def pb_user(chat, name, mind=None, **how):
     """Connect by PB, and log in."""
     credentials = UsernamePassword(name, password_of(name))
@@ -104,16 +84,30 @@ async def test_all_of_them_in_one_room(tmp_path, at_end):
         room = await alice.avatar.callRemote("join", "#lobby")
         await alice.avatar.callRemote("topic", "#lobby", "tea")
         (irc, before), (pydle, _), (twisted, _) = await asyncio.gather(
-            program(at_end, "irc_client", port_of(chat.addresses["irc"]), "bob"),
-            program(at_end, "pydle_client", port_of(chat.addresses["ircs"]), "carol"),
-            program(at_end, "twisted_client", port_of(chat.addresses["pb_plain"]), "erin"),
+            program(
+                at_end, "irc_client", port_of(chat.addresses["irc"]), "bob", password_of("bob")
+            ),
+            program(
+                at_end,
+                "pydle_client",
+                port_of(chat.addresses["ircs"]),
+                "carol",
+                password_of("carol"),
+            ),
+            program(
+                at_end,
+                "twisted_client",
+                port_of(chat.addresses["pb_plain"]),
+                "erin",
+                password_of("erin"),
+            ),
         )
         assert before == ["banner - mind the step", "topic tea"]
         port = port_of(chat.addresses["lines"])
         lines = Raw(*await asyncio.open_connection("127.0.0.1", port))
         lines.send("dave", password_of("dave"))
         await lines.expect("you are in #lobby, people: 5")
-        for name in ("bob", "carol", "dave", "erin"):
+        for name in ("bob", "carol", "dave", "erin", password_of("erin")):
             await alice.avatar.callRemote("say", "#lobby", f"go {name}")
             if name == "dave":
                 await lines.expect("<alice> go dave")
@@ -124,10 +118,14 @@ async def test_all_of_them_in_one_room(tmp_path, at_end):
         assert sorted(room.names) == sorted(PEOPLE)
         await alice.avatar.callRemote("say", "#lobby", "the end")
         everything = []
-        for name in ("bob", "carol", "dave", "erin"):
+        for name in ("bob", "carol", "dave", "erin", password_of("erin")):
             everything += [("alice", f"go {name}"), (name, f"hello from {name}")]
         everything.append(("alice", "the end"))
-        for process, name in (irc, "bob"), (pydle, "carol"), (twisted, "erin"):
+        for process, name in (
+            (irc, "bob"),
+            (pydle, "carol", password_of("carol")),
+            (twisted, "erin", password_of("erin")),
+        ):
             printed = (await process.stdout.read()).decode().splitlines()
             heard = [line for line in printed if line.startswith("heard ")]
             assert heard == [f"heard {who} {text}" for who, text in everything if who != name]

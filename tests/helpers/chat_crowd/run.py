@@ -3,20 +3,20 @@
 ``make crowd`` runs this: 500 clients by all front ends, 100 texts a second, and one client that
 reads nothing. A wait is from the call that sends a text to the one that gets it, so it has the time
 of the clients' processes too. The lags of the loops stand beside it: a machine that is busy with
-something else shows there. The exit status is 1 if a text was lost or out of order, or if a wait was
-longer than the bound.
+something else shows there. The exit status is 1 if a text was lost or out of order, or if a wait
+was longer than the bound.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import socket
 import subprocess
 import sys
 import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -118,22 +118,21 @@ def crowd(clients: int, rate: float, seconds: float, rooms: int = 1, processes: 
         rooms: how many rooms they are in.
         processes: of the clients.
     """
-    with tempfile.TemporaryDirectory(prefix="crowd-") as folder:
-        with Process("server", str(Path(folder) / "chat"), str(clients + 1)) as server:
-            where = server.read()
-            rows = rows_of(clients, rooms)
-            parts = [Process("visitors") for _ in range(processes)]
-            try:
-                for number, part in enumerate(parts):
-                    visitors = rows[number::processes]
-                    part.write({"where": where, "visitors": visitors, "rate": rate / processes})
-                for part in parts:
-                    part.read()
-                with deaf(where, f"u{clients}", "#lobby"):
-                    return measured(server, parts, seconds)
-            finally:
-                for part in parts:
-                    part.__exit__()
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="crowd-"))
+        server = stack.enter_context(
+            Process("server", str(Path(folder) / "chat"), str(clients + 1))
+        )
+        where = server.read()
+        rows = rows_of(clients, rooms)
+        parts = [stack.enter_context(Process("visitors")) for _ in range(processes)]
+        for number, part in enumerate(parts):
+            visitors = rows[number::processes]
+            part.write({"where": where, "visitors": visitors, "rate": rate / processes})
+        for part in parts:
+            part.read()
+        with deaf(where, f"u{clients}", "#lobby"):
+            return measured(server, parts, seconds)
 
 
 def measured(server: Process, parts: list[Process], seconds: float) -> Result:

@@ -64,7 +64,9 @@ async def heard_all(people: list[tuple[str, Speaker]], rooms: dict[str, int]) ->
 
     while missing() and time.monotonic() < ends:
         await asyncio.sleep(0.05)
-    return missing() + [f"{one.name} by {door}: {f}" for door, one in people for f in one.ear.faults]
+    return missing() + [
+        f"{one.name} by {door}: {f}" for door, one in people for f in one.ear.faults
+    ]
 
 
 async def main(task: dict[str, Any]) -> None:
