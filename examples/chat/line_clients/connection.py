@@ -44,18 +44,20 @@ STALLED = 30.0
 CLOSING = 2.0
 """Seconds that clients have to read the last lines when the server is closed."""
 
-# These end a line, or a string of a program in C.
-_ENDS = {ord("\r"): " ", ord("\n"): " ", 0: " "}
+# They end a line, or control a terminal. \x01 is left: IRC marks with it what somebody does.
+_CONTROLS = dict.fromkeys(
+    [code for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029) if code != 1], " "
+)
 
 logger = logging.getLogger("examples.chat")
 
 
 def encoded(line: str) -> bytes:
-    """Return a line as it is sent: at most 512 bytes; what would end it becomes a space.
+    """Return a line as it is sent: at most 512 bytes; control characters become spaces.
 
     All that a front end of lines writes is made here.
     """
-    data = line.translate(_ENDS).encode("utf-8", "replace")
+    data = line.translate(_CONTROLS).encode("utf-8", "replace")
     if len(data) > LONGEST_OUT - 2:
         # A part of a character at the end goes too.
         data = data[: LONGEST_OUT - 2].decode("utf-8", "ignore").encode()

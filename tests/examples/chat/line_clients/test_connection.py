@@ -171,9 +171,10 @@ async def test_answers_to_a_reader_that_stalls(monkeypatch):
     async with SmallChat() as chat:
         for number in range(1000):
             chat.town.open_room(f"#room-{number}").topic = "x" * 300
-        sock, _ = await _stalled(chat, "irc", *["LIST"] * 30)
+        sock, stalled = await _stalled(chat, "irc", *["LIST"] * 30)
         while chat.town.person("bob") is not None:
             await asyncio.sleep(0.01)
+        assert stalled.transport.has_ended
         sock.close()
 
 
