@@ -14,8 +14,8 @@ How a page is written, so that this works:
   page's ``python`` blocks. Ids, ports, and the frames of tracebacks that are ours may be others.
 - ``pb`` runs at a terminal, where ``wonderland`` is typed whenever it asks for a password. Dates
   are those of the day.
-- The ports of `PORTS` stand for free ones. The files of the demonstration's certificates are there, unless
-  the page makes its own with ``pb cert``, and those that it makes with openssl.
+- The ports of `PORTS` stand for free ones. The files of the demonstration's certificates are there,
+  unless the page makes its own with ``pb cert``, and those that it makes with openssl.
 """
 
 import os
