@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -34,6 +35,7 @@ logger = logging.getLogger("broker.server")
 
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 CANNOT_START, WRONG_USE = 1, 2
+_WRONG = (ConfigError, StoreError, StrcredException, WrongTarget)
 
 
 @click.command()
@@ -71,7 +73,7 @@ def serve(
     not start, 2 if the command line is wrong.
     """
     logging.basicConfig(level=log_level.upper(), format=LINE)
-    try:
+    with _exits(WRONG_USE, *_WRONG):
         settings = Settings(addresses, **options)
         checkers = settings.make_checkers()
         found, throttle = load(target), settings.throttle()
@@ -83,33 +85,32 @@ def serve(
             root = served(found, checkers, target, throttle)
             return serve_at(root, *addresses, tls=tls, policy=policy, drain=drain)
 
-        if is_manager(found):
-            asyncio.run(_serve_inside(found, target, make))
-            return
-        server = make(found)
-    except CannotListenError as exc:
-        click.echo(f"pb serve: {in_words(exc)}", err=True)
-        sys.exit(CANNOT_START)
-    except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
-        show_cause(exc)
-        click.echo(f"pb serve: {in_words(exc)}", err=True)
-        sys.exit(WRONG_USE)
-    try:
-        asyncio.run(_serve(server))
-    except (CannotListenError, ConfigError) as exc:
-        click.echo(f"pb serve: {in_words(exc)}", err=True)
-        sys.exit(CANNOT_START)
+        serving = None if is_manager(found) else make(found)
+    asyncio.run(_serve_inside(found, target, make) if serving is None else _serve(serving))
 
 
 async def _serve_inside(found: object, name: str, make: Callable[[object], Serve]) -> None:
-    async with entered(found, name) as inner:
-        await _serve(make(inner))
+    with _exits(CANNOT_START, CannotListenError), _exits(WRONG_USE, *_WRONG):
+        async with entered(found, name) as inner:
+            await _serve(make(inner))
 
 
 async def _serve(serving: Serve) -> None:
-    server = await serving
+    with _exits(CANNOT_START, CannotListenError, ConfigError):
+        server = await serving
     # A reader of this line may send a signal at once, so it is logged when signals are handled.
     said = f"serving at {' '.join(server.addresses)}"
     asyncio.get_running_loop().call_soon(click.echo, said)
     await server.serve_forever()
     logger.info("ended, after %d connections", server.stats.accepted)
+
+
+@contextmanager
+def _exits(status: int, *kinds: type[Exception]) -> Iterator[None]:
+    """End the command with a status, and a line about the error, after an error of these kinds."""
+    try:
+        yield
+    except kinds as exc:
+        show_cause(exc)
+        click.echo(f"pb serve: {in_words(exc)}", err=True)
+        sys.exit(status)
