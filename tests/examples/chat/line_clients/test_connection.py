@@ -106,13 +106,13 @@ async def _silent(port, *lines):
     return sock
 
 
-async def _stalled(chat, front_end, *more):
+async def _stalled(chat, front_end):
     """Let bob come in and read nothing more; return his socket and his connection."""
     lines = {
         "irc": ["PASS :bob bob", "NICK bob", "USER x 0 * :x", "JOIN #lobby"],
         "lines": ["bob", "bob bob"],
     }
-    sock = await _silent(getattr(chat, front_end), *lines[front_end], *more)
+    sock = await _silent(getattr(chat, front_end), *lines[front_end])
     while chat.town.person("bob") is None or not chat.town.person("bob").rooms:
         await asyncio.sleep(0.01)
     return sock, chat.town.person("bob")._listener.hears.__self__
@@ -171,7 +171,8 @@ async def test_answers_to_a_reader_that_stalls(monkeypatch):
     async with SmallChat() as chat:
         for number in range(1000):
             chat.town.open_room(f"#room-{number}").topic = "x" * 300
-        sock, stalled = await _stalled(chat, "irc", *["LIST"] * 30)
+        sock, stalled = await _stalled(chat, "irc")
+        await asyncio.get_running_loop().sock_sendall(sock, b"LIST\r\n" * 30)
         while chat.town.person("bob") is not None:
             await asyncio.sleep(0.01)
         assert stalled.transport.has_ended
