@@ -175,8 +175,9 @@ async def test_answers_to_a_reader_that_stalls(monkeypatch):
         await asyncio.get_running_loop().sock_sendall(sock, b"LIST\r\n" * 30)
         while chat.town.person("bob") is not None:
             await asyncio.sleep(0.01)
-        assert stalled.transport.has_ended
+        await stalled.transport.wait_ended(60.0)
         sock.close()
+        assert stalled.transport.has_ended
 
 
 async def test_a_reader_that_stalls_for_long(monkeypatch):
