@@ -11,6 +11,8 @@ import json
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cred import InMemoryUsernamePasswordDatabaseDontUse
@@ -35,14 +37,21 @@ class Lag:
             self.most = max(self.most, loop.time() - due)
 
 
-async def main(folder: Path, count: int) -> None:
-    """Serve until the input ends; print lag and processor time for each line of it."""
+@asynccontextmanager
+async def serving(folder: Path, count: int) -> AsyncIterator[Chat]:
+    """Serve the chat for so many users."""
     async with Chat(Settings(folder, **FREE)) as chat:
         # The logins are not what is measured, and those of a store cost half a minute here.
         users = {f"u{number}": PASSWORD for number in range(count)}
         portal = chat.logins.portal
         portal.checkers.clear()
         portal.registerChecker(InMemoryUsernamePasswordDatabaseDontUse(**users))
+        yield chat
+
+
+async def main(folder: Path, count: int) -> None:
+    """Serve until the input ends; print lag and processor time for each line of it."""
+    async with serving(folder, count) as chat:
         print(json.dumps(chat.addresses | {"ca": str(folder / "ca.pem")}), flush=True)
         lag = Lag()
         measuring = asyncio.create_task(lag.run())
