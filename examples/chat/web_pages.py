@@ -122,3 +122,4 @@ class Pages:
         self._sessions.close()
         await self._port.close()
         await self._runner.cleanup()
+        await self._port.cut()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -29,6 +30,9 @@ FIRST_REQUEST: Final = 20.0
 
 HANDSHAKE: Final = 10.0
 """The seconds in which the handshake of TLS must be done."""
+
+CLOSING: Final = 1.0
+"""The seconds that browsers have to end their connections when the pages are closed."""
 
 RETRY: Final = 0.5
 """The seconds without accepting after the system has refused to accept a connection."""
@@ -59,6 +63,7 @@ class WebPort:
         self._opening: dict[asyncio.Task[None], str] = {}
         self._silent: dict[object, asyncio.TimerHandle] = {}
         self._pause: asyncio.TimerHandle | None = None
+        self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         sock.setblocking(False)
         self._loop.add_reader(sock, self._accept)
 
@@ -85,6 +90,19 @@ class WebPort:
         for timer in self._silent.values():
             timer.cancel()
         self._silent.clear()
+
+    async def cut(self) -> None:
+        """Wait until the connections have ended that aiohttp has closed; then cut the others off.
+
+        With TLS, a connection ends only when the browser has answered.
+        """
+        ends = self._loop.time() + CLOSING
+        while (late := list(filter(_is_open, self._transports))) and self._loop.time() < ends:
+            await asyncio.sleep(0.01)
+        for transport in late:
+            transport.abort()
+        # An aborted transport closes its socket in the next turn.
+        await asyncio.sleep(0)
 
     def _accept(self) -> None:
         try:
@@ -127,8 +145,13 @@ class WebPort:
         except OSError:
             connection.close()
             return
+        self._transports.add(transport)
         self._silent[handler] = self._loop.call_later(FIRST_REQUEST, self._late, transport, handler)
 
     def _late(self, transport: asyncio.Transport, handler: object) -> None:
         self._silent.pop(handler, None)
         transport.abort()
+
+
+def _is_open(transport: asyncio.Transport) -> bool:
+    return bool(transport.get_extra_info("socket").fileno() != -1)
