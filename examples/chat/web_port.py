@@ -154,4 +154,6 @@ class WebPort:
 
 
 def _is_open(transport: asyncio.Transport) -> bool:
-    return bool(transport.get_extra_info("socket").fileno() != -1)
+    # Inside TLS, a transport that has ended has no socket any more.
+    sock = transport.get_extra_info("socket")
+    return sock is not None and sock.fileno() != -1
