@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test system check vectors vocabulary hops bench compare instructions calls costs profile logins attacks sim sim-bugs fuzz soak idle drains field floors native compiled clean
+.PHONY: demo test system check vectors vocabulary hops pictures bench compare instructions calls costs profile logins attacks sim sim-bugs fuzz soak idle drains crowd field floors native compiled clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -46,6 +46,11 @@ vocabulary: $(VENV)/.installed $(VENV)/.test
 
 hops: $(VENV)/.installed $(VENV)/.test
 	$(HELPER) project.hops $(ARGS)
+
+# The pictures of the chat in the tutorial.
+pictures: $(VENV)/.installed $(VENV)/.test
+	$(HELPER) project.system_programs
+	$(HELPER) project.chat_pictures
 
 # With a C compiler, what is measured is a wheel with both kinds of compiled modules, in an environment of its own
 # below build/bench.
@@ -106,6 +111,10 @@ idle: $(VENV)/.installed $(VENV)/.test
 
 drains: $(VENV)/.installed $(VENV)/.test
 	$(HELPER) soak.run drains
+
+# 500 clients of the chat; nothing else should run on the machine.
+crowd: $(VENV)/.installed $(VENV)/.test
+	$(HELPER) chat_crowd.run $(ARGS)
 
 # Each program has a virtual environment of its own below build/field, which is kept.
 field: $(VENV)/.installed

@@ -14,8 +14,8 @@ How a page is written, so that this works:
   page's ``python`` blocks. Ids, ports, and the frames of tracebacks that are ours may be others.
 - ``pb`` runs at a terminal, where ``wonderland`` is typed whenever it asks for a password. Dates
   are those of the day.
-- Port 8787 stands for a free one. The files of the demonstration's certificates are there, unless
-  the page makes its own with ``pb cert``, and those that it makes with openssl.
+- The ports of `PORTS` stand for free ones. The files of the demonstration's certificates are there,
+  unless the page makes its own with ``pb cert``, and those that it makes with openssl.
 """
 
 import os
@@ -46,6 +46,7 @@ PAGES = sorted(
     ]
 )
 PASSWORD = "wonderland"
+PORTS = ("8787", "6668", "8080")
 ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error"}
 # A program of a page imports the others, from its own folder, as it does for a reader.
 ENVIRONMENT.pop("PYTHONSAFEPATH", None)
@@ -130,11 +131,30 @@ def page_id(page):
     return str(page.relative_to(TOP))
 
 
+class Ports:
+    """Free ports in place of those on the pages."""
+
+    def __init__(self):
+        with ExitStack() as stack:
+            found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in PORTS]
+            self._free = {
+                name: str(one.getsockname()[1]) for name, one in zip(PORTS, found, strict=True)
+            }
+
+    def real(self, text):
+        """Return a text of a page with the free ports."""
+        return re.sub("|".join(PORTS), lambda found: self._free[found[0]], text)
+
+    def shown(self, text):
+        """Return a text of a program with the ports of the pages."""
+        names = {free: name for name, free in self._free.items()}
+        return re.sub("|".join(names), lambda found: names[found[0]], text)
+
+
 @pytest.fixture
-def port():
-    """Return a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return str(listening.getsockname()[1])
+def ports():
+    """Return ports that were free a moment ago."""
+    return Ports()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -152,7 +172,7 @@ def test_links(page):
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=page_id)
-def test_python(page, port, tmp_path):
+def test_python(page, ports, tmp_path):
     """The python blocks of a page run, and print what its text blocks say."""
     program = ""
     for block in blocks(page, "python"):
@@ -162,27 +182,27 @@ def test_python(page, port, tmp_path):
     printed = "".join(block.text for block in blocks(page, "text"))
     make_certificates(page, tmp_path)
     source = tmp_path / "page.py"
-    source.write_text(program.replace("8787", port), encoding="utf-8")
+    source.write_text(ports.real(program), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, source], cwd=tmp_path, env=ENVIRONMENT,
         capture_output=True, encoding="utf-8", timeout=30, check=False,
     )  # fmt: skip
     assert normal(done.stderr) == normal("".join(block.text for block in logs(page)))
-    assert done.stdout.replace(port, "8787") == printed
+    assert ports.shown(done.stdout) == printed
 
 
 class Terminal:
     """Where a page's commands run: a folder with its files."""
 
-    def __init__(self, folder, port, stack):
+    def __init__(self, folder, ports, stack):
         self.folder = folder
-        self.port = port
+        self.ports = ports
         self.stack = stack
         self.running = []
 
     def write(self, name, text):
         """Write one of the page's programs."""
-        (self.folder / name).write_text(text.replace("8787", self.port), encoding="utf-8")
+        (self.folder / name).write_text(self.ports.real(text), encoding="utf-8")
 
     def run(self, command, printed):
         """Run a command, and compare what it prints."""
@@ -191,7 +211,7 @@ class Terminal:
         if command in ("make demo", "python -m broker demo"):
             assert normal(printed) == normal(self._finish(["-m", "broker", "demo"]))
             return
-        program, *arguments = shlex.split(command.replace("8787", self.port))
+        program, *arguments = shlex.split(self.ports.real(command))
         if program == "pb":
             self._run_pb(arguments, printed)
             return
@@ -230,7 +250,7 @@ class Terminal:
         command = [sys.executable, "-m", "broker", *arguments]
         typed = {"Password": PASSWORD, "Again": PASSWORD}
         shown, status = at_a_terminal(command, self.folder, ENVIRONMENT, typed)
-        assert normal(printed) == normal(shown.replace(self.port, "8787"))
+        assert normal(printed) == normal(self.ports.shown(shown))
         assert (status != 0) == ("pb call: " in printed)
 
     def _finish(self, arguments):
@@ -239,7 +259,7 @@ class Terminal:
             capture_output=True, encoding="utf-8", timeout=30, check=False,
         )  # fmt: skip
         assert (done.stderr, done.returncode) == ("", 0)
-        return done.stdout.replace(self.port, "8787")
+        return self.ports.shown(done.stdout)
 
     def _start(self, arguments, lines):
         self.end_log()
@@ -252,7 +272,7 @@ class Terminal:
         self.stack.callback(process.kill)
         self.running.append(process)
         printed = "".join(process.stdout.readline() for _ in range(lines))
-        return printed.replace(self.port, "8787")
+        return self.ports.shown(printed)
 
 
 def normal(transcript):
@@ -268,11 +288,11 @@ def normal(transcript):
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "console")], ids=page_id)
-def test_console(page, port, tmp_path):
+def test_console(page, ports, tmp_path):
     """The commands of a page run in order, each printing what the page says."""
     make_certificates(page, tmp_path)
     with ExitStack() as stack:
-        terminal = Terminal(tmp_path, port, stack)
+        terminal = Terminal(tmp_path, ports, stack)
         for block in blocks_of(page):
             name = file_name(block) if block.language == "python" else None
             if name:

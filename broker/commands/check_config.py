@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.text import Text
 
 from broker.commands.settings import Settings, server_options
-from broker.commands.target import WrongTarget, load, served, show_cause
+from broker.commands.target import WrongTarget, is_manager, load, served, show_cause
 from broker.commands.weaknesses import weaknesses
 from broker.commands.wording import in_words
 from broker.core.policy import STRICT
 from broker.errors import ConfigError
+from broker.flavors.referenceable import Root
 from broker.net.schemes import parse_address
 from broker.server import serve
 from cred.strcred import StrcredException
@@ -42,11 +43,20 @@ def check_config(target: str, addresses: tuple[str, ...], is_json: bool, **optio
     try:
         checkers = settings.make_checkers()
         tls = settings.tls(checkers)
-        root = served(load(target), checkers, target, settings.throttle())
+        made = load(target)
+        # A context manager is not entered, since that may open ports.
+        is_known = bool(checkers) or not is_manager(made)
+        root = served(
+            Root() if is_manager(made) else made,
+            checkers,
+            target,
+            settings.throttle(),
+        )
         # Plaintext is reported below, even where the server would refuse to start.
         serve(root, *addresses, tls=tls, policy=STRICT.but(insecure_plaintext=True)).close()
         locations = [parse_address(address) for address in addresses]
-        found = list(weaknesses(settings, locations, root, datetime.datetime.now(datetime.UTC)))
+        now = datetime.datetime.now(datetime.UTC)
+        found = list(weaknesses(settings, locations, root if is_known else None, now))
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
         show_cause(exc)
         click.echo(f"pb check-config: {in_words(exc)}", err=True)

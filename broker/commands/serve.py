@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from broker.commands.settings import Settings, server_options
-from broker.commands.target import WrongTarget, load, served, show_cause
+from broker.commands.target import (
+    WrongTarget,
+    entered,
+    is_manager,
+    load,
+    served,
+    show_cause,
+)
 from broker.commands.throttle import write_audit
 from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
@@ -26,6 +35,7 @@ logger = logging.getLogger("broker.server")
 
 LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 CANNOT_START, WRONG_USE = 1, 2
+_WRONG = (ConfigError, StoreError, StrcredException, WrongTarget)
 
 
 @click.command()
@@ -73,7 +83,8 @@ def serve(
 
     NAME is a Root or a Portal, or a class of one. With --checker it is the object that users get
     after the login: a realm; a function or an Avatar class, called with avatar id and mind; or a
-    Root.
+    Root. NAME may also be an async context manager that gives one of these: it is entered before
+    the server starts, and left when the server has ended.
 
     An ADDRESS is pb://host:port, pbs://host:port for TLS, or pb+unix:///path; port 0 takes a free
     one. SIGHUP reloads the certificates. After the first signal running calls may end; a second
@@ -81,37 +92,52 @@ def serve(
     not start, 2 if the command line is wrong.
     """
     logging.basicConfig(level=log_level.upper(), format=LINE)
-    try:
+    with _exits(WRONG_USE, *_WRONG):
         settings = Settings(addresses, **options)
         checkers = settings.make_checkers()
-        root = served(load(target), checkers, target, settings.throttle())
+        found, throttle = load(target), settings.throttle()
         tls, policy = settings.tls(checkers), settings.policy()
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
-        server = serve_at(
-            root,
-            *addresses,
-            tls=tls,
-            policy=policy,
-            drain=drain,
-            after=after,
-            elsewhere=elsewhere,
-        )
-    except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
-        show_cause(exc)
-        click.echo(f"pb serve: {in_words(exc)}", err=True)
-        sys.exit(WRONG_USE)
-    try:
-        asyncio.run(_serve(server))
-    except (CannotListenError, ConfigError) as exc:
-        click.echo(f"pb serve: {in_words(exc)}", err=True)
-        sys.exit(CANNOT_START)
+
+        def make(found: object) -> Serve:
+            root = served(found, checkers, target, throttle)
+            return serve_at(
+                root,
+                *addresses,
+                tls=tls,
+                policy=policy,
+                drain=drain,
+                after=after,
+                elsewhere=elsewhere,
+            )
+
+        serving = None if is_manager(found) else make(found)
+    asyncio.run(_serve_inside(found, target, make) if serving is None else _serve(serving))
+
+
+async def _serve_inside(found: object, name: str, make: Callable[[object], Serve]) -> None:
+    with _exits(CANNOT_START, CannotListenError), _exits(WRONG_USE, *_WRONG):
+        async with entered(found, name) as inner:
+            await _serve(make(inner))
 
 
 async def _serve(serving: Serve) -> None:
-    server = await serving
+    with _exits(CANNOT_START, CannotListenError, ConfigError):
+        server = await serving
     # A reader of this line may send a signal at once, so it is logged when signals are handled.
     said = f"serving at {' '.join(server.addresses)}"
     asyncio.get_running_loop().call_soon(click.echo, said)
     await server.serve_forever()
     logger.info("ended, after %d connections", server.stats.accepted)
+
+
+@contextmanager
+def _exits(status: int, *kinds: type[Exception]) -> Iterator[None]:
+    """End the command with a status, and a line about the error, after an error of these kinds."""
+    try:
+        yield
+    except kinds as exc:
+        show_cause(exc)
+        click.echo(f"pb serve: {in_words(exc)}", err=True)
+        sys.exit(status)

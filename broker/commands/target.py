@@ -1,11 +1,17 @@
-"""Finds the object that ``pb serve MODULE:NAME`` serves, with or without checkers."""
+"""Finds the object that ``pb serve MODULE:NAME`` serves, with or without checkers.
+
+The program can have the object in an async context manager, which prepares what the object needs:
+an object, or a function with ``contextlib.asynccontextmanager``.
+"""
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any, TypeGuard
@@ -13,6 +19,7 @@ from typing import Any, TypeGuard
 import click
 
 from broker.commands.tracing import traceback_of
+from broker.errors import CannotListenError, ConfigError
 from broker.flavors.referenceable import Root
 from broker.interfaces import IPBRoot
 from broker.login.portal_logins import PortalLogins
@@ -21,7 +28,7 @@ from broker.login.throttle import LoginThrottle
 from cred.checkers import CredentialsChecker
 from cred.portal import Portal, Realm
 
-__all__ = ["WrongTarget", "load", "served", "show_cause"]
+__all__ = ["WrongTarget", "entered", "is_manager", "load", "served", "show_cause"]
 
 
 class WrongTarget(Exception):
@@ -82,6 +89,45 @@ def served(
         public: Root | Portal | PortalLogins = _public(made, name)
         return public
     return Portal(_realm(made, name), checkers, throttle=throttle)
+
+
+def is_manager(found: object) -> bool:
+    """Return whether the result of `load` is, or makes, an async context manager.
+
+    A class is not one: with checkers it makes the avatars.
+    """
+    if isinstance(found, AbstractAsyncContextManager):
+        return True
+    # What contextlib.asynccontextmanager makes of a function.
+    return inspect.isasyncgenfunction(getattr(found, "__wrapped__", None))
+
+
+@asynccontextmanager
+async def entered(found: Any, name: str) -> AsyncIterator[object]:
+    """Enter the context manager of a program; gives what `served` takes.
+
+    Args:
+        found: the result of `load`, for which `is_manager` is true.
+        name: its name in an error.
+
+    Raises:
+        WrongTarget: it cannot be entered.
+        CannotListenError, ConfigError: as the program raises them.
+    """
+    try:
+        manager = found if isinstance(found, AbstractAsyncContextManager) else found()
+        inner = await manager.__aenter__()
+    except (CannotListenError, ConfigError):
+        raise
+    except Exception as exc:
+        raise WrongTarget(f"{name} raised {_told(exc)} when it was entered") from exc
+    try:
+        yield inner
+    except BaseException as exc:
+        if not await manager.__aexit__(type(exc), exc, exc.__traceback__):
+            raise
+    else:
+        await manager.__aexit__(None, None, None)
 
 
 def show_cause(error: Exception) -> None:

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from broker.commands.settings import Settings
+from broker.login.portal_logins import PortalLogins
 from broker.net.schemes import Location, scheme_of
 from broker.net.tls.pem import read_certificates
 from cred.certificates import CertificateChecker
@@ -60,7 +61,7 @@ def weaknesses(
     Args:
         settings: the settings on the command line.
         locations: the addresses that it would listen at.
-        target: the Root or Portal that it would serve.
+        target: the Root, Portal or PortalLogins that it would serve; None if that is not known.
         now: the time, with its zone.
 
     Raises:
@@ -82,7 +83,8 @@ def weaknesses(
             "set a number, such as account=100/1",
         )
     checkers = _checkers_of(target)
-    if open_ones and not isinstance(target, Portal) and settings.client_ca is None:
+    has_login = target is None or isinstance(target, Portal | PortalLogins)
+    if open_ones and not has_login and settings.client_ca is None:
         yield Finding(
             str(open_ones[0]),
             "there is no login: every client that connects can call every method",
@@ -134,8 +136,9 @@ _OF_CHECKERS: dict[type, Callable[[Any], Iterator[Finding]]] = {
 
 def _checkers_of(target: object) -> list[object]:
     """Return the checkers of a portal, each once."""
-    portal = target.checkers.values() if isinstance(target, Portal) else ()
-    return list({id(checker): checker for checker in portal}.values())
+    portal = target.portal if isinstance(target, PortalLogins) else target
+    checkers = portal.checkers.values() if isinstance(portal, Portal) else ()
+    return list({id(checker): checker for checker in checkers}.values())
 
 
 def _of_files(

@@ -41,15 +41,20 @@ def _settings() -> Settings:
     return Settings(**given)
 
 
+def how(chat: Chat) -> str:
+    """Return a text that tells how to reach each front end."""
+    without = {"web": "needs aiohttp", "pb_plain": "where pb serve says"}
+    where = {**without, **chat.addresses}
+    where["lines"] = where["lines"].replace(":", " ")
+    text = HOW.format(**where, ca=chat.folder / AUTHORITY)
+    if chat.admin_password is not None:
+        text += f"\nThe admin's page is for: admin, {chat.admin_password}"
+    return text
+
+
 async def _main(settings: Settings) -> None:
     async with Chat(settings) as chat:
-        where = {
-            name: chat.addresses.get(name, "needs aiohttp") for name in Settings.__annotations__
-        }
-        where["lines"] = where["lines"].replace(":", " ")
-        print(HOW.format(**where, ca=chat.folder / AUTHORITY), flush=True)
-        if chat.admin_password is not None:
-            print(f"The admin's page is for: admin, {chat.admin_password}", flush=True)
+        print(how(chat), flush=True)
         await chat.serve_forever()
 
 

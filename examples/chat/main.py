@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import secrets
-import ssl
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +29,7 @@ from examples.chat.line_clients.lines import PlainLines
 from examples.chat.model import ADMINS, IAdmin, IGuest, Town
 from examples.chat.pace import USUAL_RATE, Rate
 from examples.chat.pb_members import Member
+from examples.chat.web_tls import RenewedContext
 
 __all__ = ["Chat", "Settings", "make_certificates", "make_logins"]
 
@@ -46,7 +46,8 @@ class Settings:
         store: the address of the database; default ``chat.sqlite`` in the folder.
         host: where the front ends inside TLS listen; the others listen on 127.0.0.1.
         names: the names and addresses that the certificate is for.
-        pb, pb_plain, irc, ircs, lines, web: the ports; 0 for a free one.
+        pb, pb_plain, irc, ircs, lines, web: the ports; 0 for a free one. None for ``pb_plain`` if
+            PB without TLS is not served.
         rate: how often a guest may say something.
     """
 
@@ -55,7 +56,7 @@ class Settings:
     host: str = "127.0.0.1"
     names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
     pb: int = 8787
-    pb_plain: int = 8788
+    pb_plain: int | None = 8788
     irc: int = 6667
     ircs: int = 6697
     lines: int = 6668
@@ -71,7 +72,8 @@ class Chat:
         logins: the logins of all front ends.
         store: the users.
         addresses: the address of each front end, by its name: ``pb``, ``pb_plain``, ``irc``,
-            ``ircs``, ``lines``, ``web``; each with its real port. No ``web`` without aiohttp.
+            ``ircs``, ``lines``, ``web``; each with its real port. No ``web`` without aiohttp, and
+            ``pb_plain`` only if it is served.
         admin_password: that of the user ``admin``, who was made now; None if there was one already.
     """
 
@@ -129,12 +131,13 @@ class Chat:
 
     async def _start_pb(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        secure = f"pbs://{host_port(settings.host, settings.pb)}"
-        plain = f"pb://127.0.0.1:{settings.pb_plain}"
+        places = {"pb": f"pbs://{host_port(settings.host, settings.pb)}"}
+        if settings.pb_plain is not None:
+            places["pb_plain"] = f"pb://127.0.0.1:{settings.pb_plain}"
         tls = broker.TLS.server(settings.folder / CERTIFICATE, settings.folder / KEY)
-        serve = broker.serve(self.logins, secure, plain, tls=tls)
+        serve = broker.serve(self.logins, *places.values(), tls=tls)
         self._server = await stack.enter_async_context(serve)
-        self.addresses["pb"], self.addresses["pb_plain"] = self._server.addresses
+        self.addresses.update(zip(places, self._server.addresses, strict=True))
 
     def _start_lines(self, stack: AsyncExitStack) -> None:
         settings = self._settings
@@ -146,15 +149,14 @@ class Chat:
         ]
         for name, kind, host, port, its_tls in rows:
             at = LinePort(partial(kind, self.town, self.logins, name), host, port, its_tls)
-            stack.callback(at.close)
+            stack.push_async_callback(at.close)
             self.addresses[name] = host_port(host, at.port)
 
     async def _start_web(self, stack: AsyncExitStack) -> None:
         from examples.chat.web_pages import serve_pages
 
         settings = self._settings
-        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        tls.load_cert_chain(settings.folder / CERTIFICATE, settings.folder / KEY)
+        tls = RenewedContext(settings.folder / CERTIFICATE, settings.folder / KEY)
         where: dict[str, Any] = {"host": settings.host, "port": settings.web, "tls": tls}
         pages = await serve_pages(self.town, self.logins, self.store, **where, names=settings.names)
         stack.push_async_callback(pages.close)

@@ -116,8 +116,8 @@ class Town:
     Attributes:
         banner: shown to everybody who comes; up to 20 lines.
         rooms: all rooms, by name.
-        end_sessions: ends all sessions of a user on every front end: ``end_sessions(name, why)`` of
-            the PortalLogins; set by `main`.
+        end_sessions: ends all sessions of a user on every front end, and returns how many there
+            were: ``end_sessions(name, why)`` of the PortalLogins; set by `main`.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Town:
     ):
         self.banner = "Welcome to the chat."
         self.rooms: dict[str, Room] = {}
-        self.end_sessions: Callable[[str, str], object] | None = None
+        self.end_sessions: Callable[[str, str], int] | None = None
         self.clock = clock
         self.archive = archive
         self.rate = rate
@@ -175,15 +175,18 @@ class Town:
         return sorted(guest.whereabouts for guest in self._people.values())
 
     def kick(self, name: str, why: str = "") -> bool:
-        """End all sessions of a user, on every front end; return whether the user was here."""
+        """End all sessions of a user, on every front end; return whether the user had one.
+
+        Only the user of exactly that name is meant: another user may have a name that differs in
+        capital letters.
+        """
         reason = f"kicked: {why}" if (why := check_text(why)) else "kicked"
         guest = self.person(name)
-        if guest is not None:
+        is_here = guest is not None and guest.name == name
+        if guest is not None and is_here:
             guest.dismiss(reason)
-            name = guest.name
-        if self.end_sessions is not None:
-            self.end_sessions(name, reason)
-        return guest is not None
+        ended = 0 if self.end_sessions is None else self.end_sessions(name, reason)
+        return is_here or bool(ended)
 
     def open_room(self, name: str) -> Room:
         """Return a room; make it if it does not exist. An empty room may be forgotten for it.
@@ -377,5 +380,5 @@ class Admin:
         return self.town.where()
 
     def kick(self, name: str, why: str = "") -> bool:
-        """End all sessions of a user, on every front end; return whether the user was here."""
+        """End all sessions of a user, on every front end; return whether the user had one."""
         return self.town.kick(name, why)

@@ -18,6 +18,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -41,7 +42,7 @@ async def serve_pages(
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
-    tls: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
     names: Collection[str] = (),
     origins: Collection[str] = (),
     is_behind_proxy: bool = False,
@@ -56,7 +57,9 @@ async def serve_pages(
         store: the users of the portal.
         host: the IP address to listen on.
         port: 0 for a free one.
-        tls: the certificate; without it, passwords are taken from this machine only.
+        tls: the certificate; or a function that is called for each connection and returns it, such
+            as a `examples.chat.web_tls.RenewedContext`. Without it, passwords are taken from this
+            machine only.
         names: host names and IP addresses of this machine, by which browsers find the pages at
             that port; default is ``host``. Needed for ``0.0.0.0``.
         origins: other addresses of the pages for browsers: ``https://chat.example``. Needed behind
@@ -82,9 +85,14 @@ async def serve_pages(
     runner = web.AppRunner(handlers.app(), **options)
     await runner.setup()
     assert runner.server is not None
-    handlers.port = WebPort(runner.server, sock, tls, has_sources=not is_behind_proxy)
+    get_tls = partial(_same, tls) if isinstance(tls, ssl.SSLContext) else tls
+    handlers.port = WebPort(runner.server, sock, get_tls, has_sources=not is_behind_proxy)
     address = f"{'http' if tls is None else 'https'}://{host_port(host, real)}"
     return Pages(address, runner, handlers.port, sessions)
+
+
+def _same(tls: ssl.SSLContext) -> ssl.SSLContext:
+    return tls
 
 
 def _check_names(
@@ -114,3 +122,4 @@ class Pages:
         self._sessions.close()
         await self._port.close()
         await self._runner.cleanup()
+        await self._port.cut()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from aiohttp import web
@@ -30,6 +31,9 @@ FIRST_REQUEST: Final = 20.0
 HANDSHAKE: Final = 10.0
 """The seconds in which the handshake of TLS must be done."""
 
+CLOSING: Final = 1.0
+"""The seconds that browsers have to end their connections when the pages are closed."""
+
 RETRY: Final = 0.5
 """The seconds without accepting after the system has refused to accept a connection."""
 
@@ -40,7 +44,7 @@ class WebPort:
     Args:
         server: makes the protocol of each connection.
         sock: listens.
-        tls: of the server, or None.
+        tls: returns the settings of TLS for a new connection; None for a port without TLS.
         has_sources: whether the connections come from the browsers themselves.
     """
 
@@ -48,7 +52,7 @@ class WebPort:
         self,
         server: web.Server,
         sock: socket.socket,
-        tls: ssl.SSLContext | None,
+        tls: Callable[[], ssl.SSLContext] | None,
         *,
         has_sources: bool,
     ):
@@ -59,6 +63,7 @@ class WebPort:
         self._opening: dict[asyncio.Task[None], str] = {}
         self._silent: dict[object, asyncio.TimerHandle] = {}
         self._pause: asyncio.TimerHandle | None = None
+        self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         sock.setblocking(False)
         self._loop.add_reader(sock, self._accept)
 
@@ -85,6 +90,19 @@ class WebPort:
         for timer in self._silent.values():
             timer.cancel()
         self._silent.clear()
+
+    async def cut(self) -> None:
+        """Wait until the connections have ended that aiohttp has closed; then cut the others off.
+
+        With TLS, a connection ends only when the browser has answered.
+        """
+        ends = self._loop.time() + CLOSING
+        while (late := list(filter(_is_open, self._transports))) and self._loop.time() < ends:
+            await asyncio.sleep(0.01)
+        for transport in late:
+            transport.abort()
+        # An aborted transport closes its socket in the next turn.
+        await asyncio.sleep(0)
 
     def _accept(self) -> None:
         try:
@@ -119,16 +137,23 @@ class WebPort:
             yield source_of(peer[0]) if peer else ""
 
     async def _open(self, connection: socket.socket) -> None:
-        timeout = None if self._tls is None else HANDSHAKE
+        tls, timeout = (None, None) if self._tls is None else (self._tls(), HANDSHAKE)
         try:
             transport, handler = await self._loop.connect_accepted_socket(
-                self._server, connection, ssl=self._tls, ssl_handshake_timeout=timeout
+                self._server, connection, ssl=tls, ssl_handshake_timeout=timeout
             )
         except OSError:
             connection.close()
             return
+        self._transports.add(transport)
         self._silent[handler] = self._loop.call_later(FIRST_REQUEST, self._late, transport, handler)
 
     def _late(self, transport: asyncio.Transport, handler: object) -> None:
         self._silent.pop(handler, None)
         transport.abort()
+
+
+def _is_open(transport: asyncio.Transport) -> bool:
+    # Inside TLS, a transport that has ended has no socket any more.
+    sock = transport.get_extra_info("socket")
+    return sock is not None and sock.fileno() != -1

@@ -105,7 +105,7 @@ async def strike(server: broker.Server, attack: Attack, dialect: str) -> None:
 ROWS = {
     *(f"A{number}" for number in range(1, 18)),
     *(f"B{number}" for number in range(1, 20)),
-    *(f"C{number}" for number in range(1, 10)),
+    *(f"C{number}" for number in range(1, 11)),
 }
 
 

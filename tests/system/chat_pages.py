@@ -6,92 +6,14 @@ What each page looks like is in build/chat, on a screen and on a phone, light an
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-from playwright.async_api import Browser, Page, async_playwright
 from support.chat_pages import PASSWORD, House, serving_chat_pages
+from support.chat_screen import PICTURES, Screen, chromium, other_site
 
-PICTURES = Path(__file__).parents[2] / "build" / "chat"
 GLASS = "looking glass"
-
-FOREIGN = """<!doctype html><title>cats</title>
-<form method="post" action="{target}"><input name="banner" value="evil"><button>cats</button></form>
-"""
-
-
-@asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """Start Debian's Chromium."""
-    # Chromium refuses to sandbox its processes for root.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    async with async_playwright() as playwright:
-        path = shutil.which("chromium")
-        browser = await playwright.chromium.launch(executable_path=path, args=arguments)
-        try:
-            yield browser
-        finally:
-            await browser.close()
-
-
-@asynccontextmanager
-async def other_site(target: str) -> AsyncIterator[int]:
-    """Serve a page with a form that goes to the target; gives the port."""
-
-    async def cats(request: web.Request) -> web.Response:
-        return web.Response(text=FOREIGN.format(target=target), content_type="text/html")
-
-    app = web.Application()
-    app.router.add_get("/", cats)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
-
-
-class Screen:
-    """A window of a browser, which notes what its pages ask for and complain about.
-
-    Args:
-        address: of the pages of the chat.
-        page: of playwright.
-        name: the beginning of the names of pictures.
-    """
-
-    def __init__(self, address: str, page: Page, name: str):
-        self.address, self.page, self.name = address, page, name
-        self.asked: set[str] = set()
-        self.complaints: list[str] = []
-        page.on("request", lambda request: self.asked.add(request.url))
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-
-    async def send(self, button: str, **fields: str) -> None:
-        """Fill fields of the form, and send it with a button."""
-        for name, value in fields.items():
-            await self.page.fill(f"[name={name}]", value)
-        await self.page.get_by_role("button", name=button, exact=True).click()
-
-    async def says(self, text: str) -> None:
-        """Wait until the page says that something was done, or was refused."""
-        await self.page.locator(".said", has_text=text).wait_for()
-
-    async def picture(self, name: str) -> None:
-        """Take a picture; nothing of a page is wider than the screen."""
-        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert await self.page.evaluate(wide) == 0
-        path = PICTURES / f"{self.name}-{name}.png"
-        await self.page.screenshot(path=path, full_page=True)
-        assert path.stat().st_size > 5_000
 
 
 async def tour(house: House, screen: Screen, new: str) -> None:
@@ -122,7 +44,7 @@ async def test_tour(tmp_path: Path) -> None:
     """Sign-up, a taken name, the banner and a kick, with no script and no other address asked."""
     shutil.rmtree(PICTURES, ignore_errors=True)
     PICTURES.mkdir(parents=True)
-    async with serving_chat_pages(tmp_path) as (house, _), chromium() as browser:
+    async with serving_chat_pages(tmp_path) as (house, _), chromium("chromium") as browser:
         for scheme, width in (("light", 1000), ("dark", 1000), ("light", 360)):
             visit = await house.come_in("alice")
             house.town.person("alice").join("#tea")
@@ -146,7 +68,7 @@ async def test_tour(tmp_path: Path) -> None:
 
 async def test_foreign_form(tmp_path: Path) -> None:
     """Forms of another site, and of another port of this machine, change nothing for an admin."""
-    async with serving_chat_pages(tmp_path) as (house, _), chromium() as browser:
+    async with serving_chat_pages(tmp_path) as (house, _), chromium("chromium") as browser:
         target = f"{house.pages.address}/admin"
         async with other_site(target) as port:
             page = await browser.new_page()
@@ -167,7 +89,7 @@ async def test_foreign_form(tmp_path: Path) -> None:
 
 async def test_frame(tmp_path: Path) -> None:
     """No other site shows a page in a frame, and scripts cannot read the cookie."""
-    async with serving_chat_pages(tmp_path) as (house, _), chromium() as browser:
+    async with serving_chat_pages(tmp_path) as (house, _), chromium("chromium") as browser:
         page = await browser.new_page()
         screen = Screen(house.pages.address, page, "frame")
         await page.goto(f"{screen.address}/login")

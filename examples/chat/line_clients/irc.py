@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from examples.chat.errors import BadName, ChatError, NoSuchPlace, NotInRoom, TooMany
+from examples.chat.line_clients.connection import encoded
 from examples.chat.line_clients.irc_login import (
     MOST_JOINED,
     MOST_TARGETS,
@@ -64,33 +66,30 @@ class IRC(IRCLogin):
     def hears(self, event: str, room: str, who: str, text: str) -> None:
         """Write an event as lines of IRC."""
         if event == "gone":
-            self.leave(text)
+            self.leave(text, is_kicked=True)
         elif event == "banner":
             for line in text.splitlines():
                 self.write_line(f":{SERVER} NOTICE {self.name} :{line}")
-        elif event == "joined":
-            self.write_line(f":{source_of(who)} JOIN {room}")
         else:
-            self._write_text(event, room, who, text)
+            self.write(*_lines_of(event, room, who, text))
 
-    def say_goodbye(self, why: str) -> None:
-        """Write the last line."""
+    def catch_up(self, missed: int) -> None:
+        """Tell how much was missed, and how the rooms are now."""
+        self.write_line(f":{SERVER} NOTICE {self.name} :you have missed {missed} lines")
+        for room in self._here.rooms.values():
+            self._tell_topic(room)
+            self._names(room)
+
+    def say_goodbye(self, why: str, *, is_kicked: bool) -> None:
+        """Write the last lines; clients do not connect again by themselves after KILL."""
+        if is_kicked:
+            self.write_line(f":{SERVER} KILL {self.name} :{why}")
         self.write_line(f"ERROR :Closing link: {why}")
 
     def _longest(self, line: bytes) -> int:
         return LONGEST_LINE + (LONGEST_TAGS if line.startswith(b"@") else 0)
 
     # Lines that go out.
-
-    def _write_text(self, event: str, room: str, who: str, text: str) -> None:
-        command = _COMMAND_OF[event]
-        start = f":{source_of(who)} {command} {room} :"
-        begin, end = "", ""
-        if event == "said" and text.startswith("/me "):
-            begin, end, text = _ACTION, "\x01", text.removeprefix("/me ")
-        room_left = LONGEST_LINE - 2 - len(start) - len(begin) - len(end)
-        for piece in cut(text, room_left):
-            self.write_line(start + begin + piece + end)
 
     def _refuse(self, error: ChatError, what: str) -> None:
         self.reply(_NUMBERS.get(type(error), "400"), field_of(what), str(error))
@@ -133,11 +132,13 @@ class IRC(IRCLogin):
         if text is not None:
             self._here.set_topic(name, _plain(text))
             return
-        room = self.town.find(name)
+        self._tell_topic(self.town.find(name))
+
+    def _tell_topic(self, room: Room) -> None:
         if room.topic:
-            self.reply("332", name, room.topic)
+            self.reply("332", room.name, room.topic)
         else:
-            self.reply("331", name, "No topic is set")
+            self.reply("331", room.name, "No topic is set")
 
     async def names(self, names: str = "*") -> None:
         """Tell who is in rooms."""
@@ -251,6 +252,19 @@ class IRC(IRCLogin):
 
 
 _COMMAND_OF = {"said": "PRIVMSG", "noticed": "NOTICE", "left": "PART", "topic": "TOPIC"}
+
+
+# An event is the same for everybody in a room.
+@lru_cache(maxsize=64)
+def _lines_of(event: str, room: str, who: str, text: str) -> tuple[bytes, ...]:
+    if event == "joined":
+        return (encoded(f":{source_of(who)} JOIN {room}"),)
+    start = f":{source_of(who)} {_COMMAND_OF[event]} {room} :"
+    begin, end = "", ""
+    if event == "said" and text.startswith("/me "):
+        begin, end, text = _ACTION, "\x01", text.removeprefix("/me ")
+    room_left = LONGEST_LINE - 2 - len(start) - len(begin) - len(end)
+    return tuple(encoded(start + begin + piece + end) for piece in cut(text, room_left))
 
 
 class Row(NamedTuple):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import textwrap
 import time
+from functools import lru_cache
 
 from cred import LoginFailed
 from examples.chat.errors import ChatError
-from examples.chat.line_clients.connection import LineConnection
+from examples.chat.line_clients.connection import LineConnection, encoded
 from examples.chat.model import LOBBY
 from examples.chat.names import check_text
 from examples.chat.rooms import sentence
@@ -27,6 +28,14 @@ _HEARD = {
     "topic": "* {who} has set the topic: {text}",
     "noticed": "-{who}- {text}",
 }
+
+
+# An event is the same for everybody in a room.
+@lru_cache(maxsize=64)
+def _line_of(event: str, room: str, who: str, text: str) -> bytes:
+    if event == "said":
+        return encoded(f"{'' if room == LOBBY else '(to you) '}{sentence(who, text)}")
+    return encoded(_HEARD[event].format(who=who, text=text))
 
 
 class PlainLines(LineConnection):
@@ -60,11 +69,12 @@ class PlainLines(LineConnection):
             self.leave(f"* {text}")
         elif event == "banner":
             self._show_banner(text)
-        elif event == "said":
-            private = "" if room == LOBBY else "(to you) "
-            self.write_line(private + sentence(who, text))
         else:
-            self.write_line(_HEARD[event].format(who=who, text=text))
+            self.write(_line_of(event, room, who, text))
+
+    def catch_up(self, missed: int) -> None:
+        """Tell how much was missed."""
+        self.write_line(f"! you have missed {missed} lines")
 
     def _show_banner(self, banner: str) -> None:
         for line in banner.splitlines():

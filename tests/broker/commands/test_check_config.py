@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import subprocess
+import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -231,3 +233,49 @@ def test_a_store_that_others_can_read() -> None:
             "pb check-config: users.db is readable by others (mode 0644); run: chmod 600 users.db",
         ],
     )
+
+
+class Lobby:
+    """A context manager of a program, which no check enters."""
+
+    async def __aenter__(self) -> broker.Root:
+        """Open ports."""
+        raise AssertionError
+
+    async def __aexit__(self, *about: object) -> None:
+        """Close them."""
+
+
+@pytest.fixture
+def lobby(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module ``lobby`` with one, and with a PortalLogins."""
+    module = types.ModuleType("lobby")
+    checker = InMemoryUsernamePasswordDatabaseDontUse(alice="secret")
+    portal = Portal(broker.realm(lambda avatar_id, mind: broker.Avatar()), [checker])
+    vars(module).update(around=Lobby(), logins=broker.PortalLogins(portal))
+    monkeypatch.setitem(sys.modules, "lobby", module)
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Check any server; return the status and what is printed."""
+    result = CliRunner().invoke(check_config, arguments)
+    return result.exit_code, result.output
+
+
+@pytest.mark.usefixtures("lobby")
+def test_a_context_manager() -> None:
+    """It is not entered; the other settings are checked, with or without checkers."""
+    assert run("lobby:around", "pbs://0.0.0.0:1", *PAIR) == (0, "no weak settings\n")
+    status, text = run("lobby:around", "pb://0.0.0.0:1", "--checker", "memory:alice:secret")
+    assert status == 1
+    assert "an attacker on the network" in text
+    assert "memory" in text
+
+
+@pytest.mark.usefixtures("lobby")
+def test_logins_of_several_front_ends() -> None:
+    """A PortalLogins has a login, whose checkers are looked at."""
+    status, text = run("lobby:logins", "pbs://0.0.0.0:1", *PAIR)
+    assert status == 1
+    assert "there is no login" not in text
+    assert "passwords in memory" in text

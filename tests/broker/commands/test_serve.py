@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from cred.credentials import ClientCertificate, UsernamePassword
 
 MODULE = """
 import asyncio
+from contextlib import asynccontextmanager
 import broker
 
 class Echo(broker.Root):
@@ -36,6 +38,36 @@ class Member(broker.Avatar):
 
     def perspective_who(self):
         return self.name
+
+@asynccontextmanager
+async def around():
+    print("entered", flush=True)
+    try:
+        yield Echo()
+    finally:
+        print("left", flush=True)
+
+class AroundIt:
+    async def __aenter__(self):
+        return Echo()
+
+    async def __aexit__(self, *about):
+        print("left", flush=True)
+
+Around = AroundIt()
+
+@asynccontextmanager
+async def broken():
+    raise OSError("no database")
+    yield
+
+@asynccontextmanager
+async def wrong():
+    yield 5
+
+@asynccontextmanager
+async def members():
+    yield Member
 """
 
 
@@ -72,6 +104,64 @@ async def test_a_root(start: Callable[..., Any], module: Path) -> None:
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 0
     assert errors.rstrip().endswith("ended, after 1 connections")
+
+
+@pytest.mark.parametrize("name", ["around", "Around"])
+async def test_a_context_manager(name: str, start: Callable[..., Any], module: Path) -> None:
+    """What it gives is served; it is left when the server has ended its calls."""
+    process = start("serve", f"served:{name}", "pb://127.0.0.1:0")
+    if name == "around":
+        assert process.stdout.readline() == "entered\n"
+    async with broker.connect(address_of(process)) as connection:
+        waiting = connection.root.callRemote("wait")
+        await connection.root.callRemote("echo", "")
+        process.terminate()
+        assert await waiting == "waited"
+    printed, _ = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert printed == "left\n"
+
+
+async def test_a_context_manager_with_checkers(start: Callable[..., Any], module: Path) -> None:
+    """What it gives stands behind a portal then."""
+    checker = "memory:alice:wonderland"
+    process = start("serve", "served:members", "pb://127.0.0.1:0", "--checker", checker)
+    alice = UsernamePassword("alice", "wonderland")
+    async with broker.connect(address_of(process), alice) as connection:
+        assert await connection.avatar.callRemote("who") == "alice"
+    process.terminate()
+    process.communicate(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("broken", "served:broken raised "),
+        ("wrong", "served:wrong is of type int, not a Root or a Portal"),
+    ],
+)
+def test_a_context_manager_that_does_not_work(
+    name: str, text: str, start: Callable[..., Any], module: Path
+) -> None:
+    """The status is 2, and one line says why."""
+    process = start("serve", f"served:{name}", "pb://127.0.0.1:0")
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert errors.splitlines()[-1].startswith(f"pb serve: {text}")
+    if name == "broken":
+        assert "OSError: no database when it was entered" in errors
+
+
+async def test_a_context_manager_whose_port_is_taken(
+    start: Callable[..., Any], module: Path
+) -> None:
+    """The status is 1, and it is left."""
+    async with broker.serve(broker.Root(), "pb://127.0.0.1:0") as server:
+        process = start("serve", "served:Around", server.addresses[0])
+        printed, errors = await asyncio.to_thread(process.communicate, timeout=20)
+    assert process.returncode == 1
+    assert printed == "left\n"
+    assert "in use" in errors
 
 
 async def test_users_and_certificates(

@@ -5,17 +5,27 @@ import json
 import logging
 import os
 import signal
+import socket
+import ssl
 import sys
 from pathlib import Path
 
 import pytest
+from chat_clients.starting import program
 from support.chat import Raw, password_of
 
 import broker
 from cred import LoginFailed, UsernamePassword
 from cred.scram_verifier import ScramVerifier
 from cred.users import User
-from examples.chat.main import AUTHORITY, Chat, Settings
+from examples.chat.main import (
+    AUTHORITY,
+    CERTIFICATE,
+    KEY,
+    Chat,
+    Settings,
+    make_certificates,
+)
 from examples.chat.pace import Rate
 
 HELPERS = Path(__file__).parents[2] / "helpers"
@@ -54,27 +64,6 @@ def port_of(address):
     return int(address.rpartition(":")[2])
 
 
-async def program(at_end, name, port, person):
-    """Start a program of `chat_clients`, and wait until it is in the room."""
-    environment = {**os.environ, "PYTHONPATH": str(HELPERS), "PYTHONWARNINGS": "ignore"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"chat_clients.{name}", str(port), person, password_of(person),
-        stdout=asyncio.subprocess.PIPE, env=environment,
-    )  # fmt: skip
-
-    async def end():
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-    at_end.append(end)
-    lines = []
-    while (line := await process.stdout.readline()) != b"in\n":
-        assert line, lines
-        lines.append(line.decode().rstrip())
-    return process, lines
-
-
 async def pb_user(chat, name, mind=None, **how):
     """Connect by PB, and log in."""
     credentials = UsernamePassword(name, password_of(name))
@@ -94,10 +83,16 @@ async def test_all_of_them_in_one_room(tmp_path, at_end):
         alice = await pb_user(chat, "alice", ear, tls=tls)
         room = await alice.avatar.callRemote("join", "#lobby")
         await alice.avatar.callRemote("topic", "#lobby", "tea")
+        visitors = {
+            "bob": ("irc_client", "irc"),
+            "carol": ("pydle_client", "ircs"),
+            "erin": ("twisted_client", "pb_plain"),
+        }
         (irc, before), (pydle, _), (twisted, _) = await asyncio.gather(
-            program(at_end, "irc_client", port_of(chat.addresses["irc"]), "bob"),
-            program(at_end, "pydle_client", port_of(chat.addresses["ircs"]), "carol"),
-            program(at_end, "twisted_client", port_of(chat.addresses["pb_plain"]), "erin"),
+            *(
+                program(at_end, kind, port_of(chat.addresses[where]), name, password_of(name))
+                for name, (kind, where) in visitors.items()
+            )
         )
         assert before == ["banner - mind the step", "topic tea"]
         port = port_of(chat.addresses["lines"])
@@ -241,6 +236,109 @@ async def test_program(tmp_path):
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def test_end_with_a_client_that_does_not_close(tmp_path):
+    """The program ends in order, and its client reads why, although the client closes later."""
+    environment = {**os.environ, "PYTHONPATH": str(HELPERS), "PYTHONWARNINGS": "error"}
+    options = [f"--{name.replace('_', '-')}=0" for name in FREE]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "examples.chat", f"--folder={tmp_path / 'chat'}", *options,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment,
+    )  # fmt: skip
+    try:
+        text = ""
+        while "admin's page" not in text:
+            text += (await process.stdout.readline()).decode()
+        clients = []
+        for start in ("nc 127.0.0.1 ", "IRC, this machine 127.0.0.1:"):
+            port = int(text.partition(start)[2].split()[0])
+            clients.append(Raw(*await asyncio.open_connection("127.0.0.1", port)))
+            clients[-1].send("PING 1")
+            await clients[-1].expect("name:|.* PONG")
+        process.send_signal(signal.SIGTERM)
+        assert (await process.stderr.read()).decode() == ""
+        assert await process.wait() == 0
+        for client in clients:
+            assert "shutting down" in (await client.rest())[-1]
+            await client.close()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_pb_serve(tmp_path):
+    """``pb serve`` serves PB for the chat, and the chat the other front ends, with one login."""
+    (tmp_path / "served.py").write_text(
+        "from pathlib import Path\n"
+        "from examples.chat import town as serving\n"
+        "from examples.chat.main import Settings\n"
+        "ports = dict(pb=0, pb_plain=None, irc=0, ircs=0, lines=0, web=0)\n"
+        "town = serving(Settings(Path('chat'), **ports))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "broker", "serve", "served:town", "pb://127.0.0.1:0",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=tmp_path,
+        env=environment,
+    )  # fmt: skip
+    try:
+        text = ""
+        while "serving at " not in text:
+            line = (await process.stdout.readline()).decode()
+            assert line, (await process.stderr.read()).decode()
+            text += line
+        assert "where pb serve says" in text
+        password = text.partition("admin, ")[2].split()[0]
+        address = text.rpartition("serving at ")[2].strip()
+        credentials = UsernamePassword("admin", password)
+        ear = Ear()
+        connection = await broker.connect(address, credentials, mind=ear)
+        await connection.avatar.callRemote("join", "#lobby")
+        irc = text.partition("IRC, this machine ")[2].split()[0]
+        client = Raw(*await asyncio.open_connection(*_place(irc)))
+        client.send(f"PASS {password}", "NICK admin", "USER x 0 * :x")
+        await client.expect(r":\S+ 376 ")
+        # One user is in the chat once: the session by PB has ended.
+        await connection.wait_closed()
+        process.send_signal(signal.SIGTERM)
+        assert "shutting down" in (await client.rest())[-1]
+        await client.close()
+        assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_a_renewed_certificate(tmp_path):
+    """Each front end inside TLS takes it for the next connection; a broken one changes nothing."""
+
+    def shown(address):
+        context = ssl.create_default_context(cafile=tmp_path / "chat" / AUTHORITY)
+        with (
+            socket.create_connection(_place(address.rpartition("/")[2])) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as secure,
+        ):
+            return secure.getpeercert()["serialNumber"]
+
+    async def serials():
+        places = [chat.addresses[name] for name in ("pb", "ircs", "web")]
+        return {await asyncio.to_thread(shown, each) for each in places}
+
+    folder = tmp_path / "chat"
+    async with Chat(settings(tmp_path)) as chat:
+        before = await serials()
+        assert len(before) == 1
+        (folder / KEY).write_text("broken")
+        assert await serials() == before
+        for name in (CERTIFICATE, KEY):
+            (folder / name).unlink()
+        make_certificates(folder, ("localhost",))
+        after = await serials()
+        assert len(after) == 1
+        assert after != before
 
 
 def _place(address):

@@ -205,6 +205,20 @@ def test_admins(street):
     assert not admin.kick("alice")
 
 
+def test_kick_by_almost_the_same_name(street):
+    """Who is kicked is the user of exactly that name, whoever else is in the chat."""
+    ended = []
+    street.town.end_sessions = lambda name, why: ended.append((name, why)) or len(name) % 2
+    alice, heard = street.guest("alice", "#tea")
+    assert street.town.kick("ALICE")
+    assert not street.town.kick("Alicia")
+    assert alice.is_here
+    assert heard == []
+    assert street.town.kick("alice", "out")
+    assert not alice.is_here
+    assert ended == [("ALICE", "kicked"), ("Alicia", "kicked"), ("alice", "kicked: out")]
+
+
 async def test_kick_ends_every_session():
     """Who is kicked hears why, and has no session left; the others hear it too."""
     async with SmallChat() as chat:

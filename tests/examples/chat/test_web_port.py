@@ -13,6 +13,8 @@ import pytest
 from support.certificates import Authority
 from support.chat_pages import serving_chat_pages
 
+from examples.chat.web_port import _is_open
+
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -111,6 +113,30 @@ async def test_close_while_a_handshake_goes_on(tmp_path: Path) -> None:
         await house.pages.close()
         assert await is_closed(silent)
         await close(silent)
+
+
+async def test_close_with_a_browser_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection inside TLS whose browser does not answer the close is cut off."""
+    monkeypatch.setattr("examples.chat.web_port.CLOSING", 0.1)
+    authority = Authority(tmp_path)
+    pair = authority.issue()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.certificate_path, pair.key_path)
+    async with serving_chat_pages(tmp_path, tls=tls) as (house, _):
+        port = int(house.pages.address.rpartition(":")[2])
+        trusting = ssl.create_default_context(cafile=authority.ca_path)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", port, ssl=trusting, server_hostname="localhost"
+        )
+        writer.write(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.transport.pause_reading()
+        (transport,) = house.pages._port._transports
+        await house.pages.close()
+        assert not _is_open(transport)
+        writer.transport.abort()
 
 
 async def test_no_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,11 +52,12 @@ class SmallChat:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for port in self._ports:
-            port.close()
+        # A port waits until its clients have read the last line, and closed.
+        closing = [asyncio.create_task(port.close()) for port in self._ports]
         await self._server.close()
         for client in self._clients:
             await client.close()
+        await asyncio.gather(*closing)
 
     async def raw(self, port: int) -> Raw:
         """Connect to a port."""

@@ -148,10 +148,11 @@ async def test_a_fault_of_the_server(open_chat: Any) -> None:
         await alice.say("#lobby", "hello")
 
 
-async def test_a_kick(open_chat: Any) -> None:
-    """Who is kicked by PB is told why, and does not come back by itself."""
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_kick(kind: str, open_chat: Any) -> None:
+    """Who is kicked is told why, and does not come back by itself."""
     async with open_chat() as chat:
-        events = Kept(network(chat, "pbs", "alice")).events()
+        events = Kept(network(chat, kind, "alice")).events()
         heard = Heard(events)
         await heard.next("banner")
         chat.town.kick("alice", "too loud")

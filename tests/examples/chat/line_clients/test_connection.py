@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 import pytest
-from support.chat import SmallChat
+from support.chat import Raw, SmallChat
 
 import broker
 from examples.chat.line_clients import connection
@@ -106,48 +106,107 @@ async def _silent(port, *lines):
     return sock
 
 
+async def _stalled(chat, front_end):
+    """Let bob come in and read nothing more; return his socket and his connection."""
+    lines = {
+        "irc": ["PASS :bob bob", "NICK bob", "USER x 0 * :x", "JOIN #lobby"],
+        "lines": ["bob", "bob bob"],
+    }
+    sock = await _silent(getattr(chat, front_end), *lines[front_end])
+    while chat.town.person("bob") is None or not chat.town.person("bob").rooms:
+        await asyncio.sleep(0.01)
+    return sock, chat.town.person("bob")._listener.hears.__self__
+
+
 @pytest.mark.parametrize("front_end", ["irc", "lines"])
-async def test_a_reader_that_stalls(front_end, monkeypatch):
-    """It is disconnected by bytes; the others hear all, and none waits for it."""
-    monkeypatch.setattr(connection, "MOST_UNSENT", 256 * 1024)
+async def test_a_reader_that_stalls(front_end):
+    """It gets no more events above 64 KiB; the others hear all, and none waits for it."""
     async with SmallChat() as chat:
-        lines = {
-            "irc": ["PASS :bob bob", "NICK bob", "USER x 0 * :x", "JOIN #lobby"],
-            "lines": ["bob", "bob bob"],
-        }
-        sock = await _silent(getattr(chat, front_end), *lines[front_end])
+        sock, stalled = await _stalled(chat, front_end)
         alice, _ = chat.fake("alice")
         alice.join("#lobby")
-        while chat.town.person("bob") is None or not chat.town.person("bob").rooms:
-            await asyncio.sleep(0.01)
         listener = await chat.lines_user("carol")
-        count, said, text = 0, 0, "x" * 400
-        while chat.town.person("bob") is not None:
-            for _ in range(50):
-                alice.say("#lobby", f"{said} {text}")
-                said += 1
-            for _ in range(50):
-                assert await listener.expect("<alice> ") == f"<alice> {count} {text}"
-                count += 1
-            assert said < 100_000
-        assert count == said
+        text, most = "x" * 400, 0
+        for first in range(0, 10_000, 50):
+            for number in range(first, first + 50):
+                alice.say("#lobby", f"{number} {text}")
+                most = max(most, stalled.transport.unsent)
+            for number in range(first, first + 50):
+                assert await listener.expect("<alice> ") == f"<alice> {number} {text}"
+        assert 64 * 1024 < most < 64 * 1024 + connection.MOST_TOGETHER * 512
+        assert chat.town.person("bob") is not None
         sock.close()
+
+
+@pytest.mark.parametrize("front_end", ["irc", "lines"])
+async def test_a_reader_that_reads_again(front_end):
+    """It is told how much it has missed, and hears again; what it did itself is not missed."""
+    async with SmallChat() as chat:
+        sock, stalled = await _stalled(chat, front_end)
+        alice, _ = chat.fake("alice")
+        alice.join("#lobby")
+        said = 0
+        while not stalled._missed:
+            alice.say("#lobby", f"{said} " + "x" * 400)
+            said += 1
+        alice.set_topic("#lobby", "tea")
+        # As a command does that was begun before.
+        chat.town.person("bob").set_topic("#lobby", "milk")
+        client = Raw(*await asyncio.open_connection(sock=sock))
+        lines = await client.until(r"(:\S+ NOTICE bob :|! )you have missed 2 lines$")
+        heard = [line for line in lines if "xxx" in line]
+        assert len(heard) == said - 1
+        assert any("topic: milk" in line or "TOPIC #lobby :milk" in line for line in lines)
+        if front_end == "irc":
+            await client.expect(r":\S+ 332 bob #lobby :milk$")
+            await client.expect(r":\S+ 353 bob = #lobby :bob alice$")
+        alice.say("#lobby", "again")
+        assert (await client.expect(".*again$")).endswith("again")
+        await client.close()
+
+
+async def test_answers_to_a_reader_that_stalls(monkeypatch):
+    """It is cut off when more than the limit is unsent of the answers that it asked for."""
+    monkeypatch.setattr(connection, "MOST_UNSENT", 100_000)
+    async with SmallChat() as chat:
+        for number in range(1000):
+            chat.town.open_room(f"#room-{number}").topic = "x" * 300
+        sock, stalled = await _stalled(chat, "irc")
+        await asyncio.get_running_loop().sock_sendall(sock, b"LIST\r\n" * 30)
+        while chat.town.person("bob") is not None:
+            await asyncio.sleep(0.01)
+        await stalled.transport.wait_ended(60.0)
+        sock.close()
+        assert stalled.transport.has_ended
 
 
 async def test_a_reader_that_stalls_for_long(monkeypatch):
     """Less than that is enough, after some time."""
     monkeypatch.setattr(connection, "STALLED", 0.1)
     async with SmallChat() as chat:
-        sock = await _silent(chat.lines, "bob", "bob bob")
+        sock, stalled = await _stalled(chat, "lines")
         alice, _ = chat.fake("alice")
         alice.join("#lobby")
-        while chat.town.person("bob") is None or not chat.town.person("bob").rooms:
-            await asyncio.sleep(0.01)
         said = 0
-        while (person := chat.town.person("bob")) is not None:
-            if person._listener.hears.__self__.transport.unsent <= 64 * 1024:
+        while chat.town.person("bob") is not None:
+            if stalled.transport.unsent <= 64 * 1024:
                 alice.say("#lobby", "x" * 400)
                 said += 1
             await asyncio.sleep(0)
         assert said > 100
         sock.close()
+
+
+async def test_the_end_of_the_server():
+    """Each client reads why; a client that does not close its side is cut off in time."""
+    async with SmallChat() as chat:
+        client = await chat.lines_user("alice")
+        late = await chat.lines_user("bob")
+        connections = [chat.town.person(name)._listener.hears.__self__ for name in ("alice", "bob")]
+        async with asyncio.TaskGroup() as tasks:
+            closing = tasks.create_task(chat._ports[1].close())
+            assert (await client.rest())[-1] == "the server is shutting down"
+            await client.close()
+            await closing
+        assert all(each.transport.has_ended for each in connections)
+        assert (await late.rest())[-1] == "the server is shutting down"

@@ -136,8 +136,26 @@ async def test_kick():
         assert await client.rest() == [
             ":chat.example NOTICE bob :new",
             ":chat.example NOTICE bob :banner",
+            ":chat.example KILL bob :kicked: rude",
             "ERROR :Closing link: kicked: rude",
         ]
+
+
+async def test_who_is_not_wanted_back():
+    """KILL comes when the session of a user is ended, or taken over; not when the server ends."""
+    async with SmallChat() as chat:
+        first = await chat.irc_user("bob")
+        second = await chat.irc_user("bob")
+        why = "you have come in again from elsewhere"
+        assert (await first.rest())[-2:] == [
+            f":chat.example KILL bob :{why}",
+            f"ERROR :Closing link: {why}",
+        ]
+        chat.logins.end_sessions("bob", "an operator has ended the session")
+        assert (await second.rest())[-2].startswith(":chat.example KILL bob :an operator has")
+        third = await chat.irc_user("bob")
+        await chat.logins.close()
+        assert (await third.rest())[-1] == "ERROR :Closing link: the server is shutting down"
 
 
 async def test_many_names():

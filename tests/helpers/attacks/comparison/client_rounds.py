@@ -20,7 +20,7 @@ from attacks.comparison.processes import PATIENCE, Program
 from attacks.comparison.review_rounds import FORGED, copies, decimals, forged
 from attacks.comparison.rounds import Round
 
-__all__ = ["CLIENT_ROUNDS", "fight_client", "fight_command"]
+__all__ = ["CLIENT_ROUNDS", "fight_client", "fight_command", "outcome_of"]
 
 MB = 1_000_000
 OWN = 5
@@ -55,20 +55,30 @@ def fight_client(side: Side, lure: Lure) -> Outcome:
         FakeServer(side.dialect, lure.reply) as fake,
         Program("ours_client", side.policy, side.dialect, str(other.ports["root"])) as client,
     ):
-        client.mark()
-        memory = client.memory()
-        client.write(fake.port)
-        cpu, stall, end, survived = client.read()
-        text, fault = lure.judge(Arena(side, client), end)
-        return Outcome(
-            cpu=round(cpu, 2),
-            memory=max(0, client.memory("VmHWM") - memory),
-            log=client.log_size,
-            stall=round(stall, 4),
-            end=text,
-            fault=fault,
-            survived=survived,
-        )
+        return outcome_of(client, [f"pb://127.0.0.1:{fake.port}", None], side, lure.judge)
+
+
+def outcome_of(
+    client: Program,
+    where: list[str | None],
+    side: Side,
+    judge: Callable[[Arena, str], End] = lambda arena, end: End(end),
+) -> Outcome:
+    """Let a client connect to an address through a proxy, if one is given; return the outcome."""
+    client.mark()
+    memory = client.memory()
+    client.write(where)
+    cpu, stall, end, survived = client.read()
+    text, fault = judge(Arena(side, client), end)
+    return Outcome(
+        cpu=round(cpu, 2),
+        memory=max(0, client.memory("VmHWM") - memory),
+        log=client.log_size,
+        stall=round(stall, 4),
+        end=text,
+        fault=fault,
+        survived=survived,
+    )
 
 
 def fight_command(side: Side, lure: Lure) -> Outcome:

@@ -26,9 +26,11 @@ from support.folders import DOCS, ROOT
 
 from attacks.comparison.client_rounds import CLIENT_ROUNDS, fight_client, fight_command
 from attacks.comparison.duel import SIDES, Outcome, Side, fight
+from attacks.comparison.front_end_rounds import FRONT_END_ROUNDS
 from attacks.comparison.login_rounds import LOGIN_ROUNDS
 from attacks.comparison.once_rounds import ONCE_ROUNDS
 from attacks.comparison.processes import Witness
+from attacks.comparison.proxy_rounds import PROXY_ROUNDS, fight_proxied
 from attacks.comparison.review_rounds import REVIEW_ROUNDS
 from attacks.comparison.rounds import ROUNDS, Round
 from attacks.comparison.stream_rounds import STREAM_ROUNDS
@@ -52,7 +54,16 @@ def number_of(one: Round) -> tuple[str, int]:
 
 
 ALL = sorted(
-    [*ROUNDS, *STREAM_ROUNDS, *ONCE_ROUNDS, *REVIEW_ROUNDS, *LOGIN_ROUNDS, *CLIENT_ROUNDS],
+    [
+        *ROUNDS,
+        *STREAM_ROUNDS,
+        *ONCE_ROUNDS,
+        *REVIEW_ROUNDS,
+        *LOGIN_ROUNDS,
+        *CLIENT_ROUNDS,
+        *FRONT_END_ROUNDS,
+        *PROXY_ROUNDS,
+    ],
     key=number_of,
 )
 
@@ -140,6 +151,8 @@ def attacked(one: Round, side: Side, attack: Any, witness: Witness) -> Outcome:
     """Make one attack on one side."""
     if one.kind == "client":
         return fight_client(side, attack)
+    if one.kind == "proxied":
+        return fight_proxied(side, attack)
     if one.kind == "command":
         return fight_command(side, attack)
     return fight(side, attack, witness, one.served)
@@ -202,8 +215,9 @@ HEAD = """\
 # Attacks, on broker and on Twisted
 
 The effects of a peer's bytes on a server, and on a client: attacks of `tests/attacks` on this
-library, and on Twisted if they can be made on both. `make attacks` makes this page. Rows A and B
+library, and on Twisted if they can be made on both. `make attacks` makes this page. Rows A, B and C
 are those of the catalogue in `tests/attacks`; row S*n* is about hole *n* of a review by attack.
+Row C10 attacks the front ends of the chat in `examples/chat`, in whose process a PB server is.
 
 Each attack is made on a fresh process on the loopback interface. Ours is `broker.serve` or
 `broker.connect`, under the strict and the published policy, and the attacker speaks `pb` or
@@ -224,7 +238,12 @@ The figures are those of one run on one machine; only their order of magnitude m
 """
 
 GOALS = {one.name: one.goal for one in ALL}
-TITLES = {"server": "", "client": ", on a client", "command": ", on the command line"}
+TITLES = {
+    "server": "",
+    "client": ", on a client",
+    "command": ", on the command line",
+    "proxied": ", on a client that connects through it",
+}
 
 
 def page(run: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """A client of this library that a server attacks, and that also calls another server.
 
 Its arguments are the path of its log, the policy, the dialect, and the port of the other server. It
-reads the port of the attacking server as a line, and writes a line with the outcome.
+reads the address of the attacking server and the proxy to it, which may be null, as a line, and
+writes a line with the outcome.
 """
 
 from __future__ import annotations
@@ -61,10 +62,10 @@ class Bystander:
             self.calls += 1
 
 
-async def attacked(port: int, policy: Policy) -> str:
+async def attacked(address: str, proxy: str | None, policy: Policy) -> str:
     """Call the attacker, and return how it ended."""
     try:
-        async with broker.connect(f"pb://127.0.0.1:{port}", policy=policy) as connection:
+        async with broker.connect(address, policy=policy, proxy=proxy) as connection:
             async with asyncio.timeout(PATIENCE):
                 await connection.root.callRemote("fetch")
             # Messages after the answer are part of the attack.
@@ -84,13 +85,13 @@ async def main(policy: Policy, other: int) -> None:
         bystander = Bystander(connection.root)
         print(json.dumps({}), flush=True)
         loop = asyncio.get_running_loop()
-        port = json.loads(await loop.run_in_executor(None, sys.stdin.readline))
+        address, proxy = json.loads(await loop.run_in_executor(None, sys.stdin.readline))
         running = asyncio.create_task(bystander.run())
         cpu = time.process_time()
         await asyncio.sleep(CALM)
         each = (time.process_time() - cpu) / bystander.calls
         bystander.longest, bystander.calls, cpu = 0.0, 0, time.process_time()
-        end = await attacked(port, policy)
+        end = await attacked(address, proxy, policy)
         cpu = time.process_time() - cpu - each * bystander.calls
         longest, survived = bystander.longest, not running.done()
         running.cancel()

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from zope.interface import implementer
@@ -26,6 +27,12 @@ from broker.core.policy import PUBLISHED, STRICT, Policy
 from cred.checkers import ICredentialsChecker
 from cred.credentials import IUsernameHashedPassword
 from cred.identity import Identity
+from examples.chat.line_clients.connection import LineConnection, LinePort
+from examples.chat.line_clients.irc import IRC
+from examples.chat.line_clients.lines import PlainLines
+from examples.chat.main import make_logins
+from examples.chat.model import Town
+from examples.chat.pace import USUAL_RATE, Rate
 from jelly.limits import Limits
 
 POLICIES = {"strict": STRICT, "published": PUBLISHED}
@@ -144,13 +151,43 @@ def served(name: str, policy: Policy) -> tuple[Any, Policy]:
     raise ValueError(name)
 
 
+FRONT_ENDS: dict[str, tuple[type[LineConnection], Rate]] = {
+    "irc": (IRC, USUAL_RATE),
+    "quick": (IRC, Rate(100_000, 1.0)),
+    "lines": (PlainLines, USUAL_RATE),
+}
+"""Front ends of one chat, and how often a guest may say something."""
+
+
+def front_ends(names: list[str]) -> dict[str, LinePort]:
+    """Open those of these names that are front ends of the chat."""
+    town = Town()
+    users = cred.InMemoryUsernamePasswordDatabaseDontUse(
+        alice="secret", bob="hidden", carol="covert"
+    )
+    logins = make_logins(town, users)
+    ports = {}
+    for name in names:
+        kind, rate = FRONT_ENDS[name]
+
+        def make(kind: type[LineConnection], rate: Rate) -> LineConnection:
+            town.rate = rate
+            return kind(town, logins, "irc")
+
+        ports[name] = LinePort(partial(make, kind, rate), "127.0.0.1", 0)
+    return ports
+
+
 async def main(policy: Policy, names: list[str]) -> None:
     """Serve until the parent has ended."""
     broker.register(Point, "demo.Point")
     pb.setUnjellyableForClass("demo.Point", Point)
-    ports = {}
+    lines = front_ends([name for name in names if name in FRONT_ENDS])
+    ports = {name: line.port for name, line in lines.items()}
     async with AsyncExitStack() as stack:
         for name in names:
+            if name in lines:
+                continue
             target, chosen = served(name, policy)
             replies = broker.Replies()
             server = broker.serve(target, "pb://127.0.0.1:0", policy=chosen, replies=replies)

@@ -43,7 +43,7 @@ class Round(NamedTuple):
         memory, log: our largest allowed growth, and bytes of the log; None for no limit.
         goal: the intended growth in bytes, if it is not reached; the page says so.
         waits: whether it waits for half a minute, so that all sides are attacked in parallel.
-        kind: ``"server"``, ``"client"`` or ``"command"``: the attacked program.
+        kind: ``"server"``, ``"client"``, ``"command"`` or ``"proxied"``: the attacked program.
     """
 
     row: str
