@@ -193,8 +193,8 @@ def connect(
 
     Raises:
         ConfigError: the address is not understood, or is public and without TLS; or an argument
-            cannot work; or python-socks is missing; or websockets is. Raised by ``connect`` itself, before the
-            ``await``.
+            cannot work; or python-socks or websockets is missing. Raised by ``connect`` itself,
+            before the ``await``.
         ConnectError: the host refuses or does not answer; the proxy cannot connect or refuses; or
             the program cannot be run.
         DNSLookupError: the host name does not resolve.

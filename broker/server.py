@@ -25,6 +25,7 @@ from broker.login.server import PortalRoot, root_of
 from broker.net import forks
 from broker.net.forwarded import X_FORWARDED_FOR
 from broker.net.listener import Listener
+from broker.net.log_throttle import LogThrottle
 from broker.net.scheduler import scheduler_of
 from broker.net.schemes import AcceptSettings, Location, parse_address, scheme_of
 from broker.net.tls.settings import TLS
@@ -78,6 +79,7 @@ class Server:
         # A dict for its order: connections are closed in the order in which they came.
         self._brokers: dict[Broker, None] = {}
         self._listeners: list[Listener] = []
+        self._has_begun = False
         self._is_closing = False
         self._closed = asyncio.Event()
 
@@ -200,11 +202,18 @@ class Server:
         broker.makeConnection(transport)
         return broker
 
-    def _begin(self) -> None:
-        """Let clients in: the loop runs."""
-        self._acceptor.log_throttle.begin(scheduler_of(asyncio.get_running_loop()))
-        if self._logins is not None:
-            self._logins.begin_serving(self)
+    def begin(self) -> None:
+        """Let clients in: the loop runs. `serve` does this; a second call does nothing."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._acceptor.log_throttle.begin(scheduler_of(asyncio.get_running_loop()))
+            if self._logins is not None:
+                self._logins.begin_serving(self)
+
+    @property
+    def log_throttle(self) -> LogThrottle:
+        """Limits the log records about peers that have not logged in."""
+        return self._acceptor.log_throttle
 
     def _listen(self, locations: list[Location], tls: TLS | None, web: WebSettings) -> None:
         self._tls = tls
@@ -215,7 +224,7 @@ class Server:
                 bound.append((location, sockets))
                 undo.callback(_unbind, location, sockets)
             undo.pop_all()
-        self._begin()
+        self.begin()
         addresses = []
         for location, sockets in bound:
             scheme = scheme_of(location)

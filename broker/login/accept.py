@@ -75,9 +75,7 @@ class Acceptor:
         broker.setNameForLocal(b"root", root)
         return True
 
-    def arrive(
-        self, address: object, cut: Callable[[], object]
-    ) -> Callable[[], object] | None:
+    def arrive(self, address: object, cut: Callable[[], object]) -> Callable[[], object] | None:
         """Count a connection whose client is not known yet: see `broker.net.filters.Arrive`.
 
         It counts as one that has not logged in, also at a server without a login.

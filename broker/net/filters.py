@@ -152,6 +152,7 @@ class Filter(Protocol):
             peer: the address of the other end of the source.
             admission: makes the protocol, or ends the connection.
         """
+        return
 
     @property
     def is_server(self) -> bool:
@@ -195,12 +196,15 @@ class Filter(Protocol):
 
     def close(self) -> None:
         """Say that no data follows, if the protocol can; a second call does nothing."""
+        return
 
     def ended(self) -> None:
         """Note that the source has ended; no other call follows."""
+        return
 
     def shrink(self) -> None:
         """Free memory that only much data needs: now is a quiet moment. No bytes are lost."""
+        return
 
     @property
     def peer_certificate(self) -> x509.Certificate | None:

@@ -113,17 +113,14 @@ def trusted_proxies(given: Iterable[str], header: str) -> TrustedProxies | None:
             networks.append(ipaddress.ip_network(each))
         except ValueError as exc:
             raise ConfigError(
-                f"trusted_proxies=: {exc}; write an address, a network such as 10.0.0.0/8,"
-                " or unix"
+                f"trusted_proxies=: {exc}; write an address, a network such as 10.0.0.0/8, or unix"
             ) from None
     if not networks and not has_unix:
         return None
     return TrustedProxies(tuple(networks), has_unix, known[header.lower()])
 
 
-def client_of(
-    proxies: TrustedProxies, headers: Sequence[tuple[str, str]]
-) -> Forwarded:
+def client_of(proxies: TrustedProxies, headers: Sequence[tuple[str, str]]) -> Forwarded:
     """Return the client of a request that a trusted proxy has passed on.
 
     Args:

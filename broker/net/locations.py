@@ -152,8 +152,8 @@ def _split(address: str, example: str = EXAMPLE) -> SplitResult:
         raise ConfigError(f"address {address!r} is not understood; {example}") from None
 
 
-def _split_with_port(address: str, example: str) -> tuple[SplitResult, int | None]:
-    """Split an address that has a host; return its port too, None if it has none."""
+def _split_with_port(address: str, example: str) -> tuple[SplitResult, str, int | None]:
+    """Split an address that has a host; return the host too, and the port, None if it has none."""
     parts = _split(address, example)
     try:
         port = parts.port
@@ -162,7 +162,7 @@ def _split_with_port(address: str, example: str) -> tuple[SplitResult, int | Non
     if not parts.hostname:
         raise ConfigError(f"address {address!r} is not understood; {example}")
     ascii_name(parts.hostname)
-    return parts, port
+    return parts, parts.hostname, port
 
 
 def host_port(address: str) -> HostPort:
@@ -171,11 +171,10 @@ def host_port(address: str) -> HostPort:
     Raises:
         ConfigError: the address is not valid.
     """
-    parts, port = _split_with_port(address, EXAMPLE)
+    parts, host, port = _split_with_port(address, EXAMPLE)
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
         raise ConfigError(f"address {address!r} says more than host and port; {EXAMPLE}")
-    assert parts.hostname is not None
-    return HostPort(parts.hostname, DEFAULT_PORT if port is None else port, parts.scheme == "pbs")
+    return HostPort(host, DEFAULT_PORT if port is None else port, parts.scheme == "pbs")
 
 
 def web_place(address: str) -> WebPlace:
@@ -184,14 +183,13 @@ def web_place(address: str) -> WebPlace:
     Raises:
         ConfigError: the address is not valid.
     """
-    parts, port = _split_with_port(address, _WEB_EXAMPLE)
+    parts, host, port = _split_with_port(address, _WEB_EXAMPLE)
     if parts.query or parts.fragment or parts.username is not None or "?" in address:
         raise ConfigError(f"address {address!r} says more than host, port and path; {_WEB_EXAMPLE}")
     path = parts.path or "/"
     if not _PATH.fullmatch(path):
         raise ConfigError(f"address {address!r}: write the path in ASCII, with %20 for a space")
-    assert parts.hostname is not None
-    return WebPlace(parts.hostname, port, path, parts.scheme == "wss")
+    return WebPlace(host, port, path, parts.scheme == "wss")
 
 
 def socket_path(address: str) -> SocketPath:

@@ -106,9 +106,9 @@ class Scheme(Struct, Generic[Place], frozen=True, kw_only=True):
     parse: Callable[[str], Place]
     connect: Callable[[Place, MakeProtocol, ConnectSettings], Awaitable[StreamTransport]]
     bind: Callable[[Place], Sequence[socket.socket]]
-    accept: Callable[
-        [Place, Sequence[socket.socket], MakeProtocol, AcceptSettings], Listener
-    ] = accept_streams
+    accept: Callable[[Place, Sequence[socket.socket], MakeProtocol, AcceptSettings], Listener] = (
+        accept_streams
+    )
     unbind: Callable[[Place], object] = _nothing
     real_address: Callable[[Place, Sequence[socket.socket]], Place] = _unchanged
     check_client: Callable[[Place, bool], object] = _without_rules

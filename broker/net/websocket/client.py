@@ -42,21 +42,24 @@ class ClientFilter(WebSocketFilter):
         super().__init__(pings, is_server=False)
         uri = WebSocketURI(place.is_tls, place.host, place.port_to_reach, place.path, "")
         self._asked: ClientProtocol | None = ClientProtocol(
-            uri, subprotocols=[SUBPROTOCOL]  # type: ignore[list-item]
+            uri,
+            subprotocols=[SUBPROTOCOL],  # type: ignore[list-item]
         )
         self._out.append(self._asked.connect().serialize())
 
     def _shake_hands(self, data: bytes | memoryview) -> bytes | memoryview:
         asked = self._asked
-        assert asked is not None
-        head = bytes(self._rest) + data
-        at = head.find(_END, max(0, len(self._rest) - len(_END)), MOST_HEAD)
+        if asked is None:
+            return data
+        known = self._rest or b""
+        head = bytes(known) + data
+        at = head.find(_END, max(0, len(known) - len(_END)), MOST_HEAD)
         if at < 0:
             if len(head) >= MOST_HEAD or not head.startswith(b"HTTP/1."[: len(head)]):
                 raise Refusal("the server does not answer in HTTP")
             self._rest = bytearray(head)
             return b""
-        self._rest = b""
+        self._rest = None
         end = at + len(_END)
         response = _parse_response(head[:end])
         if response.status_code != 101:
@@ -86,5 +89,3 @@ def _parse_response(head: bytes) -> Response:
         )
     except (ValueError, LookupError, EOFError, NotImplementedError, WebSocketException):
         raise Refusal("the server does not answer in HTTP") from None
-
-

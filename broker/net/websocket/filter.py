@@ -110,7 +110,8 @@ class WebSocketFilter(Filter):
         self._counted = 0
         self._counts_until = 0.0
         self._core: Core | None = None
-        self._rest: bytes | bytearray = b""
+        # The bytes of a frame, or of the head of the handshake, that is not complete.
+        self._rest: bytearray | None = None
         self._out: list[bytes] = []
 
     def receive(self, data: bytes | memoryview, /) -> bytes:
@@ -125,7 +126,6 @@ class WebSocketFilter(Filter):
                 return b""
         found: list[bytes | bytearray] = []
         if self._rest:
-            assert isinstance(self._rest, bytearray)
             self._rest += data
             used = self._read(self._rest, found)
             del self._rest[:used]
@@ -169,7 +169,7 @@ class WebSocketFilter(Filter):
     def shrink(self) -> None:
         """Free the buffer of long messages."""
         if not self._rest:
-            self._rest = b""
+            self._rest = None
 
     def _shake_hands(self, data: bytes | memoryview) -> bytes | memoryview:
         """Take bytes of the handshake; return what follows it, and set `is_open` at its end.
@@ -200,7 +200,7 @@ class WebSocketFilter(Filter):
                 break
             if is_valid and length and data[at] == _WHOLE and core is None:
                 if mask:
-                    found.append(apply_mask(data[start:end], data[start - 4 : start]))
+                    found.append(apply_mask(data[start:end], bytes(data[start - 4 : start])))
                 else:
                     found.append(bytes(data[start:end]))
             else:

@@ -65,17 +65,18 @@ class ServerFilter(WebSocketFilter):
         if admission is None:
             # Refused.
             return b""
-        head = bytes(self._rest) + data
+        known = self._rest or b""
+        head = bytes(known) + data
         if head and head[0] not in _LETTERS:
             self._refuse(400, "not a valid request")
         # The last bytes may be the first of the end.
-        at = head.find(_END, max(0, len(self._rest) - len(_END)), MOST_HEAD)
+        at = head.find(_END, max(0, len(known) - len(_END)), MOST_HEAD)
         if at < 0:
             if len(head) >= MOST_HEAD:
                 self._refuse(431, f"a head of more than {MOST_HEAD} bytes")
             self._rest = bytearray(head)
             return b""
-        self._rest = b""
+        self._rest = None
         end = at + len(_END)
         rest = head[end:]
         found = self._door.answer(head[:end], rest, self._peer)
@@ -95,7 +96,7 @@ class ServerFilter(WebSocketFilter):
         self._end_with(answer(status, f"{text}\n"), f"{status} {text}")
 
     def _end_with(self, data: bytes, refusal: str) -> None:
-        self._rest = b""
+        self._rest = None
         self._out.append(data)
         self.is_quiet = not refusal
         raise ConnectionLost(f"refused: {refusal}" if refusal else "the request was answered")
