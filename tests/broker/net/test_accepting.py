@@ -1,4 +1,4 @@
-"""Listeners behind proxies: the PROXY protocol in front of ``pb://``, ``pbs://`` and UNIX sockets."""
+"""Listeners behind proxies: the PROXY protocol before ``pb://``, ``pbs://`` and UNIX sockets."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ async def test_a_slow_header(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_headers_of_strangers() -> None:
-    """From an address that is not trusted, a header is not understood; without one all is as ever."""
+    """From an address that is not trusted, a header is not understood; others may connect."""
     async with broker.serve(Who(), "pb://127.0.0.1:0", trusted_proxies=["10.0.0.1"]) as server:
         async with broker.connect(server.addresses[0]) as connection:
             address, through, is_private = await connection.root.callRemote("who")

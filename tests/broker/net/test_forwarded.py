@@ -102,7 +102,7 @@ def test_no_client(values: list[str]) -> None:
 
 
 def test_one_header_only() -> None:
-    """Only the configured header is read: a proxy passes the other one on as the client wrote it."""
+    """Only the configured header is read: the other one is as the client wrote it."""
     both = [("Forwarded", "for=6.6.6.6;proto=https"), (XFF, "203.0.113.5")]
     found = client_of(trusting(), both)
     assert (str(found.address), found.is_https) == ("203.0.113.5:0", False)
@@ -144,10 +144,10 @@ def test_wrong_forwarded(value: str) -> None:
 
 def test_proto() -> None:
     """``X-Forwarded-Proto`` counts only if each of its values is https."""
-    for protos, is_https in ((["https"], True), (["HTTPS", " https"], True), ([], False),
-                             (["https,http"], False), (["http", "https"], False), ([""], False)):  # fmt: skip
+    right = [["https"], ["HTTPS", " https"]]
+    for protos in (*right, [], ["https,http"], ["http", "https"], [""]):
         headers = [(XFF, "203.0.113.5"), *(("X-Forwarded-Proto", each) for each in protos)]
-        assert client_of(trusting(), headers).is_https == is_https, protos
+        assert client_of(trusting(), headers).is_https == (protos in right), protos
 
 
 def test_addresses() -> None:

@@ -1,4 +1,4 @@
-"""A transport over messages: order, pieces of 64 KiB, flow control both ways, and each kind of end."""
+"""A transport over messages: order, pieces of 64 KiB, flow control, and each kind of end."""
 
 from __future__ import annotations
 

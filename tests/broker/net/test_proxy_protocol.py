@@ -177,7 +177,7 @@ def test_private() -> None:
 
 
 def test_places() -> None:
-    """A connection has a place until its header has come, or it has ended; without one it is cut."""
+    """A connection has a place until its header has come; without a place it is cut."""
     told: list[object] = []
 
     def arrive(address: object, cut: object) -> object:

@@ -1,4 +1,4 @@
-"""The two ends of a WebSocket in memory, and the bytes of frames as an attacker would write them."""
+"""The two ends of a WebSocket in memory, and the bytes of frames, right and wrong."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ SIZES = [0, 1, 125, 126, 65535, 65536, 65537, 200_000]
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("is_up", [True, False])
 def test_both_ways(size: int, is_up: bool) -> None:
-    """Bytes pass as messages of at most 64 KiB, whatever their number, and whatever is a frame's."""
+    """Bytes pass as messages of at most 64 KiB, whatever their number."""
     client, server = joined()
     sender, receiver = (client, server) if is_up else (server, client)
     data = random.Random(size).randbytes(size)
@@ -128,7 +128,7 @@ def test_wrong_frames(name: str) -> None:
     ids=["pings", "pongs", "empty", "fragments"],
 )
 def test_small_frames(small: bytes) -> None:
-    """Of small frames there may be 40 in 20 s, or a few more at the start; more end it with 1008."""
+    """Of small frames there may be 40 in 20 s, and 40 more at the start; more end it with 1008."""
     clock = [0.0]
     _, server = joined(lambda: clock[0])
     start = frame(bytes(2000), fin=False) if small[0] & 15 == CONT else b""

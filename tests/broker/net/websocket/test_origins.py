@@ -27,7 +27,7 @@ def test_right() -> None:
 )  # fmt: skip
 def test_wrong(origin: str) -> None:
     """What no browser sends is an error, which says how to write it."""
-    with pytest.raises(ConfigError, match="write https://broker.example"):
+    with pytest.raises(ConfigError, match=r"write https://broker\.example"):
         checked_origins([origin])
 
 
