@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import psutil
 import pytest
 from attacks.attacker import POLICIES, binds
 from support.web_ends import CONT, PING, PONG, TEXT, frame, request
@@ -90,10 +91,13 @@ async def attacked(policy: str, **changes: Any) -> AsyncIterator[Attacked]:
     ):
         made = Attacked(server, bystander)
         await made.call()
+        before = psutil.Process().num_fds()
         yield made
         await made.call()
         # The attacker holds nothing any more.
         while len(server.connections) > 1 or server._acceptor.waiting:
+            await asyncio.sleep(0.01)
+        while psutil.Process().num_fds() > before:
             await asyncio.sleep(0.01)
 
 

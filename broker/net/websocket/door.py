@@ -174,7 +174,7 @@ def parse_head(parser: Callable[[Any], Generator[None, None, Parsed]], head: byt
     """Return what a parser of `websockets` makes of a complete head.
 
     Raises:
-        ValueError, EOFError, NotImplementedError, WebSocketException: it is not valid.
+        LookupError, ValueError, EOFError, NotImplementedError, WebSocketException: it is not valid.
     """
     reader = StreamReader()
     reader.feed_data(head)
@@ -216,7 +216,7 @@ def _parse_request(head: bytes) -> Request:
         return parse_head(lambda reader: Request.parse(reader.read_line), head)
     except NotImplementedError:
         raise Refused(400, "a request with a body") from None
-    except (ValueError, EOFError, WebSocketException):
+    except (LookupError, ValueError, EOFError, WebSocketException):
         raise Refused(400, "not a valid request") from None
 
 
