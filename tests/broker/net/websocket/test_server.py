@@ -43,7 +43,7 @@ def test_a_full_server() -> None:
         (b"\n\nGET / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\n\n\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n\r\n", 421),
-        (b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
     ],
 )
 def test_refused(data: bytes, status: int) -> None:
@@ -58,13 +58,15 @@ def test_refused(data: bytes, status: int) -> None:
 
 
 def test_pages_are_quiet() -> None:
-    """A page is answered, and the end of its connection is not logged; what follows is dropped."""
-    end = served()
-    health = b"GET /health HTTP/1.1\r\n\r\n"
-    _, failure, sent = outcome(end, [health + request()])
-    assert failure == "the request was answered"
-    assert sent.count(b"HTTP/1.1 200 ") == sent.count(b"HTTP/1.1") == 1
-    assert end.is_quiet and not end.is_open
+    """A page, or a missing one, is answered and not logged; what follows is dropped."""
+    for path, status in ((b"/health", b"200"), (b"/favicon.ico", b"404"), (b"/pb", b"426")):
+        end = served()
+        head = b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        _, failure, sent = outcome(end, [head + request()])
+        assert failure == "the request was answered"
+        assert sent.startswith(b"HTTP/1.1 " + status)
+        assert sent.count(b"HTTP/1.1") == 1
+        assert end.is_quiet and not end.is_open
 
 
 def test_places() -> None:
