@@ -137,7 +137,7 @@ async def test_live_page(tmp_path):
             for screen in (mine, other):
                 assert await screen.told.get() == {"tea": 0, "coffee": 0}
                 assert await screen.told.get() == {"tea": 1, "coffee": 0}
-            with pytest.raises(broker.RemoteError, match="tea or coffee"):
+            with pytest.raises(broker.Error, match="tea or coffee"):
                 await connection.avatar.callRemote("vote", "milk")
         server.send_signal(signal.SIGTERM)
         await server.wait()
