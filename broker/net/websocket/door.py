@@ -84,7 +84,7 @@ class Door(Struct, frozen=True):
         host: the host that the listener was given.
         is_tls: whether the connections use TLS.
         origins: the origins whose pages may connect.
-        proxies: the proxies that say for whom they connect; None if there are none.
+        proxies: the proxies that say for whom they connect; or None.
         arrive: notes a connection whose request has not come; see `Arrive`.
         state: returns the state of the server: ``"ready"``, or why it is not.
         pings: the limit of small frames.
