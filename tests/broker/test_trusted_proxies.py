@@ -162,7 +162,8 @@ async def test_a_missing_header(client_from: Any, caplog: pytest.LogCaptureFixtu
 @pytest.mark.parametrize(
     "settings",
     [{"trusted_proxies": "127.0.0.1"}, {"trusted_proxies": ["x"]}, {"forwarded": "X-Real-IP"},
-     {"origins": "https://x"}, {"origins": ["x"]}, {"listen": 0}, {"listen": False}],
+     {"origins": "https://x"}, {"origins": ["x"]}, {"listen": 0}, {"listen": False},
+     {"debug": True, "trusted_proxies": ["10.0.0.1"]}],
 )  # fmt: skip
 def test_wrong_settings(settings: Any) -> None:
     """A wrong setting is an error before anything is opened."""
