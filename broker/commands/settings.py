@@ -145,8 +145,8 @@ _OPTIONS = (
         callback=read_failures,
         metavar="KIND=N/SECS",
         help="How many logins of one account, source or connection may fail: account=10/30"
-        " allows ten, and then one in 30 seconds; source=any sets no limit, for servers"
-        " behind a proxy.",
+        " allows ten, and then one in 30 seconds; source=any sets no limit; behind a proxy, use"
+        " --trusted-proxy instead.",
     ),
     click.option(
         "--audit-log",
