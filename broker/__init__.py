@@ -113,6 +113,7 @@ __all__ = [
     "WrongType",
     "accelerated",
     "allow",
+    "asgi",
     "callback",
     "connect",
     "contract",
@@ -141,6 +142,7 @@ __all__ = [
 if TYPE_CHECKING:
     from broker import blocking as blocking
     from broker.acceleration import accelerated
+    from broker.asgi_application import asgi
     from broker.call_metadata import metadata
     from broker.client import Connect, connect
     from broker.connection.broker import Broker
@@ -239,6 +241,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "broker.acceleration": "accelerated",
+    "broker.asgi_application": "asgi",
     "broker.call_metadata": "metadata",
     "broker.client": "Connect connect",
     "broker.connection.broker": "Broker",

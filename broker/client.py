@@ -203,10 +203,11 @@ def connect(
 
     Args:
         address: ``pb://host:port``, or ``pbs://host:port`` for TLS; the port is 8787 unless given.
-            ``pb+unix:///path`` is a UNIX socket; ``pb+exec:command args`` runs a program, which
-            serves on its standard input and output, and ends with the connection. Or a sequence of
-            addresses, of servers that are equal: they are tried in this order, from a random one
-            on; one that failed goes last.
+            ``ws://host:port/path`` is a WebSocket, ``wss://…`` one with TLS; the port is 80 or 443
+            unless given, and they need the extra ``ws``. ``pb+unix:///path`` is a UNIX socket;
+            ``pb+exec:command args`` runs a program, which serves on its standard input and output,
+            and ends with the connection. Or a sequence of addresses, of servers that are equal:
+            they are tried in this order, from a random one on; one that failed goes last.
         credentials: of ``cred.credentials``, for a server with a login. Or a function without
             arguments, plain or async, that returns them; it is called for each login.
         mind: the object that the server's realm gets, to call this client; often a Referenceable.
@@ -232,8 +233,8 @@ def connect(
 
     Raises:
         ConfigError: the address is not understood, or is public and without TLS; or an argument
-            cannot work; or python-socks is missing. Raised by ``connect`` itself, before the
-            ``await``.
+            cannot work; or python-socks or websockets is missing. Raised by ``connect`` itself,
+            before the ``await``.
         ConnectError: the host refuses or does not answer; the proxy cannot connect or refuses; or
             the program cannot be run.
         DNSLookupError: the host name does not resolve.

@@ -162,7 +162,13 @@ async def reach(broker: Broker, connecting: Connecting) -> None:
     place, timeout = connecting.place, connecting.timeout
     policy = place.policy
     settings = ConnectSettings(
-        place.tls, timeout, policy.handshake_timeout, policy.close_timeout, place.proxy
+        place.tls,
+        timeout,
+        policy.handshake_timeout,
+        policy.close_timeout,
+        place.proxy,
+        policy.max_pings,
+        policy.ping_after,
     )
     await place.scheme.connect(place.location, reached, settings)
 
@@ -197,7 +203,7 @@ def client_tls(addresses: Sequence[str], tls: TLS | None) -> TLS | None:
     locations = [parse_address(address) for address in addresses]
     if not any(scheme_of(location).is_tls for location in locations):
         if tls is not None:
-            after = f" pbs:// addresses, not {locations[0]}"
+            after = f" pbs:// and wss:// addresses, not {locations[0]}"
             raise fixed_by(ConfigError, "", "no certificate", after)
         return None
     return TLS.client() if tls is None else tls

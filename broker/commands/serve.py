@@ -86,10 +86,10 @@ def serve(
     Root. NAME may also be an async context manager that gives one of these: it is entered before
     the server starts, and left when the server has ended.
 
-    An ADDRESS is pb://host:port, pbs://host:port for TLS, or pb+unix:///path; port 0 takes a free
-    one. SIGHUP reloads the certificates. After the first signal running calls may end; a second
-    signal closes their connections at once. The exit status is then 0. It is 1 if the server could
-    not start, 2 if the command line is wrong.
+    An ADDRESS is pb://host:port, pbs://host:port for TLS, ws://host:port/path or wss://… for
+    WebSocket, or pb+unix:///path; port 0 takes a free one. SIGHUP reloads the certificates. After
+    the first signal running calls may end; a second signal closes their connections at once. The
+    exit status is then 0. It is 1 if the server could not start, 2 if the command line is wrong.
     """
     logging.basicConfig(level=log_level.upper(), format=LINE)
     with _exits(WRONG_USE, *_WRONG):
@@ -110,6 +110,7 @@ def serve(
                 drain=drain,
                 after=after,
                 elsewhere=elsewhere,
+                **settings.web(),
             )
 
         serving = None if is_manager(found) else make(found)
