@@ -106,7 +106,7 @@ async def test_tls_is_for_one_of_several_addresses(tmp_path: Path) -> None:
     connecting = broker.connect(["pb://127.0.0.1:1", "pbs://127.0.0.1:1"], tls=tls)
     assert repr(connecting) == ("<Connect to pb://127.0.0.1:1, pbs://127.0.0.1:1, not awaited>")
     connecting.close()
-    with pytest.raises(broker.ConfigError, match="tls= is for pbs:// addresses"):
+    with pytest.raises(broker.ConfigError, match="tls= is for pbs:// and wss:// addresses"):
         broker.connect(["pb://127.0.0.1:1", "pb://127.0.0.1:2"], tls=tls)
 
 
