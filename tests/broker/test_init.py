@@ -21,6 +21,7 @@ FLAVORS = """
     Referenceable Root Viewable ViewPoint Copyable RemoteCopy Cacheable RemoteCache
     RemoteCacheObserver Avatar AsReferenceable RemoteReference RemoteMethod
     CopyableFailure CopiedFailure callback forward
+    Resumable Table TableView GONE History Position
 """
 
 HERE = Path(broker.__file__).parents[1]
