@@ -18,6 +18,10 @@ class Gone(enum.Enum):
 
     GONE = "gone"
 
+    @property
+    def __name__(self) -> str:
+        return self.name
+
     def __repr__(self) -> str:
         return "broker.GONE"
 
