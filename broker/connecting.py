@@ -31,6 +31,7 @@ from broker.net.proxies.settings import Proxy
 from broker.net.scheduler import Cancellable, expire_at
 from broker.net.schemes import ConnectSettings, Location, Scheme, parse_address, scheme_of
 from broker.net.tls.settings import TLS
+from broker.net.transports import StreamTransport
 
 __all__ = [
     "Connecting",
@@ -144,8 +145,9 @@ class Connecting:
         place = self.place
         step = "login" if broker.session.dialect is not None else "offer"
         hint = ""
-        if place.tls is not None and not broker.port.is_secure:
-            step = "TLS handshake"
+        transport = broker.transport
+        if isinstance(transport, StreamTransport) and transport.handshake:
+            step = f"{transport.handshake} handshake"
         elif step == "offer" and place.scheme.as_tls(place.location) is not None:
             hint = ": is this a TLS port?"
         what = f"no connection to {place.location} in {self.timeout:g} s ({step}){hint}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import logging
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -100,6 +101,16 @@ async def test_a_server_of_another_protocol() -> None:
             await broker.connect(f"pb://127.0.0.1:{port_of(server)}", timeout=0.2)
 
 
+async def test_a_server_that_says_nothing() -> None:
+    """The error of ``connect`` names the handshake that was not completed."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener:
+        address = f"ws://127.0.0.1:{listener.getsockname()[1]}/pb"
+        with pytest.raises(broker.ConnectError) as caught:
+            await broker.connect(address, timeout=0.2)
+    assert str(caught.value) == f"no connection to {address} in 0.2 s (WebSocket handshake)"
+
+
 async def test_foreign_client() -> None:
     """A client of another library gets messages of at most 64 KiB, pongs, and a clean end."""
     async with broker.serve(Echo(), ADDRESS) as server:
@@ -108,11 +119,11 @@ async def test_foreign_client() -> None:
             server.addresses[0],
             subprotocols=["pb"],
             compression="deflate",  # type: ignore[list-item]
-        ) as socket:
-            assert (socket.subprotocol, socket.protocol.extensions) == ("pb", [])
-            assert b"msgpack/1" in await socket.recv()
-            await (await socket.ping(b"hello"))
-        assert (socket.close_code, socket.protocol.close_rcvd_then_sent) == (1000, False)
+        ) as web:
+            assert (web.subprotocol, web.protocol.extensions) == ("pb", [])
+            assert b"msgpack/1" in await web.recv()
+            await (await web.ping(b"hello"))
+        assert (web.close_code, web.protocol.close_rcvd_then_sent) == (1000, False)
         while server.stats.closed < 1:
             await asyncio.sleep(0)
 
@@ -122,12 +133,12 @@ async def test_the_server_closes(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "broker.server")
     server = await broker.serve(Echo(), ADDRESS)
     connect = websockets.asyncio.client.connect
-    async with connect(server.addresses[0], subprotocols=["pb"]) as socket:  # type: ignore[list-item]
-        await socket.recv()
+    async with connect(server.addresses[0], subprotocols=["pb"]) as web:  # type: ignore[list-item]
+        await web.recv()
         closing = asyncio.ensure_future(server.close())
         while True:
             try:
-                await socket.recv()
+                await web.recv()
             except websockets.exceptions.ConnectionClosedOK as closed:
                 assert closed.rcvd is not None and closed.rcvd.code == 1000
                 break
