@@ -11,7 +11,7 @@ import socket
 import ssl
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -63,6 +63,7 @@ class WebPort:
         self._opening: dict[asyncio.Task[None], str] = {}
         self._silent: dict[object, asyncio.TimerHandle] = {}
         self._pause: asyncio.TimerHandle | None = None
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         sock.setblocking(False)
         self._loop.add_reader(sock, self._accept)
@@ -94,12 +95,12 @@ class WebPort:
     async def cut(self) -> None:
         """Wait until the connections have ended that aiohttp has closed; then cut the others off.
 
-        With TLS, a connection ends only when the browser has answered.
+        With TLS, a connection ends when the browser has answered, or after `CLOSING` seconds.
         """
-        ends = self._loop.time() + CLOSING
-        while (late := list(filter(_is_open, self._transports))) and self._loop.time() < ends:
+        ends = self._loop.time() + 2 * CLOSING
+        while any(map(_is_open, self._sockets)) and self._loop.time() < ends:
             await asyncio.sleep(0.01)
-        for transport in late:
+        for transport in list(self._transports):
             transport.abort()
         # An aborted transport closes its socket in the next turn.
         await asyncio.sleep(0)
@@ -137,10 +138,14 @@ class WebPort:
             yield source_of(peer[0]) if peer else ""
 
     async def _open(self, connection: socket.socket) -> None:
-        tls, timeout = (None, None) if self._tls is None else (self._tls(), HANDSHAKE)
+        options: dict[str, Any] = {}
+        if self._tls is not None:
+            seconds = {"ssl_handshake_timeout": HANDSHAKE, "ssl_shutdown_timeout": CLOSING}
+            options = {"ssl": self._tls(), **seconds}
+        self._sockets.add(connection)
         try:
             transport, handler = await self._loop.connect_accepted_socket(
-                self._server, connection, ssl=tls, ssl_handshake_timeout=timeout
+                self._server, connection, **options
             )
         except OSError:
             connection.close()
@@ -153,7 +158,5 @@ class WebPort:
         transport.abort()
 
 
-def _is_open(transport: asyncio.Transport) -> bool:
-    # Inside TLS, a transport that has ended has no socket any more.
-    sock = transport.get_extra_info("socket")
-    return sock is not None and sock.fileno() != -1
+def _is_open(sock: socket.socket) -> bool:
+    return sock.fileno() != -1

@@ -13,8 +13,6 @@ import pytest
 from support.certificates import Authority
 from support.chat_pages import serving_chat_pages
 
-from examples.chat.web_port import _is_open
-
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -133,9 +131,9 @@ async def test_close_with_a_browser_that_does_not_answer(
         writer.write(f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
         assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
         writer.transport.pause_reading()
-        (transport,) = house.pages._port._transports
+        (accepted,) = house.pages._port._sockets
         await house.pages.close()
-        assert not _is_open(transport)
+        assert accepted.fileno() == -1
         writer.transport.abort()
 
 
