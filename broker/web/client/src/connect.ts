@@ -1,0 +1,251 @@
+/** Connections: made once, or again and again, each with its login. */
+import { ConnectionLost, LoginFailed, ProtocolError, RemoteError } from "./errors.ts";
+import { type Channel, type Credentials, login } from "./login.ts";
+import { RemoteReference } from "./references.ts";
+import type { RemoteCache } from "./registry.ts";
+import { type Draining, Session, type Transport } from "./session.ts";
+
+const SILENCE = 20_000;
+
+/** A transport that is open, and what a login knows of it. */
+export interface Opened extends Channel {
+  transport: Transport;
+}
+
+/** Opens transports; it calls `receive` and `lost`, and stops when `signal` fires. */
+export type Opener = (
+  address: string,
+  signal: AbortSignal,
+  receive: (bytes: Uint8Array) => void,
+  lost: (reason?: string) => void,
+) => Promise<Opened>;
+
+/** The delays between attempts: random, from 0 to a number that grows. Seconds. */
+export interface Retry {
+  first?: number;
+  most?: number;
+  factor?: number;
+  /** A connection that lasted so long begins the delays again. */
+  healthyAfter?: number;
+  /** Without a healthy connection for so long, the last error is raised. */
+  giveUpAfter?: number;
+}
+
+export interface ConnectOptions {
+  /** The object that the server's realm gets, to call this client; often a Referenceable. */
+  mind?: unknown;
+  /** Milliseconds for all steps, from the first packet to the avatar; 10,000 unless given. */
+  timeout?: number;
+  /** Ends attempts and connections. */
+  signal?: AbortSignal;
+  /** Sends tokens and plain passwords without TLS too. */
+  insecurePlaintext?: boolean;
+  /** For `for await` only. */
+  retry?: Retry;
+}
+
+/** Credentials, or a function that returns them, which is asked for each login. */
+export type CredentialSource = Credentials | (() => Credentials | Promise<Credentials>);
+
+/** A connection, and the login on it. */
+export class Connection {
+  /** The root of the server. */
+  readonly root: RemoteReference;
+  /** Resolves with the reason when the connection has ended. */
+  readonly closed: Promise<ConnectionLost>;
+  private _avatar: RemoteReference | undefined;
+  private _session: Session;
+
+  /** @internal */
+  constructor(session: Session, avatar: RemoteReference | undefined) {
+    this._session = session;
+    this._avatar = avatar;
+    this.root = session.root;
+    this.closed = session.closed;
+  }
+
+  /** The avatar, if credentials were given. */
+  get avatar(): RemoteReference {
+    if (!this._avatar) throw new TypeError("no avatar: connect was called without credentials");
+    return this._avatar;
+  }
+
+  /** Whether calls can be made. */
+  get isOpen(): boolean {
+    return !this._session.ended;
+  }
+
+  /** Set when the server takes no new calls. */
+  get draining(): Draining | undefined {
+    return this._session.draining;
+  }
+
+  /** Drop a reference, or a cache, now: the program does not use it any more. */
+  release(value: RemoteReference | RemoteCache): void {
+    this._session.release(value);
+  }
+
+  /** Close, after all that was written. */
+  close(): void {
+    this._session.goodbye();
+  }
+}
+
+/** Whether another attempt may succeed. */
+export function isTransient(error: unknown): boolean {
+  if (error instanceof ConnectionLost) return error.code !== "replaced" && error.code !== "error";
+  if (error instanceof LoginFailed || error instanceof ProtocolError) return false;
+  if (!(error instanceof RemoteError)) return false;
+  return /\.(ServerBusy|ServerDraining|LoginExpired|TooManyAttempts|LoginUnavailable)$/.test(
+    error.type,
+  );
+}
+
+/** Ping a peer that is silent, and end the connection if it stays so. */
+function watch(session: Session): void {
+  let silent = 0;
+  const timer = setInterval(() => {
+    session.tick();
+    silent = session.heard ? 0 : silent + 1;
+    session.heard = false;
+    if (silent > 1) session.fault("no answer from the peer");
+    else if (silent) session.ping(1);
+  }, SILENCE);
+  session.closed.then(() => clearInterval(timer));
+}
+
+/** The arguments of `connect`. */
+interface Plan {
+  opener: Opener;
+  addresses: string[];
+  credentials: CredentialSource | undefined;
+  options: ConnectOptions;
+}
+
+async function attempt(plan: Plan, address: string): Promise<Connection> {
+  const { opener, credentials, options } = plan;
+  const { timeout = 10_000, signal, mind = null, insecurePlaintext = false } = options;
+  const abort = new AbortController();
+  const end = () => abort.abort(signal!.reason);
+  if (signal?.aborted) end();
+  signal?.addEventListener("abort", end);
+  const late = new ConnectionLost("lost", `no connection to ${address} in ${timeout} ms`);
+  const timer = setTimeout(() => abort.abort(late), timeout);
+  let session: Session | undefined;
+  const ended = new Promise<never>((_, reject) => {
+    const fail = () => reject(abort.signal.reason);
+    if (abort.signal.aborted) fail();
+    abort.signal.addEventListener("abort", fail);
+  });
+  ended.catch(() => session?.goodbye());
+  const steps = async () => {
+    const early: Uint8Array[] = [];
+    const opened = await opener(
+      address,
+      abort.signal,
+      (bytes) => (session ? session.receive(bytes) : early.push(bytes)),
+      (reason) => session?.lost(new ConnectionLost("lost", reason)),
+    );
+    session = new Session(opened.transport);
+    early.forEach((bytes) => session!.receive(bytes));
+    await session.ready;
+    const given = typeof credentials === "function" ? await credentials() : credentials;
+    const channel = { ...opened, isPrivate: opened.isPrivate || insecurePlaintext };
+    return given && login(session, given, mind, channel);
+  };
+  try {
+    const avatar = await Promise.race([steps(), ended]);
+    watch(session!);
+    session!.closed.then(() => signal?.removeEventListener("abort", end));
+    return new Connection(session!, avatar || undefined);
+  } catch (error) {
+    session?.goodbye();
+    signal?.removeEventListener("abort", end);
+    // Why the connection ended says more than that a call could not be made.
+    throw session?.ended && error instanceof ConnectionLost ? session.ended : error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * A connection that is being made: `await` it for one, or read it with `for await` for one after
+ * the other. Leaving the loop closes the connection.
+ */
+export class Connecting implements PromiseLike<Connection>, AsyncIterable<Connection> {
+  private _plan: Plan;
+
+  /** @internal */
+  constructor(plan: Plan) {
+    this._plan = plan;
+  }
+
+  then<A = Connection, B = never>(
+    done?: ((connection: Connection) => A | PromiseLike<A>) | null,
+    failed?: ((error: any) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return attempt(this._plan, this._plan.addresses[0]!).then(done, failed);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Connection, void> {
+    const { addresses, options } = this._plan;
+    const { retry = {}, signal } = options;
+    const { first = 0.5, most = 30, factor = 2, healthyAfter = 60, giveUpAfter } = retry;
+    let failures = 0;
+    let healthy = Date.now();
+    let next = Math.floor(Math.random() * addresses.length);
+    for (;;) {
+      let least = 0;
+      let reason: unknown;
+      try {
+        const connection = await attempt(this._plan, addresses[next]!);
+        const begun = Date.now();
+        try {
+          yield connection;
+          // The body of the loop may be done before the connection is.
+          reason = await connection.closed;
+        } finally {
+          connection.close();
+        }
+        if (Date.now() - begun >= healthyAfter * 1000) {
+          failures = 0;
+          healthy = Date.now();
+        }
+        least = (connection.draining?.after ?? 0) / 1000;
+        if ((reason as ConnectionLost).code === "kicked") least = most;
+      } catch (error) {
+        reason = error;
+        least = Number((error as RemoteError)?.fields?.after ?? 0);
+        next = (next + 1) % addresses.length;
+      }
+      if (signal?.aborted) return;
+      const isLate = giveUpAfter !== undefined && Date.now() - healthy > giveUpAfter * 1000;
+      if (!isTransient(reason) || isLate) throw reason;
+      const longest = Math.min(most, first * factor ** failures++);
+      await sleep(Math.max(least, Math.random() * longest) * 1000, signal);
+      if (signal?.aborted) return;
+    }
+  }
+}
+
+function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal?.addEventListener("abort", done);
+  });
+}
+
+/** Return the function `connect` of a kind of transport. */
+export const connector =
+  (opener: Opener) =>
+  (
+    address: string | string[],
+    credentials?: CredentialSource,
+    options: ConnectOptions = {},
+  ): Connecting =>
+    new Connecting({ opener, addresses: [address].flat(), credentials, options });

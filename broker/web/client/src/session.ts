@@ -1,0 +1,404 @@
+/** One connection without its transport: bytes come in, and bytes go out. */
+import { type CallHost, Calls } from "./calls.ts";
+import { FollowedCaches, OwnedCaches } from "./caches.ts";
+import { Bound } from "./contract.ts";
+import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
+import { type Message, ROW, readFrame } from "./frames.ts";
+import { Framing } from "./framing.ts";
+import { choice, readOffer } from "./handshake.ts";
+import { IncomingCalls, type IncomingHost, callOwn } from "./incoming.ts";
+import { Jellier, word } from "./jellier.ts";
+import { RemotePromise } from "./promise.ts";
+import { Exports, Imports, RemoteReference } from "./references.ts";
+import { Cacheable, Referenceable, RemoteCache, nameOf } from "./registry.ts";
+import { type Credit, type StreamHost, Streams, streamOf } from "./streams.ts";
+import { MINE, type Terms, readTerms } from "./terms.ts";
+import { type Receiver, Unjellier } from "./unjellier.ts";
+import { type Expression, Tuple } from "./values.ts";
+import { Writer } from "./writer.ts";
+
+const VERSION = 6;
+const MOST_PINGS = 40;
+
+/** A peer that takes no new calls: when to come again, in milliseconds, and where else to go. */
+export interface Draining {
+  after: number;
+  elsewhere: string[];
+}
+
+/** What carries the bytes of a session. */
+export interface Transport {
+  write(bytes: Uint8Array): void;
+  /** Close, after all that was written. */
+  close(): void;
+}
+
+/** The session of one connection. */
+export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
+  /** The ways to log in that the server offers; undefined if it asks for no login. */
+  mechanisms: string[] | undefined;
+  /** Set when the peer takes no new calls. */
+  draining: Draining | undefined;
+  /** Why the connection has ended; undefined while it is open. */
+  ended: ConnectionLost | undefined;
+  /** Resolves when the server's offer has come; calls can be made then. */
+  readonly ready: Promise<void>;
+  /** Resolves with the reason when the connection has ended. */
+  readonly closed: Promise<ConnectionLost>;
+  /** The root of the peer. */
+  readonly root: RemoteReference;
+  readonly exports: Exports;
+  /** Whether bytes have come since this was set to false. */
+  heard = false;
+
+  private _transport: Transport;
+  private _framing = new Framing();
+  private _writer = new Writer();
+  private _phase: "offer" | "version" | "open" = "offer";
+  private _terms: Terms | undefined;
+  private _number = 0;
+  private _pings = 0;
+  /** The highest number of a call of the peer. */
+  private _highest = 0;
+  private _calls: Calls;
+  private _incoming: IncomingCalls;
+  private _imports: Imports;
+  private _followed: FollowedCaches;
+  private _owned: OwnedCaches;
+  private _streams: Streams;
+  /** The first credit of streams in the answer that is being read. */
+  private _credit: Credit | undefined;
+  private _isReady!: (error?: Error) => void;
+  private _isClosed!: (why: ConnectionLost) => void;
+
+  constructor(transport: Transport) {
+    this._transport = transport;
+    const next = () => this.nextNumber();
+    this._calls = new Calls(this);
+    this._incoming = new IncomingCalls(this);
+    this.exports = new Exports(next);
+    this._imports = new Imports(this._calls, (number, count) =>
+      this._count(ROW.decref, number, count),
+    );
+    this._followed = new FollowedCaches((number, count) => this._count(ROW.decache, number, count));
+    this._owned = new OwnedCaches(this._calls, next);
+    this._streams = new Streams(this);
+    this.root = new RemoteReference(this._calls, "root");
+    this.ready = new Promise((resolve, reject) => {
+      this._isReady = (error) => (error ? reject(error) : resolve());
+    });
+    this.ready.catch(() => {});
+    this.closed = new Promise((resolve) => (this._isClosed = resolve));
+  }
+
+  nextNumber(): number {
+    return ++this._number;
+  }
+
+  get promised(): number {
+    return this._terms?.promised ?? 0;
+  }
+
+  // -- bytes ---------------------------------------------------------------------------------
+
+  /** Begin without a handshake, as either end after the choice of the dialect. */
+  begin(): void {
+    this._phase = "version";
+    const { frame: _, ...terms } = MINE;
+    this.put([ROW.version, VERSION, terms]);
+    this._isReady();
+  }
+
+  /** Receive bytes of the peer. */
+  receive(bytes: Uint8Array): void {
+    if (this.ended) return;
+    this.heard = true;
+    try {
+      let data = this._framing.add(bytes);
+      if (data && this._phase === "offer") data = this._offer(data);
+      if (data) this._framing.split(data, (body) => this._frame(body));
+    } catch (error) {
+      this.fault(error);
+    }
+  }
+
+  private _offer(data: Uint8Array): Uint8Array | undefined {
+    const offer = readOffer(data);
+    if (!offer) {
+      this._framing.keep(data, 0);
+      return undefined;
+    }
+    this.mechanisms = offer.mechanisms;
+    this._transport.write(choice());
+    this.begin();
+    return data.subarray(offer.size);
+  }
+
+  /** Write a message; return the bytes of its frame without its length. */
+  put(message: unknown[]): number {
+    if (this.ended) return 0;
+    const frame = this._writer.frame(message);
+    const size = frame.length - 4;
+    const most = this._terms?.frame ?? MINE.frame;
+    if (size > most)
+      throw new RemoteError(NAMES.large, `a message of ${size} bytes; the peer takes ${most} (frame)`);
+    this._transport.write(frame);
+    return size;
+  }
+
+  private _count(row: number, number: number, count: number): void {
+    this.put(count === 1 ? [row, number] : [row, number, count]);
+  }
+
+  // -- messages ------------------------------------------------------------------------------
+
+  /** Handle a frame; return whether the connection goes on. */
+  private _frame(body: Uint8Array): boolean {
+    const message = readFrame(body);
+    const [row, first, second] = message;
+    if (this._phase === "version") this._version(message);
+    else if (row === ROW.version) throw new ProtocolError("a second version");
+    else if (row <= ROW.cacheSend) this._called(row, message.slice(1), false);
+    else if (row === ROW.graph && first <= ROW.cacheSend)
+      this._called(first, message.slice(2), true);
+    else if (row === ROW.graph) this._graph(first, message[2], message[5]);
+    else if (row === ROW.answer) this._answered(first, second);
+    else if (row === ROW.tuple) this._answered(first, Tuple.from(second));
+    else this._other(row, first, second, message, body.length);
+    return !this.ended;
+  }
+
+  private _version([row, number, terms]: Message): void {
+    if (row !== ROW.version) throw new ProtocolError("the first frame is not the version");
+    if (number !== VERSION)
+      throw new ProtocolError(`the peer speaks version ${number}, not ${VERSION}`);
+    this._phase = "open";
+    this._terms = readTerms(terms);
+    this._streams.takeTerms(this._terms);
+  }
+
+  private _other(row: number, first: any, second: any, message: Message, size: number): void {
+    switch (row) {
+      case ROW.decref:
+        return this.exports.release(first, second ?? 1);
+      case ROW.decache:
+        if (this._owned.release(first, second ?? 1)) this.put([ROW.uncache, first]);
+        return;
+      case ROW.uncache:
+        return this._followed.end(first);
+      case ROW.cancel:
+        return this._incoming.cancel(first);
+      case ROW.ping:
+        if (++this._pings > MOST_PINGS) throw new ProtocolError("too many pings");
+        return void this.put([ROW.pong, first]);
+      case ROW.goodbye:
+        this.lost(new ConnectionLost(first, second));
+        return this._transport.close();
+      case ROW.draining:
+        this.draining = { after: first, elsewhere: second };
+        return;
+      case ROW.credit:
+        return this._streams.credit(first, second, message[3]);
+      case ROW.items:
+      case ROW.itemGraph:
+      case ROW.piece:
+        return this._streams.items(row, first, second, size);
+      case ROW.end:
+        return this._streams.end(first, second);
+      case ROW.stop:
+        return this._streams.stopped(first);
+      case ROW.home:
+        return this._calls.home(first);
+    }
+  }
+
+  /** A call: `fields` begin with its id. */
+  private _called(kind: number, fields: any[], isGraph: boolean): void {
+    const [id, target, name, third, fourth] = fields;
+    const [deadline, meta] = fields.slice(isGraph ? 4 : 5);
+    if (Array.isArray(target) && target[0] > this._highest)
+      throw new ProtocolError(`promise of request ${target[0]}, which has not been made`);
+    if (id > this._highest) this._highest = id;
+    const toCache = kind === ROW.cacheCall || kind === ROW.cacheSend;
+    const find = () => {
+      if (toCache) return this._followed.core(target);
+      if (Array.isArray(target))
+        throw new RemoteError(
+          NAMES.object,
+          "a promise cannot be called here (the term 'promised' is 0)",
+        );
+      return this.exports.get(target);
+    };
+    const wasRun = this._incoming.receive({
+      id,
+      wantsAnswer: kind === ROW.call || kind === ROW.cacheCall,
+      prefix: toCache ? "observe_" : "remote_",
+      name,
+      find,
+      read: () => (isGraph ? this._arguments(third) : [third, fourth]),
+      deadline,
+      meta,
+    });
+    if (isGraph && !wasRun) this._streams.refuse(third);
+  }
+
+  private _arguments([first, second]: [Expression, Expression]): [unknown[], Record<string, unknown>] {
+    const unjellier = new Unjellier(this);
+    const args = unjellier.read(first);
+    const kw = unjellier.read(second);
+    if (!Array.isArray(args) || !kw || Object.getPrototypeOf(kw) !== null)
+      throw new RemoteError(NAMES.malformed, "arguments that are not a tuple and a dictionary");
+    return [args, kw];
+  }
+
+  private _answered(id: number, value: unknown): void {
+    this._calls.resolve(this._calls.answered(id), value);
+  }
+
+  private _graph(kind: number, id: number, expression: Expression): void {
+    this._credit = this._calls.creditOf(id);
+    const call = this._calls.answered(id);
+    let value: unknown;
+    try {
+      value = new Unjellier(this).read(expression);
+    } catch (error) {
+      this._streams.refuse(expression);
+      return this._calls.reject(call, error);
+    } finally {
+      this._credit = undefined;
+    }
+    if (call.settled) this._streams.refuse(expression);
+    if (kind === ROW.answer) this._calls.resolve(call, value);
+    else this._calls.reject(call, value instanceof Error ? value : new RemoteError("", String(value)));
+  }
+
+  // -- what a session does with objects ------------------------------------------------------
+
+  writeObject(value: object, out: Expression[], jellier: Jellier): boolean {
+    if (value instanceof Bound) {
+      jellier.put(out, value._on);
+    } else if (value instanceof RemoteReference) {
+      if (value._caller !== this._calls)
+        throw new RemoteError(NAMES.cannot, "a reference of another connection cannot be sent");
+      out.push([word("local"), typeof value._id === "string" ? word(value._id) : value._id]);
+    } else if (value instanceof Referenceable) {
+      out.push([word("remote"), this.exports.add(value, jellier)]);
+    } else if (value instanceof RemoteCache) {
+      out.push(this._followed.write(value));
+    } else if (value instanceof Cacheable) {
+      this._owned.write(value, jellier.begin(out, value), jellier);
+    } else if (value instanceof RemotePromise) {
+      this._calls.writePromise(value, out, jellier);
+    } else if (value instanceof Error && !nameOf(value)) {
+      throw new RemoteError(NAMES.cannot, "an error cannot be sent as a value");
+    } else {
+      const stream = streamOf(value);
+      if (!stream) return false;
+      this._streams.open(stream, out, jellier);
+    }
+    return true;
+  }
+
+  remote(number: number): RemoteReference {
+    return this._imports.receive(number);
+  }
+
+  local(name: number | string): object {
+    return this.exports.get(name);
+  }
+
+  lcache(number: number): Cacheable {
+    return this._owned.get(number);
+  }
+
+  cached(number: number): RemoteCache {
+    return this._followed.receive(number);
+  }
+
+  cache(number: number, cls: new () => RemoteCache): [RemoteCache, (state: unknown) => void] {
+    return this._followed.make(number, cls);
+  }
+
+  stream(number: number, size: number | undefined): unknown {
+    return this._streams.receive(number, size, this._credit);
+  }
+
+  callOwn = callOwn;
+
+  /** Drop a reference, or a cache, now: the program does not use it any more. */
+  release(value: RemoteReference | RemoteCache): void {
+    if (value instanceof RemoteReference) this._imports.release(value);
+    else this._followed.release(value);
+  }
+
+  // -- errors, and the end -------------------------------------------------------------------
+
+  /** Return the expression of an error. */
+  failure(error: unknown): Expression {
+    const known = error instanceof RemoteError ? error : undefined;
+    const type =
+      (error instanceof Error && nameOf(error)) ||
+      known?.type ||
+      `javascript.${(error as Error)?.name ?? "Error"}`;
+    const write = (fields: object) =>
+      new Jellier(this).write({
+        type: word(type),
+        value: String((error as Error)?.message ?? error).toWellFormed(),
+        parents: [type, "builtins.Exception"],
+        traceback: "Traceback unavailable\n",
+        ...fields,
+      });
+    let state: Expression;
+    try {
+      state = write(known && Object.keys(known.fields).length ? { fields: known.fields } : {});
+    } catch {
+      // An error always arrives, if need be without its fields.
+      state = write({});
+    }
+    return [word("twisted.spread.pb.CopyableFailure"), state];
+  }
+
+  /** Answer a call with an error. */
+  fail(id: number, error: unknown): void {
+    this.put([ROW.graph, ROW.graph, id, 0, "", this.failure(error)]);
+  }
+
+  /** Send a ping; the counts of pings begin again. */
+  ping(token: number): void {
+    this._pings = 0;
+    this.put([ROW.ping, token]);
+  }
+
+  /** Forget the pings of the peer. */
+  tick(): void {
+    this._pings = 0;
+  }
+
+  /** Say goodbye, and close. */
+  goodbye(code = "closing", text = "the client has closed"): void {
+    if (this.ended) return;
+    if (this._phase !== "offer") this.put([ROW.goodbye, code, text.slice(0, 1024)]);
+    this.lost(new ConnectionLost(code, text));
+    this._transport.close();
+  }
+
+  /** End the connection because of a fault of the peer. */
+  fault(error: unknown): void {
+    this.goodbye("error", error instanceof Error ? error.message : String(error));
+  }
+
+  /** The connection has ended. */
+  lost(why = new ConnectionLost()): void {
+    if (this.ended) return;
+    this.ended = why;
+    this._isReady(why);
+    this._incoming.lost(why);
+    this._streams.lost(why);
+    this._calls.lost(why);
+    this._owned.clear();
+    this._followed.clear();
+    this._imports.clear();
+    this.exports.clear();
+    this._isClosed(why);
+  }
+}

@@ -1,0 +1,285 @@
+/** Expressions become values. */
+import { NAMES, RemoteError } from "./errors.ts";
+import { RemoteCache, classOf, makeError, membersOf, setFields } from "./registry.ts";
+import {
+  Decimal,
+  type Expression,
+  Float,
+  FrozenSet,
+  PyDate,
+  PyDateTime,
+  PyTime,
+  TimeDelta,
+  Tuple,
+  UUID,
+  decode,
+  narrow,
+} from "./values.ts";
+
+/** What a session does with references, caches and streams that come in. */
+export interface Receiver {
+  remote(number: number): unknown;
+  local(name: number | string): unknown;
+  lcache(number: number): unknown;
+  cached(number: number): unknown;
+  stream(number: number, size: number | undefined): unknown;
+  /** Make a cache: what the program holds, and what takes its first state. */
+  cache(number: number, cls: new () => RemoteCache): [unknown, (state: unknown) => void];
+}
+
+export const malformedJelly = (text: string): RemoteError =>
+  new RemoteError(NAMES.malformed, text);
+
+const FAILURE = "twisted.spread.pb.CopyableFailure";
+const MOST_DIGITS = 135;
+
+/** The least and the most of each number in the text of a date, a time and a duration. */
+const DATE = [1, 9999, 1, 12, 1, 31];
+const TIME = [0, 23, 0, 59, 0, 59, 0, 999_999];
+const DELTA = [-999_999_999, 999_999_999, 0, 86_399, 0, 999_999];
+
+/** Reads the expressions of one message. */
+export class Unjellier {
+  private _receiver: Receiver;
+  private _known = new Map<unknown, unknown>();
+
+  constructor(receiver: Receiver) {
+    this._receiver = receiver;
+  }
+
+  /** Return the value of an expression; each has a numbering of its own. */
+  read(expression: Expression): any {
+    this._known = new Map();
+    return this._read(expression);
+  }
+
+  private _read(e: Expression, number?: Expression): any {
+    if (!Array.isArray(e)) {
+      const value = e instanceof Float ? e.value : e;
+      return this._keep(value, number);
+    }
+    const tag = this._word(e[0], "an expression without a tag");
+    switch (tag) {
+      case "list":
+      case "tuple":
+        return this._fill(e, number, tag === "list" ? [] : new Tuple(), "push");
+      case "set":
+      case "frozenset":
+        return this._fill(e, number, tag === "set" ? new Set() : new FrozenSet(), "add");
+      case "dictionary":
+        return this._dictionary(e, number);
+      case "reference":
+        return this._keep(this._read(e[2] ?? [], this._number(e, "reference")), number, false);
+      case "dereference": {
+        const known = this._number(e, "dereference");
+        if (!this._known.has(known)) throw malformedJelly(`reference ${known} was never defined`);
+        return this._keep(this._known.get(known), number);
+      }
+    }
+    const leaf = this._leaf(tag, e);
+    return leaf === undefined ? this._instance(tag, e, number) : this._keep(leaf, number);
+  }
+
+  private _keep<T>(value: T, number: Expression | undefined, isNew = true): T {
+    if (number !== undefined) {
+      if (isNew && this._known.has(number))
+        throw malformedJelly(`reference ${number} defined twice`);
+      this._known.set(number, value);
+    }
+    return value;
+  }
+
+  /** Return the text of bytes. */
+  private _word(e: Expression | undefined, otherwise: string): string {
+    if (!(e instanceof Uint8Array)) throw malformedJelly(otherwise);
+    try {
+      return decode(e);
+    } catch {
+      throw malformedJelly("text that is not UTF-8");
+    }
+  }
+
+  /** Return the number of an expression, an int from 0. */
+  private _number(e: Expression[], tag: string): number {
+    const number = e[1] as number;
+    if (!(Number.isInteger(number) || typeof number === "bigint") || number < 0)
+      throw malformedJelly(`${tag} without a number`);
+    return number;
+  }
+
+  /** Return the decimal numbers of an expression, each of which has a least and a most. */
+  private _numbers(e: Expression[], limits: number[]): number[] {
+    const parts = this._word(e[1], "no numbers").split(" ");
+    const numbers = parts.map((part) => (/^-?\d{1,9}$/.test(part) ? Number(part) : NaN));
+    const fits = (number: number, i: number) =>
+      number >= limits[2 * i]! && number <= limits[2 * i + 1]!;
+    if (numbers.length * 2 !== limits.length || !numbers.every(fits))
+      throw malformedJelly("no such date or time");
+    return numbers;
+  }
+
+  private _date(e: Expression[], limits: number[]): number[] {
+    const numbers = this._numbers(e, limits);
+    const [year, month, day] = numbers as [number, number, number];
+    const date = new Date(0);
+    date.setUTCFullYear(year, month - 1, day);
+    if (date.getUTCDate() !== day) throw malformedJelly("no such date");
+    return numbers;
+  }
+
+  private _leaf(tag: string, e: Expression[]): unknown {
+    switch (tag) {
+      case "None":
+        return null;
+      case "boolean": {
+        const text = this._word(e[1], "boolean without text");
+        if (text !== "true" && text !== "false") throw malformedJelly("boolean of other text");
+        return text === "true";
+      }
+      case "unicode":
+        return this._word(e[1], "unicode without text");
+      case "int":
+        return this._digits(e);
+      case "date":
+        return new PyDate(...(this._date(e, DATE) as [number, number, number]));
+      case "time":
+        return new PyTime(...this._numbers(e, TIME));
+      case "datetime": {
+        const numbers = this._date(e, [...DATE, ...TIME]) as [number, number, number];
+        const offset = e[2] as number | undefined;
+        if (offset !== undefined && !(Number.isInteger(offset) && Math.abs(offset) < 86_400))
+          throw malformedJelly("datetime whose offset is not seconds of less than a day");
+        while (numbers.length < 7) numbers.push(0);
+        return new PyDateTime(...numbers, ...([offset] as unknown as []));
+      }
+      case "timedelta":
+        return new TimeDelta(...(this._numbers(e, DELTA) as [number]));
+      case "decimal":
+        return this._decimal(e);
+      case "uuid.UUID":
+        if (e[1] instanceof Uint8Array && e[1].length === 16) return new UUID(e[1]);
+        throw malformedJelly("UUID without 16 bytes");
+    }
+    return undefined;
+  }
+
+  private _digits(e: Expression[]): number | bigint {
+    const text = this._word(e[1], "int without digits");
+    if (text.length > MOST_DIGITS + 1 || !/^-?\d+$/.test(text)) throw malformedJelly("no such int");
+    return narrow(BigInt(text));
+  }
+
+  private _decimal(e: Expression[]): Decimal {
+    const [, digits, exponent] = e;
+    if (!Number.isInteger(exponent)) throw malformedJelly("decimal without an exponent");
+    const read = Array.isArray(digits) ? this._digits(digits) : digits;
+    if (typeof read !== "bigint" && !Number.isInteger(read))
+      throw malformedJelly("decimal without digits");
+    return new Decimal(BigInt(read as bigint), exponent as number);
+  }
+
+  private _fill(e: Expression[], number: Expression | undefined, out: any, add: string): unknown {
+    this._keep(out, number);
+    for (let i = 1; i < e.length; i++) {
+      const value = this._read(e[i]!);
+      if (add === "add") this._checkKey(value);
+      out[add](value);
+    }
+    return out;
+  }
+
+  /** Refuse what is not a key or a member in Python. */
+  private _checkKey(value: unknown): void {
+    const isTuple = value instanceof Tuple;
+    if ((Array.isArray(value) && !isTuple) || (value instanceof Set && !(value instanceof FrozenSet)))
+      throw malformedJelly("a key that can be changed");
+    if (value instanceof Map || (value && Object.getPrototypeOf(value) === null))
+      throw malformedJelly("a key that can be changed");
+  }
+
+  private _dictionary(e: Expression[], number: Expression | undefined): unknown {
+    const pairs = e.slice(1) as Expression[][];
+    for (const pair of pairs)
+      if (!Array.isArray(pair) || pair.length !== 2) throw malformedJelly("no pair");
+    // What it becomes is known before its values are read: they may contain it.
+    const isText = ([key]: Expression[]) =>
+      Array.isArray(key) && key[0] instanceof Uint8Array && decode(key[0]) === "unicode";
+    const texts = pairs.every(isText);
+    const out = this._keep<any>(texts ? Object.create(null) : new Map(), number);
+    for (const pair of pairs) {
+      const key = this._read(pair[0]!);
+      this._checkKey(key);
+      const value = this._read(pair[1]!);
+      if (texts) out[key] = value;
+      else out.set(key, value);
+    }
+    return out;
+  }
+
+  /** Read references, caches, streams, errors and copies. */
+  private _instance(tag: string, e: Expression[], number: Expression | undefined): unknown {
+    switch (tag) {
+      case "remote":
+        return this._keep(this._receiver.remote(this._number(e, tag)), number);
+      case "local":
+        return this._keep(
+          this._receiver.local(
+            e[1] instanceof Uint8Array ? this._word(e[1], "") : this._number(e, tag),
+          ),
+          number,
+        );
+      case "lcache":
+        return this._keep(this._receiver.lcache(this._number(e, tag)), number);
+      case "cached":
+        return this._keep(this._receiver.cached(this._number(e, tag)), number);
+      case "stream": {
+        const size = e.length > 2 ? this._number(e.slice(1), "size of a stream") : undefined;
+        return this._keep(this._receiver.stream(this._number(e, tag), size), number);
+      }
+      case FAILURE:
+        return this._keep(this._failure(this._read(e[1] ?? [])), number);
+    }
+    const members = membersOf(tag);
+    if (members) {
+      const value = this._read(e[1] ?? []);
+      const found = members.find((member) => member.value === value);
+      if (!found) throw malformedJelly(`${tag}: no such member`);
+      return this._keep(found, number);
+    }
+    const cls = classOf(tag);
+    if (!cls) throw new RemoteError(NAMES.insecure, `type '${tag}' is not registered`);
+    if (cls.prototype instanceof RemoteCache) {
+      const [cache, setState] = this._receiver.cache(this._number(e, tag), cls);
+      this._keep(cache, number);
+      setState(this._read(e[2] ?? []));
+      return cache;
+    }
+    if (e.length < 2) throw malformedJelly("an instance without a state");
+    if (cls.prototype instanceof RemoteError) return this._keep(this._failureOf(tag, e), number);
+    const copy = this._keep(new cls(), number);
+    const state = this._read(e[1]!);
+    if (copy.setCopyableState) copy.setCopyableState(state);
+    else setFields(copy, state);
+    return copy;
+  }
+
+  /** An error that its sender has declared as a copy. */
+  private _failureOf(tag: string, e: Expression[]): RemoteError {
+    const fields = this._read(e[1]!);
+    return makeError(tag, "", [tag], "", fields && typeof fields === "object" ? fields : {});
+  }
+
+  private _failure(state: any): RemoteError {
+    const text = (value: unknown) =>
+      typeof value === "string" ? value : this._word(value as Expression, "a failure without text");
+    if (!state || state instanceof Map) throw malformedJelly("a failure without a state");
+    const parents = Array.isArray(state.parents) ? state.parents.map(text) : [];
+    return makeError(
+      text(state.type),
+      text(state.value),
+      parents,
+      text(state.traceback ?? ""),
+      state.fields && typeof state.fields === "object" ? state.fields : {},
+    );
+  }
+}
