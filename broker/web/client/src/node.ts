@@ -35,7 +35,10 @@ const opener =
         reject(new ConnectionLost("lost", `${address}: ${reason}`));
         lost(reason);
       };
-      socket.on("data", receive);
+      // A Buffer of Node is a Uint8Array whose `slice` shares its memory.
+      socket.on("data", (data: Buffer) =>
+        receive(new Uint8Array(data.buffer, data.byteOffset, data.length)),
+      );
       socket.on("error", (error) => ended(error.message));
       socket.on("close", () => ended("connection lost"));
       socket.on(url.protocol === "pb:" ? "connect" : "secureConnect", () =>

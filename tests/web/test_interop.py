@@ -1,0 +1,37 @@
+"""The TypeScript client in Node against servers of this library, over each transport."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.certificates import Authority
+from web.node import run_node
+from web.office import Office, portal, registered, scram_portal
+
+import broker
+
+HERE = Path(__file__).parent
+SCHEMES = ["pb", "pbs"]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.timeout(120)
+async def test_all_capabilities(scheme: str, tmp_path: Path) -> None:
+    """The client logs in, calls, is called, follows, streams, cancels, and lets go."""
+    authority = Authority(tmp_path)
+    pair = authority.issue()
+    tls = broker.TLS.server(pair.certificate_path, pair.key_path) if scheme == "pbs" else None
+    address = f"{scheme}://127.0.0.1:0"
+    office = Office()
+    with registered():
+        async with (
+            broker.serve(portal(office), address, tls=tls) as server,
+            broker.serve(scram_portal(office, tmp_path), address, tls=tls) as scram,
+        ):
+            await run_node(
+                HERE / "interop.ts",
+                ADDRESS=server.addresses[0],
+                SCRAM_ADDRESS=scram.addresses[0],
+                CA=str(authority.ca_path) if tls else "",
+            )
