@@ -1,7 +1,7 @@
 /** The messages: their rows, and the fields of each. */
 import { malformed } from "./errors.ts";
 import { type Id, Reader } from "./reader.ts";
-import type { Expression } from "./values.ts";
+import { type Expression, decode } from "./values.ts";
 
 /** The numbers of the messages. */
 export const ROW = {
@@ -138,6 +138,7 @@ export function countItems(row: number, bytes: Uint8Array): number {
   const reader = new Reader(bytes);
   const length = reader.array();
   const items = row === ROW.items ? length : length - 1;
+  if (row === ROW.itemGraph && decode(reader.bytes()) !== "list") throw malformed("no list");
   if (items < 1) throw malformed("no items");
   return items;
 }

@@ -30,7 +30,8 @@ export const word = (text: string): Uint8Array => (words[text] ??= encode(text))
 
 const numbers = (...parts: number[]) => encode(parts.join(" "));
 
-const DEEPEST = 100;
+/** More than any message may have: the writer counts exactly. */
+const DEEPEST = 110;
 
 const cannot = (what: string) => new RemoteError(NAMES.cannot, what + " cannot be sent");
 

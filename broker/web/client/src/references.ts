@@ -6,8 +6,8 @@ import type { CallOptions, Caller } from "./calls.ts";
 import type { RemotePromise } from "./promise.ts";
 import { type Contract, type Typed, typed } from "./contract.ts";
 
-export const noSuchObject = (what: unknown): RemoteError =>
-  new RemoteError(NAMES.object, `${what} is not exported to this connection`);
+/** So many unknown objects end the connection. */
+const MOST_UNKNOWN = 100;
 
 /** An object of the peer. The peer is told when the last RemoteReference to it is collected. */
 export class RemoteReference {
@@ -55,6 +55,7 @@ export class Exports {
   private _byNumber = new Map<number, Export>();
   private _byObject = new Map<object, Export>();
   private _nextNumber: () => number;
+  private _unknown = 0;
 
   constructor(nextNumber: () => number) {
     this._nextNumber = nextNumber;
@@ -77,8 +78,10 @@ export class Exports {
   /** Return the object with a number or a name. */
   get(id: number | string): object {
     const found = typeof id === "string" ? this.named.get(id) : this._byNumber.get(id)?.object;
-    if (!found) throw noSuchObject(typeof id === "string" ? `object '${id}'` : `object ${id}`);
-    return found;
+    if (found) return found;
+    const text = `object ${typeof id === "string" ? `'${id}'` : id} is not exported to this connection`;
+    if (++this._unknown >= MOST_UNKNOWN) throw new ProtocolError(text);
+    throw new RemoteError(NAMES.object, text);
   }
 
   /** The peer has dropped an object so many times. */

@@ -68,6 +68,8 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   private _streams: Streams;
   /** The first credit of streams in the answer that is being read. */
   private _credit: Credit | undefined;
+  /** The numbers of the streams that the message that is being read has opened. */
+  private _opened: number[] = [];
   private _isReady!: (error?: Error) => void;
   private _isClosed!: (why: ConnectionLost) => void;
 
@@ -135,11 +137,10 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   }
 
   /** Write a message; return the bytes of its frame without its length. */
-  put(message: unknown[]): number {
+  put(message: unknown[], most = this._terms?.frame ?? MINE.frame): number {
     if (this.ended) return 0;
     const frame = this._writer.frame(message);
     const size = frame.length - 4;
-    const most = this._terms?.frame ?? MINE.frame;
     if (size > most)
       throw new RemoteError(NAMES.large, `a message of ${size} bytes; the peer takes ${most} (frame)`);
     this._transport.write(frame);
@@ -147,7 +148,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   }
 
   private _count(row: number, number: number, count: number): void {
-    this.put(count === 1 ? [row, number] : [row, number, count]);
+    this.put([row, number, count]);
   }
 
   // -- messages ------------------------------------------------------------------------------
@@ -219,6 +220,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     if (Array.isArray(target) && target[0] > this._highest)
       throw new ProtocolError(`promise of request ${target[0]}, which has not been made`);
     if (id > this._highest) this._highest = id;
+    this._opened = [];
     const toCache = kind === ROW.cacheCall || kind === ROW.cacheSend;
     const find = () => {
       if (toCache) return this._followed.core(target);
@@ -239,7 +241,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
       deadline,
       meta,
     });
-    if (isGraph && !wasRun) this._streams.refuse(third);
+    if (isGraph && !wasRun) this._streams.refuse(third, this._opened);
   }
 
   private _arguments([first, second]: [Expression, Expression]): [unknown[], Record<string, unknown>] {
@@ -258,16 +260,17 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   private _graph(kind: number, id: number, expression: Expression): void {
     this._credit = this._calls.creditOf(id);
     const call = this._calls.answered(id);
+    this._opened = [];
     let value: unknown;
     try {
       value = new Unjellier(this).read(expression);
     } catch (error) {
-      this._streams.refuse(expression);
+      this._streams.refuse(expression, this._opened);
       return this._calls.reject(call, error);
     } finally {
       this._credit = undefined;
     }
-    if (call.settled) this._streams.refuse(expression);
+    if (call.settled) this._streams.refuse(expression, this._opened);
     if (kind === ROW.answer) this._calls.resolve(call, value);
     else this._calls.reject(call, value instanceof Error ? value : new RemoteError("", String(value)));
   }
@@ -320,7 +323,9 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   }
 
   stream(number: number, size: number | undefined): unknown {
-    return this._streams.receive(number, size, this._credit);
+    const stream = this._streams.receive(number, size, this._credit);
+    this._opened.push(number);
+    return stream;
   }
 
   callOwn = callOwn;
@@ -344,7 +349,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
       new Jellier(this).write({
         type: word(type),
         value: String((error as Error)?.message ?? error).toWellFormed(),
-        parents: [type, "builtins.Exception"],
+        parents: known?.parents.length ? known.parents : [type, "builtins.Exception"],
         traceback: "Traceback unavailable\n",
         ...fields,
       });

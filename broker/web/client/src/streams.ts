@@ -10,6 +10,10 @@ import type { Expression } from "./values.ts";
 const LARGE_WINDOW = 1_048_576;
 const ALL_WINDOWS = 16_777_216;
 
+/** The most bytes, and the most items, of a message with more than one item. */
+const MOST_ITEMS = 65_536;
+const MOST_BATCH = 256;
+
 /** A number of items, and of bytes. */
 export interface Credit {
   items: number;
@@ -48,8 +52,8 @@ export function streamOf(value: unknown): Stream | undefined {
 
 /** What streams ask of their session. */
 export interface StreamHost extends Sender, Receiver {
-  /** Write a message; return the bytes of its frame. */
-  put(message: unknown[]): number;
+  /** Write a message; return the bytes of its frame, of which there are at most so many. */
+  put(message: unknown[], most?: number): number;
   nextNumber(): number;
   fault(error: unknown): void;
   failure(error: unknown): Expression;
@@ -184,19 +188,21 @@ export class Streams {
     return reader;
   }
 
-  /** Stop the streams in an expression whose message is refused. */
-  refuse(e: unknown): void {
+  /** Stop the streams in an expression whose message is refused: those that it has opened, and those
+   * that were not read. */
+  refuse(e: unknown, opened: number[]): void {
     if (!Array.isArray(e)) return;
     const [tag, number] = e;
     if (tag instanceof Uint8Array && e.length > 1 && tag.join() === word("stream").join()) {
       const known = this._incoming.get(number);
-      if (known) this.stop(known);
-      else if (typeof number === "number" && this._incoming.size <= 2 * MINE.streams) {
+      if (known) {
+        if (opened.includes(number)) this.stop(known);
+      } else if (typeof number === "number" && this._incoming.size <= 2 * MINE.streams) {
         const stream = new Incoming(number, least(MINE));
         this._incoming.set(number, stream);
         this.stop(stream);
       }
-    } else e.forEach((each) => this.refuse(each));
+    } else e.forEach((each) => this.refuse(each, opened));
   }
 
   stop(stream: Incoming): void {
@@ -329,32 +335,57 @@ export class Streams {
   }
 
   private async _produce(stream: Outgoing): Promise<void> {
-    const { number, credit, iterator } = stream;
+    const { credit, iterator } = stream;
     let failure: Expression | undefined;
     try {
-      for (;;) {
+      for (let batch: unknown[] = []; ; ) {
+        // Items that are ready go out together.
+        const next = iterator.next();
+        if (batch.length && !(await isReady(next))) this._send(stream, batch.splice(0));
+        const { done, value } = await next;
+        if (stream.over) return;
+        if (!done) batch.push(value);
+        if (done || batch.length >= Math.min(credit.items, MOST_BATCH))
+          this._send(stream, batch.splice(0));
+        if (done) break;
         while ((credit.items <= 0 || credit.bytes <= 0) && !stream.over)
           await new Promise<void>((resolve) => (stream.wake = resolve));
-        if (stream.over) return;
-        const { done, value } = await iterator.next();
-        if (stream.over) return;
-        if (done) break;
-        credit.bytes -= this._send(number, value);
-        credit.items--;
       }
     } catch (error) {
       failure = this._host.failure(error);
       this._close(stream);
     }
-    if (stream.over) return;
-    this._end(stream, failure);
+    if (!stream.over) this._end(stream, failure);
   }
 
-  private _send(number: number, item: unknown): number {
-    if (item instanceof Uint8Array) return this._host.put([ROW.piece, number, item]);
-    if (arePlain([item])) return this._host.put([ROW.items, number, [item]]);
-    const jellier = new Jellier(this._host);
-    return putGraph(this._host, jellier, () => [ROW.itemGraph, number, jellier.write([item])]);
+  /** Send items in as few messages as their types and sizes allow. */
+  private _send(stream: Outgoing, items: unknown[]): void {
+    const row = (item: unknown) =>
+      item instanceof Uint8Array ? ROW.piece : arePlain([item]) ? ROW.items : ROW.itemGraph;
+    for (let from = 0, to = 0; from < items.length; from = to) {
+      const kind = row(items[to++]);
+      if (kind !== ROW.piece) while (to < items.length && row(items[to]) === kind) to++;
+      this._sendOf(stream, kind, items.slice(from, to));
+    }
+  }
+
+  private _sendOf(stream: Outgoing, row: number, items: unknown[]): void {
+    const { number, credit } = stream;
+    const most = items.length > 1 ? MOST_ITEMS : undefined;
+    try {
+      const jellier = new Jellier(this._host);
+      const message = () => {
+        if (row === ROW.piece) return [row, number, items[0]];
+        return [row, number, row === ROW.items ? items : jellier.write(items)];
+      };
+      credit.bytes -= putGraph(this._host, jellier, message, most);
+      credit.items -= items.length;
+    } catch (error) {
+      if (most === undefined) throw error;
+      const half = items.length >> 1;
+      this._sendOf(stream, row, items.slice(0, half));
+      this._sendOf(stream, row, items.slice(half));
+    }
   }
 
   private _end(stream: Outgoing, failure?: Expression): void {
@@ -406,17 +437,29 @@ export class Streams {
 
 /** Write a message with expressions; what it would open is undone if it cannot be written. */
 export function putGraph(
-  host: { put(message: unknown[]): number },
+  host: { put(message: unknown[], most?: number): number },
   jellier: Jellier,
   make: () => unknown[],
+  most?: number,
 ): number {
   let size: number;
   try {
-    size = host.put(make());
+    size = host.put(make(), most);
   } catch (error) {
     for (const undo of jellier.undo.reverse()) undo();
     throw error;
   }
   for (const done of jellier.sent) done();
   return size;
+}
+
+/** Whether the next item of a generator is there without waiting for anything else. */
+async function isReady(next: unknown): Promise<boolean> {
+  let ready = false;
+  const note = () => {
+    ready = true;
+  };
+  Promise.resolve(next).then(note, note);
+  for (let turns = 0; turns < 4 && !ready; turns++) await null;
+  return ready;
 }

@@ -203,7 +203,7 @@ export class Unjellier {
       if (!Array.isArray(pair) || pair.length !== 2) throw malformedJelly("no pair");
     // What it becomes is known before its values are read: they may contain it.
     const isText = ([key]: Expression[]) =>
-      Array.isArray(key) && key[0] instanceof Uint8Array && decode(key[0]) === "unicode";
+      Array.isArray(key) && this._word(key[0], "an expression without a tag") === "unicode";
     const texts = pairs.every(isText);
     const out = this._keep<any>(texts ? Object.create(null) : new Map(), number);
     for (const pair of pairs) {
