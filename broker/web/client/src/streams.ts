@@ -336,11 +336,21 @@ export class Streams {
 
   private async _produce(stream: Outgoing): Promise<void> {
     const { credit, iterator } = stream;
+    const batch: unknown[] = [];
     let failure: Expression | undefined;
+    const pull = async () => {
+      try {
+        return await iterator.next();
+      } catch (error) {
+        // The items before an error go out before it.
+        this._send(stream, batch.splice(0));
+        throw error;
+      }
+    };
     try {
-      for (let batch: unknown[] = []; ; ) {
+      for (;;) {
         // Items that are ready go out together.
-        const next = iterator.next();
+        const next = pull();
         if (batch.length && !(await isReady(next))) this._send(stream, batch.splice(0));
         const { done, value } = await next;
         if (stream.over) return;
@@ -454,12 +464,12 @@ export function putGraph(
 }
 
 /** Whether the next item of a generator is there without waiting for anything else. */
-async function isReady(next: unknown): Promise<boolean> {
+async function isReady(next: Promise<unknown>): Promise<boolean> {
   let ready = false;
   const note = () => {
     ready = true;
   };
-  Promise.resolve(next).then(note, note);
-  for (let turns = 0; turns < 4 && !ready; turns++) await null;
+  next.then(note, note);
+  for (let turns = 0; turns < 6 && !ready; turns++) await null;
   return ready;
 }
