@@ -31,7 +31,7 @@ def sources(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in PARTS:
         shutil.copy(ROOT / name, folder)
-    unwanted = shutil.ignore_patterns("__pycache__", "_compiled", *(f"*{end}" for end in COMPILED))
+    unwanted = shutil.ignore_patterns("__pycache__", "_compiled", "node_modules", *(f"*{end}" for end in COMPILED))
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
     return folder
