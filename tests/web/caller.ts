@@ -82,7 +82,7 @@ class Items implements AsyncIterator<unknown> {
 /** A client of the vectors: it knows what its frames are about. */
 class Client {
   written: Uint8Array[] = [];
-  session = new Session({ write: (bytes) => void this.written.push(bytes), close: () => {} });
+  session = new Session();
   objects = new Map<number, pb.Referenceable>();
   caches = new Map<number, Held>();
   streams = new Map<number, Items>();
@@ -96,6 +96,7 @@ class Client {
 
   constructor() {
     const { session } = this;
+    session.transport = { write: (bytes) => void this.written.push(bytes), close: () => {} };
     for (const [method, kept] of [
       ["remote", this.references],
       ["cached", this.followed],
@@ -197,7 +198,7 @@ class Client {
     if (row === 8) return this.session.release(this.references.get(first));
     if (row === 9) return this.session.release(this.followed.get(first));
     if (row === 11) return this.calls.get(first)!.abort();
-    if (row === 12) return this.session.ping(first);
+    if (row === 12) return this.session.put([12, first]) as unknown as void;
     if (row === 14) return this.session.goodbye(first, second);
     if (row === 17) return this.streams.get(first)!.push(...(readItems(17, second) as unknown[]));
     if (row === 18)

@@ -40,10 +40,11 @@ for (const { name, state, messages, fate } of load("msgpack.json")) {
   test(name, async () => {
     const written: Uint8Array[] = [];
     let isClosed = false;
-    const session = new Session({
+    const session = new Session();
+    session.transport = {
       write: (bytes) => void written.push(bytes),
       close: () => void (isClosed = true),
-    });
+    };
     const desk = new Desk();
     desk.release = (value) => session.release(value);
     session.exports.named.set("root", desk);

@@ -1,6 +1,14 @@
 /** The calls of this end: those that wait for an answer, and those that wait for a promise. */
+import {
+  ROW_CACHE_CALL,
+  ROW_CACHE_SEND,
+  ROW_CALL,
+  ROW_CANCEL,
+  ROW_GRAPH,
+  ROW_SEND,
+} from "./rows.ts";
 import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import { ROW, type Target } from "./frames.ts";
+import { type Target } from "./frames.ts";
 import { Jellier, type Sender, arePlain, word } from "./jellier.ts";
 import { RemotePromise, promiseOf, stepInto } from "./promise.ts";
 import { RemoteReference } from "./references.ts";
@@ -130,7 +138,7 @@ export class Calls implements Caller {
   ): void {
     if (this._host.ended) return;
     this._inOrder(target, args, options, undefined, (ready, kw) =>
-      this._write(toCache ? ROW.cacheSend : ROW.send, ++this._last, target, name, ready, {
+      this._write(toCache ? ROW_CACHE_SEND : ROW_SEND, ++this._last, target, name, ready, {
         ...options,
         kw,
       }),
@@ -145,7 +153,7 @@ export class Calls implements Caller {
     const giveUp = (error: unknown) => {
       if (call.settled) return;
       // The number of a call that was sent is kept until its answer comes.
-      if (call.id !== undefined && !this._host.ended) this._host.put([ROW.cancel, call.id]);
+      if (call.id !== undefined && !this._host.ended) this._host.put([ROW_CANCEL, call.id]);
       this._settle(call, undefined, error);
     };
     const abort = () => giveUp(signal!.reason);
@@ -221,7 +229,7 @@ export class Calls implements Caller {
     if (this._host.ended) throw this._host.ended;
     const id = this._last + 1;
     this._last = id;
-    this._write(toCache ? ROW.cacheCall : ROW.call, id, target, name, args, options);
+    this._write(toCache ? ROW_CACHE_CALL : ROW_CALL, id, target, name, args, options);
     call.id = id;
     this._open.set(id, call);
   }
@@ -243,7 +251,7 @@ export class Calls implements Caller {
     }
     const jellier = new Jellier(this._host);
     putGraph(this._host, jellier, () => [
-      ROW.graph,
+      ROW_GRAPH,
       row,
       id,
       target,

@@ -3,22 +3,12 @@ import { ConnectionLost, LoginFailed, ProtocolError, RemoteError } from "./error
 import { type Channel, type Credentials, login } from "./login.ts";
 import { RemoteReference } from "./references.ts";
 import type { RemoteCache } from "./registry.ts";
-import { type Draining, Session, type Transport } from "./session.ts";
+import { type Draining, Session } from "./session.ts";
 
 const SILENCE = 20_000;
 
-/** A transport that is open, and what a login knows of it. */
-export interface Opened extends Channel {
-  transport: Transport;
-}
-
-/** Opens transports; it calls `receive` and `lost`, and stops when `signal` fires. */
-export type Opener = (
-  address: string,
-  signal: AbortSignal,
-  receive: (bytes: Uint8Array) => void,
-  lost: (reason?: string) => void,
-) => Promise<Opened>;
+/** Gives a session its transport; resolves when that is open. */
+export type Opener = (address: string, session: Session) => Promise<Channel>;
 
 /** The delays between attempts: random, from 0 to a number that grows. Seconds. */
 export interface Retry {
@@ -101,19 +91,6 @@ export function isTransient(error: unknown): boolean {
   );
 }
 
-/** Ping a peer that is silent, and end the connection if it stays so. */
-function watch(session: Session): void {
-  let silent = 0;
-  const timer = setInterval(() => {
-    session.tick();
-    silent = session.heard ? 0 : silent + 1;
-    session.heard = false;
-    if (silent > 1) session.fault("no answer from the peer");
-    else if (silent) session.ping(1);
-  }, SILENCE);
-  session.closed.then(() => clearInterval(timer));
-}
-
 /** The arguments of `connect`. */
 interface Plan {
   opener: Opener;
@@ -124,45 +101,33 @@ interface Plan {
 
 async function attempt(plan: Plan, address: string): Promise<Connection> {
   const { opener, credentials, options } = plan;
-  const { timeout = 10_000, signal, mind = null, insecurePlaintext = false } = options;
-  const abort = new AbortController();
-  const end = () => abort.abort(signal!.reason);
-  if (signal?.aborted) end();
+  const { timeout = 10_000, signal, mind = null, insecurePlaintext } = options;
+  const session = new Session();
+  const end = () => session.goodbye();
+  const late = `no connection to ${address} in ${timeout} ms`;
+  const timer = setTimeout(() => session.goodbye("lost", late), timeout);
   signal?.addEventListener("abort", end);
-  const late = new ConnectionLost("lost", `no connection to ${address} in ${timeout} ms`);
-  const timer = setTimeout(() => abort.abort(late), timeout);
-  let session: Session | undefined;
-  const ended = new Promise<never>((_, reject) => {
-    const fail = () => reject(abort.signal.reason);
-    if (abort.signal.aborted) fail();
-    abort.signal.addEventListener("abort", fail);
-  });
-  ended.catch(() => session?.goodbye());
+  if (signal?.aborted) end();
   const steps = async () => {
-    const early: Uint8Array[] = [];
-    const opened = await opener(
-      address,
-      abort.signal,
-      (bytes) => (session ? session.receive(bytes) : early.push(bytes)),
-      (reason) => session?.lost(new ConnectionLost("lost", reason)),
-    );
-    session = new Session(opened.transport);
-    early.forEach((bytes) => session!.receive(bytes));
+    const channel = await opener(address, session);
     await session.ready;
     const given = typeof credentials === "function" ? await credentials() : credentials;
-    const channel = { ...opened, isPrivate: opened.isPrivate || insecurePlaintext };
+    if (insecurePlaintext) channel.isPrivate = true;
     return given && login(session, given, mind, channel);
   };
+  const ended = session.closed.then((why) => {
+    signal?.removeEventListener("abort", end);
+    throw why;
+  });
   try {
     const avatar = await Promise.race([steps(), ended]);
-    watch(session!);
-    session!.closed.then(() => signal?.removeEventListener("abort", end));
-    return new Connection(session!, avatar || undefined);
+    session.watch(SILENCE);
+    return new Connection(session, avatar || undefined);
   } catch (error) {
-    session?.goodbye();
-    signal?.removeEventListener("abort", end);
-    // Why the connection ended says more than that a call could not be made.
-    throw session?.ended && error instanceof ConnectionLost ? session.ended : error;
+    // Why the connection has ended says more than that a call could not be made.
+    const why = error instanceof ConnectionLost ? (session.ended ?? error) : error;
+    end();
+    throw signal?.aborted ? signal.reason : why;
   } finally {
     clearTimeout(timer);
   }

@@ -1,34 +1,16 @@
 /** The messages: their rows, and the fields of each. */
+import {
+  ROW_ANSWER,
+  ROW_CREDIT,
+  ROW_GRAPH,
+  ROW_ITEM_GRAPH,
+  ROW_ITEMS,
+  ROW_TUPLE,
+} from "./rows.ts";
 import { malformed } from "./errors.ts";
 import { type Id, Reader } from "./reader.ts";
 import { type Expression, decode } from "./values.ts";
 
-/** The numbers of the messages. */
-export const ROW = {
-  version: 0,
-  call: 1,
-  send: 2,
-  cacheCall: 3,
-  cacheSend: 4,
-  answer: 5,
-  tuple: 6,
-  graph: 7,
-  decref: 8,
-  decache: 9,
-  uncache: 10,
-  cancel: 11,
-  ping: 12,
-  pong: 13,
-  goodbye: 14,
-  draining: 15,
-  credit: 16,
-  items: 17,
-  itemGraph: 18,
-  piece: 19,
-  end: 20,
-  stop: 21,
-  home: 22,
-} as const;
 
 /** The most bytes of a frame. */
 export const MOST_FRAME = 16_777_216;
@@ -48,7 +30,7 @@ function target(reader: Reader): Target {
   if (next === "text") return reader.text(128);
   if (next !== "array") return reader.id();
   const length = reader.array();
-  if (length < 1 || length > 2) throw malformed("no such promise");
+  if (length < 1 || length > 2) throw malformed("promise");
   const request = reader.id();
   if (length === 1) return [request];
   return [request, reader.kind() === "text" ? reader.text(128) : reader.id()];
@@ -61,13 +43,13 @@ function named(reader: Reader): Id | string {
 function meta(reader: Reader): Record<string, string> | null {
   if (reader.nil()) return null;
   const read = reader.map(8, 64, () => reader.text(512));
-  if (!Object.keys(read).every((key) => /^[a-z0-9-]+$/.test(key))) throw malformed("no such key");
+  if (!Object.keys(read).every((key) => /^[a-z0-9-]+$/.test(key))) throw malformed("key");
   return read;
 }
 
 function addresses(reader: Reader): string[] {
   const length = reader.array();
-  if (length > 8) throw malformed("too many addresses");
+  if (length > 8) throw malformed("addresses");
   return Array.from({ length }, () => reader.text(256));
 }
 
@@ -102,21 +84,21 @@ const ROWS = (
 function fields(reader: Reader, row: string, count: number, out: Message): Message {
   const letters = row.replace(".", "");
   const least = row.includes(".") ? row.indexOf(".") : letters.length;
-  if (count < least || count > letters.length) throw malformed("so many fields");
+  if (count < least || count > letters.length) throw malformed("fields");
   for (let i = 0; i < count; i++) out.push(FIELDS[letters[i]!]!(reader));
   return out;
 }
 
 function graph(reader: Reader, count: number): Message {
   const kind = reader.int(1, 7);
-  if (kind === ROW.tuple) throw malformed("no such graph");
-  const isCall = kind < ROW.answer;
+  if (kind === ROW_TUPLE) throw malformed("graph");
+  const isCall = kind < ROW_ANSWER;
   const before = kind > 2 ? (isCall ? "iin" : "iOn") : kind === 1 ? "iTn" : "iOn";
-  if (count < 5) throw malformed("so many fields");
-  const out = fields(reader, before, 3, [ROW.graph, kind]);
+  if (count < 5) throw malformed("fields");
+  const out = fields(reader, before, 3, [ROW_GRAPH, kind]);
   const expression = reader.graph(DEEPEST_GRAPH);
   if (isCall && !(Array.isArray(expression) && expression.length === 2))
-    throw malformed("no arguments");
+    throw malformed("arguments");
   out.push(expression);
   return fields(reader, ".dm", count - 5, out);
 }
@@ -127,9 +109,9 @@ export function readFrame(bytes: Uint8Array): Message {
   const count = reader.array() - 1;
   const row = reader.int(0, ROWS.length - 1);
   const message =
-    row === ROW.graph ? graph(reader, count) : fields(reader, ROWS[row]!, count, [row]);
+    row === ROW_GRAPH ? graph(reader, count) : fields(reader, ROWS[row]!, count, [row]);
   reader.end();
-  if (row === ROW.credit && !message[2] && !message[3]) throw malformed("a credit of nothing");
+  if (row === ROW_CREDIT && !message[2] && !message[3]) throw malformed("credit");
   return message;
 }
 
@@ -137,16 +119,16 @@ export function readFrame(bytes: Uint8Array): Message {
 export function countItems(row: number, bytes: Uint8Array): number {
   const reader = new Reader(bytes);
   const length = reader.array();
-  const items = row === ROW.items ? length : length - 1;
-  if (row === ROW.itemGraph && decode(reader.bytes()) !== "list") throw malformed("no list");
-  if (items < 1) throw malformed("no items");
+  const items = row === ROW_ITEMS ? length : length - 1;
+  if (row === ROW_ITEM_GRAPH && decode(reader.bytes()) !== "list") throw malformed("list");
+  if (items < 1) throw malformed("items");
   return items;
 }
 
 /** Return the items of a message: plain values, or the expression of a list. */
 export function readItems(row: number, bytes: Uint8Array): unknown[] | Expression {
   const reader = new Reader(bytes);
-  const items = row === ROW.items ? reader.plains(DEEPEST) : reader.graph(DEEPEST_GRAPH);
+  const items = row === ROW_ITEMS ? reader.plains(DEEPEST) : reader.graph(DEEPEST_GRAPH);
   reader.end();
   return items;
 }

@@ -1,7 +1,7 @@
 /** The calls of the peer: they are run, and answered. */
+import { ROW_ANSWER, ROW_GRAPH, ROW_TUPLE } from "./rows.ts";
 import type { CallOptions } from "./calls.ts";
 import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import { ROW } from "./frames.ts";
 import { Jellier, type Sender, arePlain } from "./jellier.ts";
 import { creditIn, putGraph, streamOf } from "./streams.ts";
 import { Tuple } from "./values.ts";
@@ -103,14 +103,14 @@ export class IncomingCalls {
   private _answer(id: number, value: unknown, meta: Record<string, string>): void {
     try {
       if (value instanceof Tuple && arePlain(value)) {
-        this._host.put([ROW.tuple, id, Array.from(value)]);
-      } else if (arePlain([value])) this._host.put([ROW.answer, id, value]);
+        this._host.put([ROW_TUPLE, id, Array.from(value)]);
+      } else if (arePlain([value])) this._host.put([ROW_ANSWER, id, value]);
       else {
         const jellier = new Jellier(this._host);
         jellier.credit = creditIn(meta);
         putGraph(this._host, jellier, () => [
-          ROW.graph,
-          ROW.answer,
+          ROW_GRAPH,
+          ROW_ANSWER,
           id,
           0,
           "",

@@ -7,10 +7,7 @@ import {
   type Expression,
   Float,
   FrozenSet,
-  PyDate,
-  PyDateTime,
-  PyTime,
-  TimeDelta,
+  TIMES,
   Tuple,
   UUID,
   encode,
@@ -27,8 +24,6 @@ const words: Record<string, Uint8Array> = Object.create(null);
 
 /** Return a word as bytes. */
 export const word = (text: string): Uint8Array => (words[text] ??= encode(text));
-
-const numbers = (...parts: number[]) => encode(parts.join(" "));
 
 /** More than any message may have: the writer counts exactly. */
 const DEEPEST = 110;
@@ -124,16 +119,13 @@ export class Jellier {
 
   private _leaf(value: object): Expression | undefined {
     if (value instanceof Uint8Array || value instanceof Float) return value;
-    if (value instanceof PyDate) return [word("date"), numbers(value.year, value.month, value.day)];
-    if (value instanceof PyTime)
-      return [word("time"), numbers(value.hour, value.minute, value.second, value.microsecond)];
-    if (value instanceof PyDateTime) {
-      const { year, month, day, hour, minute, second, microsecond, offset } = value;
-      const parts = numbers(year, month, day, hour, minute, second, microsecond);
-      return [word("datetime"), parts, ...(offset === undefined ? [] : [offset])];
-    }
-    if (value instanceof TimeDelta)
-      return [word("timedelta"), numbers(value.days, value.seconds, value.microseconds)];
+    for (const [tag, cls, { length }] of TIMES)
+      if (value instanceof cls) {
+        // The numbers are its fields, in order; the offset of a datetime is the last.
+        const numbers = Object.values(value).filter((each) => each !== undefined);
+        const text = encode(numbers.splice(0, length / 2).join(" "));
+        return [word(tag), text, ...numbers];
+      }
     if (value instanceof Decimal) {
       const { digits, exponent } = value;
       return [word("decimal"), fits(digits) ? digits : [word("int"), encode(`${digits}`)], exponent];

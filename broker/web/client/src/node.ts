@@ -1,7 +1,7 @@
 /** The client for Node: `connect` by TCP, TLS and WebSocket. */
 import net from "node:net";
 import tls from "node:tls";
-import { type Opened, type Opener, connector } from "./connect.ts";
+import { type Opener, connector } from "./connect.ts";
 import { ConnectionLost } from "./errors.ts";
 import { isPrivate, openWebSocket } from "./websocket.ts";
 
@@ -25,31 +25,33 @@ function bindingOf(socket: net.Socket): Uint8Array | undefined {
 
 const opener =
   (secure: tls.ConnectionOptions): Opener =>
-  (address, signal, receive, lost) => {
+  (address, session) => {
     const url = new URL(address);
-    if (/^wss?:$/.test(url.protocol)) return openWebSocket(address, signal, receive, lost);
-    if (!/^pbs?:$/.test(url.protocol)) throw new TypeError(`address '${address}' has no scheme of ours`);
-    return new Promise<Opened>((resolve, reject) => {
+    if (/^wss?:$/.test(url.protocol)) return openWebSocket(address, session);
+    if (!/^pbs?:$/.test(url.protocol))
+      throw new TypeError(`address '${address}' begins with none of pb:, pbs:, ws:, wss:`);
+    return new Promise((resolve, reject) => {
       const socket = socketOf(url, secure);
+      let isOpen = false;
+      session.transport = {
+        write: (bytes) => void socket.write(bytes),
+        close: () => void (isOpen ? socket.end() : socket.destroy()),
+      };
       const ended = (reason: string) => {
-        reject(new ConnectionLost("lost", `${address}: ${reason}`));
-        lost(reason);
+        const why = new ConnectionLost("lost", `${address}: ${reason}`);
+        session.lost(why);
+        reject(why);
       };
       // A Buffer of Node is a Uint8Array whose `slice` shares its memory.
       socket.on("data", (data: Buffer) =>
-        receive(new Uint8Array(data.buffer, data.byteOffset, data.length)),
+        session.receive(new Uint8Array(data.buffer, data.byteOffset, data.length)),
       );
       socket.on("error", (error) => ended(error.message));
       socket.on("close", () => ended("connection lost"));
-      socket.on(url.protocol === "pb:" ? "connect" : "secureConnect", () =>
-        resolve({
-          transport: { write: (bytes) => void socket.write(bytes), close: () => void socket.end() },
-          isPrivate: isPrivate(url),
-          binding: bindingOf(socket),
-        }),
-      );
-      signal.addEventListener("abort", () => socket.destroy());
-      if (signal.aborted) socket.destroy();
+      socket.on(url.protocol === "pb:" ? "connect" : "secureConnect", () => {
+        isOpen = true;
+        resolve({ isPrivate: isPrivate(url), binding: bindingOf(socket) });
+      });
     });
   };
 

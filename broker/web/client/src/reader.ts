@@ -5,6 +5,18 @@ import { type Expression, decode, narrow } from "./values.ts";
 /** The number of an object, a cache, a stream or a request; a bigint beyond 2⁵³ − 1. */
 export type Id = number;
 
+/** The methods of a DataView for the codes 0xcc to 0xd3. */
+const INTS = [
+  "getUint8",
+  "getUint16",
+  "getUint32",
+  "getBigUint64",
+  "getInt8",
+  "getInt16",
+  "getInt32",
+  "getBigInt64",
+] as const;
+
 const MOST_ID = (1n << 63n) - 1n;
 
 /** Reads the values of one frame, or of a part of one. */
@@ -23,7 +35,7 @@ export class Reader {
 
   /** Check that all bytes were read. */
   end(): void {
-    if (this._at < this._bytes.length) throw malformed("bytes behind it");
+    if (this._at < this._bytes.length) throw malformed("bytes behind");
   }
 
   /** Whether the next value is nil; it is taken then. */
@@ -50,32 +62,27 @@ export class Reader {
   private _take(size: number): number {
     const at = this._at;
     this._at += size;
-    if (this._at > this._bytes.length) throw malformed("it ends early");
+    if (this._at > this._bytes.length) throw malformed("end");
     return at;
   }
 
   private _code(): number {
-    if (--this._left < 0) throw malformed("too many elements");
+    if (--this._left < 0) throw malformed("nodes");
     return this._bytes[this._take(1)]!;
   }
 
   /** Read a length of 2ⁿ bytes. */
   private _length(bits: number): number {
     const at = this._take(1 << bits);
-    const view = this._view;
-    return bits === 0 ? view.getUint8(at) : bits === 1 ? view.getUint16(at) : view.getUint32(at);
+    return this._view[INTS[bits]!](at) as number;
   }
 
   /** Return the length of an array whose code was read, or -1 if it is the code of something else. */
   private _arrayLength(code: number): number {
     const length =
       code >> 4 === 9 ? code & 15 : code >> 1 === 0x6e ? this._length(code - 0xdb) : -1;
-    if (length > this._bytes.length - this._at) throw malformed("it ends early");
+    if (length > this._bytes.length - this._at) throw malformed("end");
     return length;
-  }
-
-  private _mapLength(code: number): number {
-    return code >> 4 === 8 ? code & 15 : code >> 1 === 0x6f ? this._length(code - 0xdd) : -1;
   }
 
   private _textLength(code: number): number {
@@ -83,28 +90,12 @@ export class Reader {
   }
 
   private _number(code: number): number | bigint | undefined {
-    const view = this._view;
     if (code < 0x80) return code;
     if (code >= 0xe0) return code - 256;
-    switch (code) {
-      case 0xcc:
-        return view.getUint8(this._take(1));
-      case 0xcd:
-        return view.getUint16(this._take(2));
-      case 0xce:
-        return view.getUint32(this._take(4));
-      case 0xcf:
-        return narrow(view.getBigUint64(this._take(8)));
-      case 0xd0:
-        return view.getInt8(this._take(1));
-      case 0xd1:
-        return view.getInt16(this._take(2));
-      case 0xd2:
-        return view.getInt32(this._take(4));
-      case 0xd3:
-        return narrow(view.getBigInt64(this._take(8)));
-    }
-    return undefined;
+    if (code < 0xcc || code > 0xd3) return undefined;
+    const at = this._take(1 << (code & 3));
+    const value = this._view[INTS[code - 0xcc]!](at);
+    return typeof value === "bigint" ? narrow(value) : value;
   }
 
   /** Read a float or a bin, whose code was read. */
@@ -132,21 +123,21 @@ export class Reader {
     try {
       return decode(this._bytes.subarray(at, this._at));
     } catch {
-      throw malformed("text that is not UTF-8");
+      throw malformed("UTF-8");
     }
   }
 
   /** Read the head of an array; return its length. */
   array(): number {
     const length = this._arrayLength(this._code());
-    if (length < 0) throw malformed("no array");
+    if (length < 0) throw malformed("array");
     return length;
   }
 
   /** Read an int from `least` to `most`. */
   int(least: number | bigint, most: number | bigint): number {
     const value = this._number(this._code());
-    if (value === undefined || value < least || value > most) throw malformed("no such int");
+    if (value === undefined || value < least || value > most) throw malformed("int");
     return value as number;
   }
 
@@ -158,33 +149,47 @@ export class Reader {
   /** Read a text of at most so many characters. */
   text(most: number): string {
     const length = this._textLength(this._code());
-    if (length < 0) throw malformed("no text");
+    if (length < 0) throw malformed("text");
     const text = this._string(length);
-    if (text.length > most && [...text].length > most) throw malformed("text too long");
+    if (text.length > most && [...text].length > most) throw malformed("text");
     return text;
   }
 
   /** Read bytes. */
   bytes(): Uint8Array {
     const bytes = this._bin(this._code());
-    if (!bytes) throw malformed("no bytes");
+    if (!bytes) throw malformed("bytes");
     return bytes;
   }
 
   /** Read a map of texts to values; return its entries. */
   map<T>(most: number, mostKey: number, value: () => T): Record<string, T> {
-    const length = this._mapLength(this._code());
-    if (length < 0 || length > most) throw malformed("no such map");
+    return this._entries(this._code(), most, mostKey, value);
+  }
+
+  private _entries<T>(
+    code: number,
+    most: number,
+    mostKey: number,
+    value: () => T,
+  ): Record<string, T> {
+    let length =
+      code >> 4 === 8 ? code & 15 : code >> 1 === 0x6f ? this._length(code - 0xdd) : Infinity;
+    if (length > most || length === Infinity) throw malformed("map");
     const out: Record<string, T> = Object.create(null);
-    for (let i = 0; i < length; i++) out[this.text(mostKey)] = value();
+    while (length--) out[this.text(mostKey)] = value();
+    return out;
+  }
+
+  private _list<T>(length: number, value: () => T): T[] {
+    const out = new Array<T>(length);
+    for (let i = 0; i < length; i++) out[i] = value();
     return out;
   }
 
   /** Read an array of plain values, each of so many containers in each other. */
   plains(deepest: number): unknown[] {
-    const out = new Array<unknown>(this.array());
-    for (let i = 0; i < out.length; i++) out[i] = this.plain(deepest);
-    return out;
+    return this._list(this.array(), () => this.plain(deepest));
   }
 
   /** Read a plain value of at most so many containers in each other. */
@@ -196,18 +201,10 @@ export class Reader {
     if (number !== undefined) return number;
     const text = this._textLength(code);
     if (text >= 0) return this._string(text);
-    if (deepest === 0) throw malformed("too deep");
+    if (deepest === 0) throw malformed("depth");
     const array = this._arrayLength(code);
-    if (array >= 0) {
-      const out = new Array<unknown>(array);
-      for (let i = 0; i < array; i++) out[i] = this.plain(deepest - 1);
-      return out;
-    }
-    const map = this._mapLength(code);
-    if (map < 0) throw malformed("no plain value");
-    const out: Record<string, unknown> = Object.create(null);
-    for (let i = 0; i < map; i++) out[this.text(Infinity)] = this.plain(deepest - 1);
-    return out;
+    const read = () => this.plain(deepest - 1);
+    return array < 0 ? this._entries(code, Infinity, Infinity, read) : this._list(array, read);
   }
 
   /** Read an expression of at most so many arrays in each other. */
@@ -216,10 +213,8 @@ export class Reader {
     const leaf = this._number(code) ?? this._float(code) ?? this._bin(code);
     if (leaf !== undefined) return leaf;
     const length = this._arrayLength(code);
-    if (length < 0) throw malformed("no expression");
-    if (deepest === 0) throw malformed("too deep");
-    const out = new Array<Expression>(length);
-    for (let i = 0; i < length; i++) out[i] = this.graph(deepest - 1);
-    return out;
+    if (length < 0) throw malformed("value");
+    if (deepest === 0) throw malformed("depth");
+    return this._list(length, () => this.graph(deepest - 1));
   }
 }

@@ -1,9 +1,33 @@
 /** One connection without its transport: bytes come in, and bytes go out. */
+import {
+  ROW_ANSWER,
+  ROW_CACHE_CALL,
+  ROW_CACHE_SEND,
+  ROW_CALL,
+  ROW_CANCEL,
+  ROW_CREDIT,
+  ROW_DECACHE,
+  ROW_DECREF,
+  ROW_DRAINING,
+  ROW_END,
+  ROW_GOODBYE,
+  ROW_GRAPH,
+  ROW_HOME,
+  ROW_ITEM_GRAPH,
+  ROW_ITEMS,
+  ROW_PIECE,
+  ROW_PING,
+  ROW_PONG,
+  ROW_STOP,
+  ROW_TUPLE,
+  ROW_UNCACHE,
+  ROW_VERSION,
+} from "./rows.ts";
 import { type CallHost, Calls } from "./calls.ts";
 import { FollowedCaches, OwnedCaches } from "./caches.ts";
 import { Bound } from "./contract.ts";
 import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import { type Message, ROW, readFrame } from "./frames.ts";
+import { type Message, readFrame } from "./frames.ts";
 import { Framing } from "./framing.ts";
 import { choice, readOffer } from "./handshake.ts";
 import { IncomingCalls, type IncomingHost, callOwn } from "./incoming.ts";
@@ -48,16 +72,17 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   /** The root of the peer. */
   readonly root: RemoteReference;
   readonly exports: Exports;
-  /** Whether bytes have come since this was set to false. */
-  heard = false;
 
-  private _transport: Transport;
+  /** What carries the bytes. */
+  transport: Transport = { write() {}, close() {} };
   private _framing = new Framing();
   private _writer = new Writer();
   private _phase: "offer" | "version" | "open" = "offer";
   private _terms: Terms | undefined;
   private _number = 0;
   private _pings = 0;
+  /** Ticks of the watch without a byte of the peer. */
+  private _silence = 0;
   /** The highest number of a call of the peer. */
   private _highest = 0;
   private _calls: Calls;
@@ -73,16 +98,15 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   private _isReady!: (error?: Error) => void;
   private _isClosed!: (why: ConnectionLost) => void;
 
-  constructor(transport: Transport) {
-    this._transport = transport;
+  constructor() {
     const next = () => this.nextNumber();
     this._calls = new Calls(this);
     this._incoming = new IncomingCalls(this);
     this.exports = new Exports(next);
     this._imports = new Imports(this._calls, (number, count) =>
-      this._count(ROW.decref, number, count),
+      this._count(ROW_DECREF, number, count),
     );
-    this._followed = new FollowedCaches((number, count) => this._count(ROW.decache, number, count));
+    this._followed = new FollowedCaches((number, count) => this._count(ROW_DECACHE, number, count));
     this._owned = new OwnedCaches(this._calls, next);
     this._streams = new Streams(this);
     this.root = new RemoteReference(this._calls, "root");
@@ -107,14 +131,14 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   begin(): void {
     this._phase = "version";
     const { frame: _, ...terms } = MINE;
-    this.put([ROW.version, VERSION, terms]);
+    this.put([ROW_VERSION, VERSION, terms]);
     this._isReady();
   }
 
   /** Receive bytes of the peer. */
   receive(bytes: Uint8Array): void {
     if (this.ended) return;
-    this.heard = true;
+    this._silence = 0;
     try {
       let data = this._framing.add(bytes);
       if (data && this._phase === "offer") data = this._offer(data);
@@ -131,7 +155,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
       return undefined;
     }
     this.mechanisms = offer.mechanisms;
-    this._transport.write(choice());
+    this.transport.write(choice());
     this.begin();
     return data.subarray(offer.size);
   }
@@ -143,7 +167,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     const size = frame.length - 4;
     if (size > most)
       throw new RemoteError(NAMES.large, `a message of ${size} bytes; the peer takes ${most} (frame)`);
-    this._transport.write(frame);
+    this.transport.write(frame);
     return size;
   }
 
@@ -158,19 +182,19 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     const message = readFrame(body);
     const [row, first, second] = message;
     if (this._phase === "version") this._version(message);
-    else if (row === ROW.version) throw new ProtocolError("a second version");
-    else if (row <= ROW.cacheSend) this._called(row, message.slice(1), false);
-    else if (row === ROW.graph && first <= ROW.cacheSend)
+    else if (row === ROW_VERSION) throw new ProtocolError("a second version");
+    else if (row <= ROW_CACHE_SEND) this._called(row, message.slice(1), false);
+    else if (row === ROW_GRAPH && first <= ROW_CACHE_SEND)
       this._called(first, message.slice(2), true);
-    else if (row === ROW.graph) this._graph(first, message[2], message[5]);
-    else if (row === ROW.answer) this._answered(first, second);
-    else if (row === ROW.tuple) this._answered(first, Tuple.from(second));
+    else if (row === ROW_GRAPH) this._graph(first, message[2], message[5]);
+    else if (row === ROW_ANSWER) this._answered(first, second);
+    else if (row === ROW_TUPLE) this._answered(first, Tuple.from(second));
     else this._other(row, first, second, message, body.length);
     return !this.ended;
   }
 
   private _version([row, number, terms]: Message): void {
-    if (row !== ROW.version) throw new ProtocolError("the first frame is not the version");
+    if (row !== ROW_VERSION) throw new ProtocolError("the first frame is not the version");
     if (number !== VERSION)
       throw new ProtocolError(`the peer speaks version ${number}, not ${VERSION}`);
     this._phase = "open";
@@ -180,35 +204,35 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
 
   private _other(row: number, first: any, second: any, message: Message, size: number): void {
     switch (row) {
-      case ROW.decref:
+      case ROW_DECREF:
         return this.exports.release(first, second ?? 1);
-      case ROW.decache:
-        if (this._owned.release(first, second ?? 1)) this.put([ROW.uncache, first]);
+      case ROW_DECACHE:
+        if (this._owned.release(first, second ?? 1)) this.put([ROW_UNCACHE, first]);
         return;
-      case ROW.uncache:
+      case ROW_UNCACHE:
         return this._followed.end(first);
-      case ROW.cancel:
+      case ROW_CANCEL:
         return this._incoming.cancel(first);
-      case ROW.ping:
+      case ROW_PING:
         if (++this._pings > MOST_PINGS) throw new ProtocolError("too many pings");
-        return void this.put([ROW.pong, first]);
-      case ROW.goodbye:
+        return void this.put([ROW_PONG, first]);
+      case ROW_GOODBYE:
         this.lost(new ConnectionLost(first, second));
-        return this._transport.close();
-      case ROW.draining:
+        return this.transport.close();
+      case ROW_DRAINING:
         this.draining = { after: first, elsewhere: second };
         return;
-      case ROW.credit:
+      case ROW_CREDIT:
         return this._streams.credit(first, second, message[3]);
-      case ROW.items:
-      case ROW.itemGraph:
-      case ROW.piece:
+      case ROW_ITEMS:
+      case ROW_ITEM_GRAPH:
+      case ROW_PIECE:
         return this._streams.items(row, first, second, size);
-      case ROW.end:
+      case ROW_END:
         return this._streams.end(first, second);
-      case ROW.stop:
+      case ROW_STOP:
         return this._streams.stopped(first);
-      case ROW.home:
+      case ROW_HOME:
         return this._calls.home(first);
     }
   }
@@ -221,7 +245,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
       throw new ProtocolError(`promise of request ${target[0]}, which has not been made`);
     if (id > this._highest) this._highest = id;
     this._opened = [];
-    const toCache = kind === ROW.cacheCall || kind === ROW.cacheSend;
+    const toCache = kind === ROW_CACHE_CALL || kind === ROW_CACHE_SEND;
     const find = () => {
       if (toCache) return this._followed.core(target);
       if (Array.isArray(target))
@@ -233,7 +257,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     };
     const wasRun = this._incoming.receive({
       id,
-      wantsAnswer: kind === ROW.call || kind === ROW.cacheCall,
+      wantsAnswer: kind === ROW_CALL || kind === ROW_CACHE_CALL,
       prefix: toCache ? "observe_" : "remote_",
       name,
       find,
@@ -271,7 +295,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
       this._credit = undefined;
     }
     if (call.settled) this._streams.refuse(expression, this._opened);
-    if (kind === ROW.answer) this._calls.resolve(call, value);
+    if (kind === ROW_ANSWER) this._calls.resolve(call, value);
     else this._calls.reject(call, value instanceof Error ? value : new RemoteError("", String(value)));
   }
 
@@ -365,26 +389,25 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
 
   /** Answer a call with an error. */
   fail(id: number, error: unknown): void {
-    this.put([ROW.graph, ROW.graph, id, 0, "", this.failure(error)]);
+    this.put([ROW_GRAPH, ROW_GRAPH, id, 0, "", this.failure(error)]);
   }
 
-  /** Send a ping; the counts of pings begin again. */
-  ping(token: number): void {
-    this._pings = 0;
-    this.put([ROW.ping, token]);
-  }
-
-  /** Forget the pings of the peer. */
-  tick(): void {
-    this._pings = 0;
+  /** Ping a peer that is silent for so many milliseconds, and end the connection if it stays so. */
+  watch(every: number): void {
+    const timer = setInterval(() => {
+      this._pings = 0;
+      if (this._silence++) this.fault("no answer from the peer");
+      else this.put([ROW_PING, 1]);
+    }, every);
+    void this.closed.then(() => clearInterval(timer));
   }
 
   /** Say goodbye, and close. */
   goodbye(code = "closing", text = "the client has closed"): void {
     if (this.ended) return;
-    if (this._phase !== "offer") this.put([ROW.goodbye, code, text.slice(0, 1024)]);
+    if (this._phase !== "offer") this.put([ROW_GOODBYE, code, text.slice(0, 1024)]);
     this.lost(new ConnectionLost(code, text));
-    this._transport.close();
+    this.transport.close();
   }
 
   /** End the connection because of a fault of the peer. */

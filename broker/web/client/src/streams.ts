@@ -1,6 +1,14 @@
 /** Streams: those that this end reads, and those that it produces, each with credit. */
+import {
+  ROW_CREDIT,
+  ROW_END,
+  ROW_ITEM_GRAPH,
+  ROW_ITEMS,
+  ROW_PIECE,
+  ROW_STOP,
+} from "./rows.ts";
 import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import { ROW, countItems, readItems } from "./frames.ts";
+import { countItems, readItems } from "./frames.ts";
 import { Jellier, type Sender, arePlain, word } from "./jellier.ts";
 import { BASELINE, MINE, type Terms } from "./terms.ts";
 import { type Receiver, Unjellier, malformedJelly } from "./unjellier.ts";
@@ -208,7 +216,7 @@ export class Streams {
   stop(stream: Incoming): void {
     stream.frames = [];
     stream.ready = [];
-    if (!stream.stopped && !stream.ended) this._host.put([ROW.stop, stream.number]);
+    if (!stream.stopped && !stream.ended) this._host.put([ROW_STOP, stream.number]);
     stream.stopped = true;
     stream.wake?.();
   }
@@ -222,7 +230,7 @@ export class Streams {
   /** Receive items. */
   items(row: number, number: number, bytes: Uint8Array, size: number): void {
     const stream = this._made(number);
-    const items = row === ROW.piece ? 1 : countItems(row, bytes);
+    const items = row === ROW_PIECE ? 1 : countItems(row, bytes);
     const { left } = stream;
     if (left.items < items)
       throw new ProtocolError(`stream ${number}: ${items - left.items} items beyond its credit`);
@@ -231,7 +239,7 @@ export class Streams {
     left.items -= items;
     left.bytes -= size;
     if (stream.stopped) return;
-    if (row === ROW.piece) this._enlarge(stream);
+    if (row === ROW_PIECE) this._enlarge(stream);
     stream.frames.push({ row, bytes, items, size });
     stream.wake?.();
   }
@@ -244,7 +252,7 @@ export class Streams {
     if (extra <= 0 || stream.first.bytes < MINE.window || all > ALL_WINDOWS) return;
     stream.first.bytes += extra;
     stream.left.bytes += extra;
-    this._host.put([ROW.credit, stream.number, 0, extra]);
+    this._host.put([ROW_CREDIT, stream.number, 0, extra]);
   }
 
   /** Receive the end of a stream. */
@@ -285,11 +293,11 @@ export class Streams {
   private _decode(stream: Incoming): void {
     const { row, bytes, items, size } = stream.frames.shift()!;
     try {
-      if (row === ROW.piece) stream.ready = [bytes];
+      if (row === ROW_PIECE) stream.ready = [bytes];
       else {
         const read = readItems(row, bytes);
         stream.ready =
-          row === ROW.items ? (read as unknown[]) : new Unjellier(this._host).read(read as Expression);
+          row === ROW_ITEMS ? (read as unknown[]) : new Unjellier(this._host).read(read as Expression);
         if (!Array.isArray(stream.ready)) throw new ProtocolError("malformed message: no list");
       }
     } catch (error) {
@@ -309,7 +317,7 @@ export class Streams {
     if (used.items * 2 < first.items && used.bytes * 2 < first.bytes) return;
     left.items += used.items;
     left.bytes += used.bytes;
-    this._host.put([ROW.credit, stream.number, used.items, used.bytes]);
+    this._host.put([ROW_CREDIT, stream.number, used.items, used.bytes]);
     stream.used = { items: 0, bytes: 0 };
   }
 
@@ -371,10 +379,10 @@ export class Streams {
   /** Send items in as few messages as their types and sizes allow. */
   private _send(stream: Outgoing, items: unknown[]): void {
     const row = (item: unknown) =>
-      item instanceof Uint8Array ? ROW.piece : arePlain([item]) ? ROW.items : ROW.itemGraph;
+      item instanceof Uint8Array ? ROW_PIECE : arePlain([item]) ? ROW_ITEMS : ROW_ITEM_GRAPH;
     for (let from = 0, to = 0; from < items.length; from = to) {
       const kind = row(items[to++]);
-      if (kind !== ROW.piece) while (to < items.length && row(items[to]) === kind) to++;
+      if (kind !== ROW_PIECE) while (to < items.length && row(items[to]) === kind) to++;
       this._sendOf(stream, kind, items.slice(from, to));
     }
   }
@@ -385,8 +393,8 @@ export class Streams {
     try {
       const jellier = new Jellier(this._host);
       const message = () => {
-        if (row === ROW.piece) return [row, number, items[0]];
-        return [row, number, row === ROW.items ? items : jellier.write(items)];
+        if (row === ROW_PIECE) return [row, number, items[0]];
+        return [row, number, row === ROW_ITEMS ? items : jellier.write(items)];
       };
       credit.bytes -= putGraph(this._host, jellier, message, most);
       credit.items -= items.length;
@@ -401,7 +409,7 @@ export class Streams {
   private _end(stream: Outgoing, failure?: Expression): void {
     stream.over = true;
     this._outgoing.delete(stream.number);
-    this._host.put([ROW.end, stream.number, ...(failure ? [failure] : [])]);
+    this._host.put([ROW_END, stream.number, ...(failure ? [failure] : [])]);
   }
 
   private _close(stream: Outgoing): void {

@@ -6,10 +6,7 @@ import {
   type Expression,
   Float,
   FrozenSet,
-  PyDate,
-  PyDateTime,
-  PyTime,
-  TimeDelta,
+  TIMES,
   Tuple,
   UUID,
   decode,
@@ -33,11 +30,6 @@ export const malformedJelly = (text: string): RemoteError =>
 const FAILURE = "twisted.spread.pb.CopyableFailure";
 const MOST_DIGITS = 135;
 
-/** The least and the most of each number in the text of a date, a time and a duration. */
-const DATE = [1, 9999, 1, 12, 1, 31];
-const TIME = [0, 23, 0, 59, 0, 59, 0, 999_999];
-const DELTA = [-999_999_999, 999_999_999, 0, 86_399, 0, 999_999];
-
 /** Reads the expressions of one message. */
 export class Unjellier {
   private _receiver: Receiver;
@@ -58,8 +50,10 @@ export class Unjellier {
       const value = e instanceof Float ? e.value : e;
       return this._keep(value, number);
     }
-    const tag = this._word(e[0], "an expression without a tag");
+    const tag = this._word(e[0]);
     switch (tag) {
+      case "None":
+        return this._keep(null, number);
       case "list":
       case "tuple":
         return this._fill(e, number, tag === "list" ? [] : new Tuple(), "push");
@@ -76,7 +70,7 @@ export class Unjellier {
         return this._keep(this._known.get(known), number);
       }
     }
-    const leaf = this._leaf(tag, e);
+    const leaf = this._leaf(tag, e) ?? this._held(tag, e);
     return leaf === undefined ? this._instance(tag, e, number) : this._keep(leaf, number);
   }
 
@@ -90,8 +84,8 @@ export class Unjellier {
   }
 
   /** Return the text of bytes. */
-  private _word(e: Expression | undefined, otherwise: string): string {
-    if (!(e instanceof Uint8Array)) throw malformedJelly(otherwise);
+  private _word(e: Expression | undefined): string {
+    if (!(e instanceof Uint8Array)) throw malformedJelly("no text");
     try {
       return decode(e);
     } catch {
@@ -107,74 +101,55 @@ export class Unjellier {
     return number;
   }
 
-  /** Return the decimal numbers of an expression, each of which has a least and a most. */
-  private _numbers(e: Expression[], limits: number[]): number[] {
-    const parts = this._word(e[1], "no numbers").split(" ");
-    const numbers = parts.map((part) => (/^-?\d{1,9}$/.test(part) ? Number(part) : NaN));
-    const fits = (number: number, i: number) =>
-      number >= limits[2 * i]! && number <= limits[2 * i + 1]!;
-    if (numbers.length * 2 !== limits.length || !numbers.every(fits))
+  /** Return a date, a time or a duration, whose numbers have a least and a most. */
+  private _time(e: Expression[], [, cls, limits]: (typeof TIMES)[number]): object {
+    const numbers = this._word(e[1]).split(" ");
+    const offset = e[2] as number | undefined;
+    const [year, month, day] = numbers.map(Number);
+    const fits = (text: string, i: number) =>
+      /^-?\d{1,9}$/.test(text) && +text >= limits[2 * i]! && +text <= limits[2 * i + 1]!;
+    const isDate = limits[1] === 9999;
+    const isReal = !isDate || new Date(Date.UTC(2000 + (year! % 400), month! - 1, day)).getUTCDate() === day;
+    const isOffset = Number.isInteger(offset ?? 0) && Math.abs(offset ?? 0) < 86_400;
+    if (numbers.length * 2 !== limits.length || !numbers.every(fits) || !isReal || !isOffset)
       throw malformedJelly("no such date or time");
-    return numbers;
-  }
-
-  private _date(e: Expression[], limits: number[]): number[] {
-    const numbers = this._numbers(e, limits);
-    const [year, month, day] = numbers as [number, number, number];
-    const date = new Date(0);
-    date.setUTCFullYear(year, month - 1, day);
-    if (date.getUTCDate() !== day) throw malformedJelly("no such date");
-    return numbers;
+    return new cls(...numbers.map(Number), ...(isDate ? [offset] : []));
   }
 
   private _leaf(tag: string, e: Expression[]): unknown {
+    const time = TIMES.find((each) => each[0] === tag);
+    if (time) return this._time(e, time);
     switch (tag) {
-      case "None":
-        return null;
       case "boolean": {
-        const text = this._word(e[1], "boolean without text");
-        if (text !== "true" && text !== "false") throw malformedJelly("boolean of other text");
+        const text = this._word(e[1]);
+        if (text !== "true" && text !== "false") throw malformedJelly(tag);
         return text === "true";
       }
       case "unicode":
-        return this._word(e[1], "unicode without text");
+        return this._word(e[1]);
       case "int":
         return this._digits(e);
-      case "date":
-        return new PyDate(...(this._date(e, DATE) as [number, number, number]));
-      case "time":
-        return new PyTime(...this._numbers(e, TIME));
-      case "datetime": {
-        const numbers = this._date(e, [...DATE, ...TIME]) as [number, number, number];
-        const offset = e[2] as number | undefined;
-        if (offset !== undefined && !(Number.isInteger(offset) && Math.abs(offset) < 86_400))
-          throw malformedJelly("datetime whose offset is not seconds of less than a day");
-        while (numbers.length < 7) numbers.push(0);
-        return new PyDateTime(...numbers, ...([offset] as unknown as []));
-      }
-      case "timedelta":
-        return new TimeDelta(...(this._numbers(e, DELTA) as [number]));
       case "decimal":
         return this._decimal(e);
       case "uuid.UUID":
         if (e[1] instanceof Uint8Array && e[1].length === 16) return new UUID(e[1]);
-        throw malformedJelly("UUID without 16 bytes");
+        throw malformedJelly(tag);
     }
     return undefined;
   }
 
   private _digits(e: Expression[]): number | bigint {
-    const text = this._word(e[1], "int without digits");
-    if (text.length > MOST_DIGITS + 1 || !/^-?\d+$/.test(text)) throw malformedJelly("no such int");
+    const text = this._word(e[1]);
+    if (text.length > MOST_DIGITS + 1 || !/^-?\d+$/.test(text)) throw malformedJelly("int");
     return narrow(BigInt(text));
   }
 
   private _decimal(e: Expression[]): Decimal {
     const [, digits, exponent] = e;
-    if (!Number.isInteger(exponent)) throw malformedJelly("decimal without an exponent");
+    if (!Number.isInteger(exponent)) throw malformedJelly("decimal");
     const read = Array.isArray(digits) ? this._digits(digits) : digits;
     if (typeof read !== "bigint" && !Number.isInteger(read))
-      throw malformedJelly("decimal without digits");
+      throw malformedJelly("decimal");
     return new Decimal(BigInt(read as bigint), exponent as number);
   }
 
@@ -192,18 +167,18 @@ export class Unjellier {
   private _checkKey(value: unknown): void {
     const isTuple = value instanceof Tuple;
     if ((Array.isArray(value) && !isTuple) || (value instanceof Set && !(value instanceof FrozenSet)))
-      throw malformedJelly("a key that can be changed");
+      throw malformedJelly("key");
     if (value instanceof Map || (value && Object.getPrototypeOf(value) === null))
-      throw malformedJelly("a key that can be changed");
+      throw malformedJelly("key");
   }
 
   private _dictionary(e: Expression[], number: Expression | undefined): unknown {
     const pairs = e.slice(1) as Expression[][];
     for (const pair of pairs)
-      if (!Array.isArray(pair) || pair.length !== 2) throw malformedJelly("no pair");
+      if (!Array.isArray(pair) || pair.length !== 2) throw malformedJelly("dictionary");
     // What it becomes is known before its values are read: they may contain it.
     const isText = ([key]: Expression[]) =>
-      Array.isArray(key) && this._word(key[0], "an expression without a tag") === "unicode";
+      Array.isArray(key) && this._word(key[0]) === "unicode";
     const texts = pairs.every(isText);
     const out = this._keep<any>(texts ? Object.create(null) : new Map(), number);
     for (const pair of pairs) {
@@ -216,29 +191,18 @@ export class Unjellier {
     return out;
   }
 
-  /** Read references, caches, streams, errors and copies. */
+  /** Read references, caches and streams: what the session knows by a number. */
+  private _held(tag: string, e: Expression[]): unknown {
+    const receiver = this._receiver;
+    if (tag === "local" && e[1] instanceof Uint8Array) return receiver.local(this._word(e[1]));
+    if (!/^(remote|local|lcache|cached|stream)$/.test(tag)) return undefined;
+    const size = e.length > 2 ? this._number(e.slice(1), tag) : undefined;
+    return receiver[tag as "stream"](this._number(e, tag), size);
+  }
+
+  /** Read errors, Enums, caches and copies. */
   private _instance(tag: string, e: Expression[], number: Expression | undefined): unknown {
-    switch (tag) {
-      case "remote":
-        return this._keep(this._receiver.remote(this._number(e, tag)), number);
-      case "local":
-        return this._keep(
-          this._receiver.local(
-            e[1] instanceof Uint8Array ? this._word(e[1], "") : this._number(e, tag),
-          ),
-          number,
-        );
-      case "lcache":
-        return this._keep(this._receiver.lcache(this._number(e, tag)), number);
-      case "cached":
-        return this._keep(this._receiver.cached(this._number(e, tag)), number);
-      case "stream": {
-        const size = e.length > 2 ? this._number(e.slice(1), "size of a stream") : undefined;
-        return this._keep(this._receiver.stream(this._number(e, tag), size), number);
-      }
-      case FAILURE:
-        return this._keep(this._failure(this._read(e[1] ?? [])), number);
-    }
+    if (tag === FAILURE) return this._keep(this._failure(this._read(e[1] ?? [])), number);
     const members = membersOf(tag);
     if (members) {
       const value = this._read(e[1] ?? []);
@@ -254,7 +218,7 @@ export class Unjellier {
       setState(this._read(e[2] ?? []));
       return cache;
     }
-    if (e.length < 2) throw malformedJelly("an instance without a state");
+    if (e.length < 2) throw malformedJelly(tag);
     if (cls.prototype instanceof RemoteError) return this._keep(this._failureOf(tag, e), number);
     const copy = this._keep(new cls(), number);
     const state = this._read(e[1]!);
@@ -271,8 +235,8 @@ export class Unjellier {
 
   private _failure(state: any): RemoteError {
     const text = (value: unknown) =>
-      typeof value === "string" ? value : this._word(value as Expression, "a failure without text");
-    if (!state || state instanceof Map) throw malformedJelly("a failure without a state");
+      typeof value === "string" ? value : this._word(value as Expression);
+    if (!state || state instanceof Map) throw malformedJelly("failure");
     const parents = Array.isArray(state.parents) ? state.parents.map(text) : [];
     return makeError(
       text(state.type),

@@ -112,6 +112,17 @@ export class TimeDelta {
   }
 }
 
+const DATE = [1, 9999, 1, 12, 1, 31];
+const TIME = [0, 23, 0, 59, 0, 59, 0, 999_999];
+
+/** The tags and classes of times, and the least and the most of each of their numbers. */
+export const TIMES: [string, new (...numbers: any[]) => object, number[]][] = [
+  ["date", PyDate, DATE],
+  ["time", PyTime, TIME],
+  ["datetime", PyDateTime, [...DATE, ...TIME]],
+  ["timedelta", TimeDelta, [-999_999_999, 999_999_999, 0, 86_399, 0, 999_999]],
+];
+
 /** A decimal number: digits times a power of ten. */
 export class Decimal {
   readonly digits: bigint;

@@ -1,5 +1,5 @@
 /** Connections by WebSocket, as browsers have it; Node has it too. */
-import type { Opened, Opener } from "./connect.ts";
+import type { Opener } from "./connect.ts";
 import { ConnectionLost } from "./errors.ts";
 import { joinBytes } from "./framing.ts";
 
@@ -12,37 +12,31 @@ export function isPrivate(url: URL): boolean {
 }
 
 /** Open a WebSocket. Its messages are pieces of the stream of bytes. */
-export const openWebSocket: Opener = (address, signal, receive, lost) =>
-  new Promise<Opened>((resolve, reject) => {
+export const openWebSocket: Opener = (address, session) =>
+  new Promise((resolve, reject) => {
     const socket = new WebSocket(address, "pb");
     socket.binaryType = "arraybuffer";
     let queue: Uint8Array[] = [];
     const flush = () => {
-      const bytes = joinBytes(queue);
-      queue = [];
-      if (socket.readyState !== WebSocket.OPEN) return;
-      for (let at = 0; at < bytes.length; at += MOST_MESSAGE)
+      const bytes = joinBytes(queue.splice(0));
+      for (let at = 0; at < bytes.length && socket.readyState === 1; at += MOST_MESSAGE)
         socket.send(bytes.subarray(at, at + MOST_MESSAGE));
     };
-    const transport = {
+    session.transport = {
       // Bytes that are written in one turn leave together.
-      write(bytes: Uint8Array) {
-        if (!queue.length) queueMicrotask(flush);
-        queue.push(bytes);
+      write(bytes) {
+        if (queue.push(bytes) < 2) queueMicrotask(flush);
       },
       close: () => queueMicrotask(() => socket.close(1000)),
     };
-    const ended = (reason: string) => {
-      reject(new ConnectionLost("lost", `${address}: ${reason}`));
-      lost(reason);
-    };
-    socket.onopen = () => resolve({ transport, isPrivate: isPrivate(new URL(address)) });
+    socket.onopen = () => resolve({ isPrivate: isPrivate(new URL(address)) });
     socket.onmessage = ({ data }) => {
-      if (typeof data === "string") socket.close(1003);
-      else receive(new Uint8Array(data));
+      if (typeof data === "string") socket.close(4003);
+      else session.receive(new Uint8Array(data));
     };
-    socket.onclose = ({ reason }) => ended(reason || "connection lost");
-    socket.onerror = () => ended("connection lost");
-    signal.addEventListener("abort", () => socket.close());
-    if (signal.aborted) socket.close();
+    socket.onclose = ({ reason }) => {
+      const why = new ConnectionLost("lost", `${address}: ${reason || "connection lost"}`);
+      session.lost(why);
+      reject(why);
+    };
   });
