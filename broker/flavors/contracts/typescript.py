@@ -44,15 +44,24 @@ _LISTS: Final = {"list", "Sequence", "List"}
 _SETS: Final = {"set", "frozenset", "Set"}
 _MAPS: Final = {"dict", "Mapping", "Dict"}
 _STREAMS: Final = {"AsyncIterator", "AsyncIterable", "AsyncGenerator"}
-_IMPORTED: Final = (
-    "Decimal PyDate PyDateTime PyTime Ref RemotePromise RemoteReference Stream TimeDelta"
-).split()
-_RESERVED: Final = frozenset(
+_IMPORTED: Final = [
+    "Decimal",
+    "PyDate",
+    "PyDateTime",
+    "PyTime",
+    "Ref",
+    "RemotePromise",
+    "RemoteReference",
+    "Stream",
+    "TimeDelta",
+]
+_WORDS: Final = (
     "arguments await break case catch class const continue debugger default delete do else enum"
     " eval export extends false finally for function if implements import in instanceof interface"
     " let new null package private protected public return static super switch this throw true try"
-    " typeof var void while with yield".split()
+    " typeof var void while with yield"
 )
+_RESERVED: Final = frozenset(_WORDS.split())
 _LONGEST: Final = 1_000
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

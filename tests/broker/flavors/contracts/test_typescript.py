@@ -92,7 +92,8 @@ class Shop(Protocol):
     async def store(self, shirts: AsyncIterable[Shirt] | None) -> Size:
         """Take a stream."""
 
-    def told(self, shirt: Shirt) -> None: ...
+    def told(self, shirt: Shirt) -> None:
+        """Be told."""
 
 
 EXPECTED = """\
@@ -132,6 +133,7 @@ RemotePromise<RemoteReference[]>;
   shirts(): AsyncIterable<Shirt>;
   /** Take a stream. */
   store(shirts: Stream<Shirt> | AsyncGenerator<Shirt> | null): RemotePromise<Size>;
+  /** Be told. */
   told(shirt: Shirt): void;
 }
 export const Shop = contract<Shop>("shop.Shop", {
