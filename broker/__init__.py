@@ -102,6 +102,7 @@ __all__ = [
     "WrongType",
     "accelerated",
     "allow",
+    "asgi",
     "callback",
     "connect",
     "contract",
@@ -128,6 +129,7 @@ __all__ = [
 if TYPE_CHECKING:
     from broker import blocking as blocking
     from broker.acceleration import accelerated
+    from broker.asgi_application import asgi
     from broker.client import Connect, connect
     from broker.connection.broker import Broker
     from broker.connection.connection import Connection
@@ -214,6 +216,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "broker.acceleration": "accelerated",
+    "broker.asgi_application": "asgi",
     "broker.client": "Connect connect",
     "broker.connection.broker": "Broker",
     "broker.core.policy": "PUBLISHED STRICT Policy",

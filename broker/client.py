@@ -144,7 +144,13 @@ class Connect(Opening[Connection]):
 
         policy = self._policy
         settings = ConnectSettings(
-            self._tls, self._timeout, policy.handshake_timeout, policy.close_timeout, self._proxy
+            self._tls,
+            self._timeout,
+            policy.handshake_timeout,
+            policy.close_timeout,
+            self._proxy,
+            policy.max_pings,
+            policy.ping_after,
         )
         await self._scheme.connect(self._location, reached, settings)
 
@@ -163,7 +169,9 @@ def connect(
 
     Args:
         address: ``pb://host:port``, or ``pbs://host:port`` for TLS; the port is 8787 unless given.
-            ``pb+unix:///path`` is a UNIX socket; ``pb+exec:command args`` runs a program, which
+            ``ws://host:port/path`` is a WebSocket, ``wss://…`` one with TLS; the port is 80 or 443
+            unless given, and they need the extra ``ws``. ``pb+unix:///path`` is a UNIX socket;
+            ``pb+exec:command args`` runs a program, which
             serves on its standard input and output, and ends with the connection.
         credentials: of ``cred.credentials``, for a server with a login.
         mind: the object that the server's realm gets, to call this client; often a Referenceable.
@@ -185,8 +193,8 @@ def connect(
 
     Raises:
         ConfigError: the address is not understood, or is public and without TLS; or an argument
-            cannot work; or python-socks is missing. Raised by ``connect`` itself, before the
-            ``await``.
+            cannot work; or python-socks or websockets is missing. Raised by ``connect`` itself,
+            before the ``await``.
         ConnectError: the host refuses or does not answer; the proxy cannot connect or refuses; or
             the program cannot be run.
         DNSLookupError: the host name does not resolve.
@@ -229,7 +237,8 @@ def _client_tls(
     if scheme.is_tls:
         tls = TLS.client() if tls is None else tls
     elif tls is not None:
-        raise fixed_by(ConfigError, "", "no certificate", f" pbs:// addresses, not {location}")
+        after = f" pbs:// and wss:// addresses, not {location}"
+        raise fixed_by(ConfigError, "", "no certificate", after)
     scheme.check_client(location, policy.insecure_plaintext)
     return tls
 

@@ -31,6 +31,10 @@ FIXES: Final = MappingProxyType(
             "insecure_plaintext",
             "use pbs:// and pass tls=…, or Policy(insecure_plaintext=True)",
         ),
+        "wss or plaintext": Fix(
+            "insecure_plaintext",
+            "use wss:// and pass tls=…, or Policy(insecure_plaintext=True)",
+        ),
         "plaintext": Fix("insecure_plaintext", "Policy(insecure_plaintext=True)"),
         "challenge login": Fix("challenge_login", "Policy(challenge_login=True)"),
         "server certificate": Fix("tls", "pass tls=TLS.server(certificate, key)"),

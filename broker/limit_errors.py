@@ -11,7 +11,7 @@ from jelly.limit_errors import TEXTS as TEXTS_OF_JELLY
 from jelly.limit_errors import Beyond, Texts
 from jelly.limit_errors import limit_error as limit_error_of
 
-__all__ = ["AT_SERVER", "CACHES", "RECEIVED", "TEXTS", "limit_error"]
+__all__ = ["AT_SERVER", "CACHES", "PROXY", "RECEIVED", "TEXTS", "WEBSOCKET", "limit_error"]
 
 AT_SERVER = "at a server"
 """The text is for the side that is the server."""
@@ -21,6 +21,12 @@ RECEIVED = "received"
 
 CACHES = "caches"
 """The text is about caches, which are counted apart from other references."""
+
+WEBSOCKET = "WebSocket"
+"""The text is about the WebSocket, not about TLS."""
+
+PROXY = "PROXY"
+"""The text is about the header of the PROXY protocol."""
 
 TEXTS: Texts = {
     **TEXTS_OF_JELLY,
@@ -38,10 +44,13 @@ TEXTS: Texts = {
     ("max_waiting_each", ""): "{got} connections waiting for login",
     ("max_waiting", ""): "{got} connections waiting for login",
     ("handshake_timeout", ""): "TLS handshake not completed in {most:g} s",
+    ("handshake_timeout", WEBSOCKET): "WebSocket handshake not completed in {most:g} s",
+    ("handshake_timeout", PROXY): "no PROXY header in {most:g} s",
     ("offer_timeout", ""): "no Perspective Broker offer in {most:g} s; is this a TLS port?",
     ("offer_timeout", AT_SERVER): "no choice of a dialect in {most:g} s",
     ("login_timeout", ""): "login not completed in {most:g} s",
     ("close_timeout", ""): "no TLS close from the peer in {most:g} s",
+    ("close_timeout", WEBSOCKET): "no WebSocket close from the peer in {most:g} s",
     ("partial_timeout", ""): "message not completed in {most:g} s",
     ("ping_timeout", ""): "no data from peer for {got:g} s",
     ("stall_timeout", ""): "peer is not reading ({unsent} bytes unsent)",

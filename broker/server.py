@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -23,10 +23,14 @@ from broker.login.accept import Acceptor
 from broker.login.portal_logins import LEAVING, PortalLogins
 from broker.login.server import PortalRoot, root_of
 from broker.net import forks
+from broker.net.forwarded import X_FORWARDED_FOR
 from broker.net.listener import Listener
+from broker.net.log_throttle import LogThrottle
 from broker.net.scheduler import scheduler_of
-from broker.net.schemes import Location, parse_address, scheme_of
+from broker.net.schemes import AcceptSettings, Location, parse_address, scheme_of
 from broker.net.tls.settings import TLS
+from broker.net.twisted_transport import port_of
+from broker.net.web_settings import WebSettings, web_settings
 from broker.opening import Opening
 from broker.printable import printable, text_of_value
 from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
@@ -75,6 +79,7 @@ class Server:
         # A dict for its order: connections are closed in the order in which they came.
         self._brokers: dict[Broker, None] = {}
         self._listeners: list[Listener] = []
+        self._has_begun = False
         self._is_closing = False
         self._closed = asyncio.Event()
 
@@ -84,6 +89,11 @@ class Server:
         count = len(self._brokers)
         state = f"{count} connection{'' if count == 1 else 's'}"
         return f"<Server at {_listed(self.addresses)}, {state}{', closing' * self._is_closing}>"
+
+    @property
+    def state(self) -> str:
+        """``"ready"`` while clients are let in, else ``"draining"``."""
+        return "draining" if self._is_closing else "ready"
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -159,6 +169,7 @@ class Server:
         is_last = logins is not None and logins.begin_closing(self)
         for listener in self._listeners:
             listener.close()
+        self._acceptor.end_arrivals()
         if seconds:
             await drained(self._brokers, seconds)
         closing = close_all(self._brokers, self._policy.close_timeout, LEAVING, at_once=not seconds)
@@ -169,9 +180,43 @@ class Server:
         self._acceptor.log_throttle.settle()
         self._closed.set()
 
-    def _listen(self, locations: list[Location], tls: TLS | None) -> None:
+    def attach(self, transport: Any) -> Broker | None:
+        """Serve a connection that something else has accepted.
+
+        It has the limits of a connection that this server has accepted itself, and is closed with
+        it. The caller gives bytes of the peer to ``dataReceived`` of the result, in any pieces, and
+        at the end a Failure to ``connectionLost``, once.
+
+        Args:
+            transport: a `broker.net.transport_port.TransportPort`, or an object with ``write`` and
+                ``loseConnection`` and other methods of a transport of Twisted.
+
+        Returns:
+            The protocol; None if the connection is refused: the transport is closed then.
+        """
+        port = port_of(transport)
+        broker = self._accept(port.peer_address)
+        if broker is None:
+            port.abortConnection()
+            return None
+        broker.makeConnection(transport)
+        return broker
+
+    def begin(self) -> None:
+        """Let clients in: the loop runs. `serve` does this; a second call does nothing."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._acceptor.log_throttle.begin(scheduler_of(asyncio.get_running_loop()))
+            if self._logins is not None:
+                self._logins.begin_serving(self)
+
+    @property
+    def log_throttle(self) -> LogThrottle:
+        """Limits the log records about peers that have not logged in."""
+        return self._acceptor.log_throttle
+
+    def _listen(self, locations: list[Location], tls: TLS | None, web: WebSettings) -> None:
         self._tls = tls
-        self._acceptor.log_throttle.begin(scheduler_of(asyncio.get_running_loop()))
         bound = []
         with ExitStack() as undo:
             for location in locations:
@@ -179,22 +224,29 @@ class Server:
                 bound.append((location, sockets))
                 undo.callback(_unbind, location, sockets)
             undo.pop_all()
+        self.begin()
         addresses = []
         for location, sockets in bound:
             scheme = scheme_of(location)
-            listener = scheme.accept(
-                sockets,
-                self._accept,
-                tls=tls if scheme.is_tls else None,
-                handshake_timeout=self._policy.handshake_timeout,
-                close_timeout=self._policy.close_timeout,
-                log_throttle=self._acceptor.log_throttle,
-            )
-            self._listeners.append(listener)
+            settings = self._settings(tls if scheme.is_tls else None, web)
+            self._listeners.append(scheme.accept(location, sockets, self._accept, settings))
             addresses.append(str(scheme.real_address(location, sockets)))
         self.addresses = tuple(addresses)
-        if self._logins is not None:
-            self._logins.begin_serving(self)
+
+    def _settings(self, tls: TLS | None, web: WebSettings) -> AcceptSettings:
+        policy = self._policy
+        return AcceptSettings(
+            tls=tls,
+            handshake_timeout=policy.handshake_timeout,
+            close_timeout=policy.close_timeout,
+            log_throttle=self._acceptor.log_throttle,
+            arrive=self._acceptor.arrive,
+            state=lambda: self.state,
+            proxies=web.proxies,
+            origins=web.origins,
+            max_pings=policy.max_pings,
+            ping_after=policy.ping_after,
+        )
 
     def _accept(self, address: Any) -> Broker | None:
         if self._is_closing:
@@ -233,8 +285,10 @@ class Serve(Opening[Server]):
         tls: TLS | None,
         policy: Policy,
         drain: float,
+        web: WebSettings,
     ):
         self._target = target
+        self._web = web
         self._drain = drain
         self._locations = locations
         self._tls = tls
@@ -250,7 +304,7 @@ class Serve(Opening[Server]):
 
     async def _open(self) -> Server:
         server = Server(self._target, self._policy, self._drain)
-        server._listen(self._locations, self._tls)
+        server._listen(self._locations, self._tls, self._web)
         return server
 
     async def _close(self, opened: Server, error: BaseException | None) -> None:
@@ -264,6 +318,10 @@ def serve(
     policy: Policy = STRICT,
     drain: float = DRAIN,
     debug: bool = False,
+    origins: Iterable[str] = (),
+    trusted_proxies: Iterable[str] = (),
+    forwarded: str = X_FORWARDED_FOR,
+    listen: bool = True,
 ) -> Serve:
     """Serve an object, or a portal, at one or more addresses.
 
@@ -271,14 +329,24 @@ def serve(
         target: a Root, whose methods every peer may call; or a Portal, which peers log in to; or a
             PortalLogins, whose portal has other front ends too.
         addresses: ``pb://host:port``, or ``pbs://host:port`` for TLS; port 0 takes a free one. Or
-            ``pb+unix:///path`` for a UNIX socket, which replaces a dead one at that path. The
-            default is the loopback address at port 8787.
-        tls: the certificate of the server, for ``pbs://``.
+            ``ws://host:port/path`` for WebSocket, or ``wss://host:port/path`` with TLS; that needs
+            the extra ``ws``. Or ``pb+unix:///path`` for a UNIX socket, which replaces a dead one
+            at that path. The default is ``pb://`` at the loopback address, port 8787.
+        tls: the certificate of the server, for ``pbs://`` and ``wss://``.
         policy: what is allowed.
         drain: seconds that calls have to end when the server is closed; see `Server.close`.
         debug: send clients the text and the traceback of every exception: the settings
             ``show_all_errors`` and ``unsafe_tracebacks`` of the policy. Only at loopback addresses
             and UNIX sockets.
+        origins: the web pages that may connect by WebSocket, such as ``https://broker.example``;
+            a request without an origin is not from a page, and is always taken.
+        trusted_proxies: addresses and networks of proxies, such as ``10.0.0.0/8``, and ``unix`` for
+            UNIX sockets. Each connection from them must say for whom it is: by a header of HTTP at
+            a WebSocket address, and by the PROXY protocol, version 1 or 2, at other addresses.
+            Limits then count the real client, and ``peer.address`` is that of the client.
+        forwarded: the one header of HTTP that the proxies set: ``X-Forwarded-For`` or
+            ``Forwarded``.
+        listen: False to listen nowhere: connections come by `Server.attach`.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Server. The end of the block
@@ -293,17 +361,17 @@ def serve(
         WrongType: a TypeError and a ConfigError: ``target`` is a class, or another argument is of
             the wrong type.
     """
-    default = "pb://127.0.0.1:8787" if tls is None else "pbs://127.0.0.1:8787"
     check_given(policy, tls)
-    if not isinstance(debug, bool):
-        raise WrongType(f"debug= is True or False, not {type(debug).__name__}")
-    locations = [parse_address(address) for address in addresses or (default,)]
-    root_of(target)
-    portal = target.portal if isinstance(target, PortalLogins) else target
-    if isinstance(portal, Portal) and not portal.checkers:
-        raise ConfigError(
-            "this portal has no checker, so no client can log in: Portal(realm, [checker])"
-        )
+    for name, value in (("debug", debug), ("listen", listen)):
+        if not isinstance(value, bool):
+            raise WrongType(f"{name}= is True or False, not {type(value).__name__}")
+    web = web_settings(origins, trusted_proxies, forwarded)
+    default = "pb://127.0.0.1:8787" if tls is None else "pbs://127.0.0.1:8787"
+    if not listen and (addresses or tls is not None):
+        raise ConfigError("listen=False is for a server without addresses and without tls=")
+    defaults = (default,) if listen else ()
+    locations = [parse_address(address) for address in addresses or defaults]
+    check_target(target)
     for location in locations:
         _check(location, tls, policy)
         if debug:
@@ -311,8 +379,24 @@ def serve(
     if debug:
         policy = policy.but(show_all_errors=True, unsafe_tracebacks=True)
     if tls is not None and not any(scheme_of(location).is_tls for location in locations):
-        raise fixed_by(ConfigError, "", "no certificate", f" pbs:// addresses, not {locations[0]}")
-    return Serve(target, locations, tls, policy, checked_drain(drain))
+        after = f" pbs:// and wss:// addresses, not {locations[0]}"
+        raise fixed_by(ConfigError, "", "no certificate", after)
+    return Serve(target, locations, tls, policy, checked_drain(drain), web)
+
+
+def check_target(target: object) -> None:
+    """Check that an object can be served.
+
+    Raises:
+        ConfigError: it is a portal without checkers.
+        TypeError: it is neither a Root nor a Portal.
+    """
+    root_of(target)
+    portal = target.portal if isinstance(target, PortalLogins) else target
+    if isinstance(portal, Portal) and not portal.checkers:
+        raise ConfigError(
+            "this portal has no checker, so no client can log in: Portal(realm, [checker])"
+        )
 
 
 def _listed(places: Sequence[object]) -> str:

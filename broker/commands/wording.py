@@ -11,6 +11,7 @@ LONGEST_TEXT = 4096
 # The text of each fix for the command line, by the keys of broker.fixes.
 OPTIONS = {
     "tls or plaintext": "use pbs:// with --tls-cert and --tls-key, or --insecure-plaintext",
+    "wss or plaintext": "use wss:// with --tls-cert and --tls-key, or --insecure-plaintext",
     "plaintext": "--insecure-plaintext",
     "challenge login": "--challenge-login",
     "server certificate": "give --tls-cert and --tls-key",

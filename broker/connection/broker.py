@@ -189,6 +189,7 @@ class Broker(PublishedBroker):
         address = port.peer_address
         if address is not None:
             self.peer.address = address
+        self.peer.proxy = port.proxy_address
         port.on_drained = self.pump.drained
         port.reads_ahead = True
         self.pump.begin(port, self.calls)

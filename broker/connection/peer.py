@@ -27,6 +27,7 @@ class Peer(Struct):
         groups: the groups that this user is in, as the checker returned them.
         mechanism: how it logged in, such as ``"SCRAM-SHA-256"`` or ``"anonymous"``; None before.
         certificate: its TLS certificate, which was verified, or None.
+        proxy: the address of the trusted proxy that it has come through, or None.
     """
 
     address: Any = None
@@ -34,6 +35,7 @@ class Peer(Struct):
     groups: frozenset[str] = frozenset()
     mechanism: str | None = None
     certificate: Certificate | None = None
+    proxy: Any = None
 
 
 class Call(Struct, frozen=True):
@@ -70,7 +72,7 @@ def current_call() -> Call:
 def new_principal(broker: Broker) -> Principal:
     """Return a new user of a connection, with a Peer of its own; see :func:`peer_of`."""
     known = broker.peer
-    peer = Peer(known.address, certificate=known.certificate)
+    peer = Peer(known.address, certificate=known.certificate, proxy=known.proxy)
     context = broker.session.incoming.context.copy()
     context.run(CURRENT_CALL.set, Call(peer, broker.connection))
     return Principal(broker.session.translator, context)

@@ -373,7 +373,10 @@ class PublishedBroker:
 
     def notifyOnFail(self, notifier: Callable[[], object]) -> None:
         """Call ``notifier()`` if the connection ends before calls could be made (published)."""
-        self.failures.append(_callable(notifier))
+        notifier = _callable(notifier)
+        # Kept after that, it would keep objects alive as long as the connection.
+        if self.session.dialect is None:
+            self.failures.append(notifier)
 
 
 def _callable(notifier: Callable[[], object]) -> Callable[[], object]:

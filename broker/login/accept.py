@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 
 from broker.connection.broker import Broker
@@ -44,6 +45,8 @@ class Acceptor:
         self._turns = Turns(policy.turn_time)
         self.log_throttle = LogThrottle()
         self._budget = Budget(policy.max_buffered)
+        # How to end each connection whose client is not known yet.
+        self._arriving: dict[object, Callable[[], object]] = {}
 
     @property
     def waiting(self) -> int:
@@ -71,6 +74,34 @@ class Acceptor:
         broker.pump.budget = self._budget
         broker.setNameForLocal(b"root", root)
         return True
+
+    def arrive(self, address: object, cut: Callable[[], object]) -> Callable[[], object] | None:
+        """Count a connection whose client is not known yet: see `broker.net.filters.Arrive`.
+
+        It counts as one that has not logged in, also at a server without a login.
+        """
+
+        def dropped(refusal: TooManyPending) -> None:
+            self._refuse(address, refusal)
+            cut()
+
+        try:
+            slot = self._pending.enter(address, dropped)
+        except TooManyPending as refusal:
+            self._refuse(address, refusal)
+            return None
+        self._arriving[slot] = cut
+
+        def leave() -> None:
+            self._arriving.pop(slot, None)
+            slot.leave()
+
+        return leave
+
+    def end_arrivals(self) -> None:
+        """Cut the connections whose client is not known yet: the server closes."""
+        for cut in list(self._arriving.values()):
+            cut()
 
     def _refuse(self, address: object, refusal: TooManyPending) -> None:
         self.limits[refusal.limit] += 1

@@ -32,11 +32,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from broker.errors import ConnectionDone, ConnectionLost
+from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
 from broker.limit_errors import limit_error
-from broker.net.filters import Filter, FilterError, Source, Stream
+from broker.net.filters import Filter, FilterError, Route, Source, Stream
 from broker.net.read_buffer import own_buffer, scratch
 from broker.net.scheduler import Cancellable, scheduler_of
+from broker.net.socket_addresses import is_local
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -65,6 +66,7 @@ class FilteredSource(asyncio.BufferedProtocol):
         is_open: all filters are open.
         is_encrypted: whether one of the filters is secure, whether it is open or not.
         has_failed: a filter has failed: the connection ends by itself.
+        admits: a filter finds out who the peer is; the protocol is made after that.
         peer_certificate: the certificate of the peer, or None.
         on_open: called once when all filters are open, before data is delivered; or None.
     """
@@ -82,11 +84,13 @@ class FilteredSource(asyncio.BufferedProtocol):
         "_own_buffer",
         "_pairs",
         "_pending",
+        "_route",
         "_source",
         "_stream",
         "_timer",
         "_undelivered",
         "_waiter",
+        "admits",
         "has_failed",
         "is_encrypted",
         "is_open",
@@ -112,6 +116,7 @@ class FilteredSource(asyncio.BufferedProtocol):
         self._close_timeout = close_timeout
         self._own_buffer = own_buffer()
         self._source: Source
+        self._route: Route | None = None
         self._timer: Cancellable | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._pending = b""
@@ -125,6 +130,7 @@ class FilteredSource(asyncio.BufferedProtocol):
         self.has_failed = False
         self.is_open = False
         self.is_encrypted = any(each.is_secure for each in self._filters)
+        self.admits = any(each.admits for each in self._filters)
         self.peer_certificate: x509.Certificate | None = None
         self.on_open: Callable[[], object] | None = None
 
@@ -135,8 +141,15 @@ class FilteredSource(asyncio.BufferedProtocol):
         """Whether no written bytes wait for the handshake."""
         return self.is_open or not self._pending
 
-    def begin(self) -> None:
-        """Start the handshake; be open now if the filters do not have one."""
+    def begin(self, peer: Any) -> None:
+        """Start the handshake; be open now if the filters do not have one.
+
+        Args:
+            peer: the address of the other end of the source.
+        """
+        for each in self._filters:
+            if each.admits:
+                each.begin(peer, self)
         self._send()
         if all(each.is_open for each in self._filters):
             self._opened()
@@ -166,6 +179,17 @@ class FilteredSource(asyncio.BufferedProtocol):
         """Return the channel binding of the first secure filter; None after the end."""
         secure = self._secure()
         return None if secure is None else secure.channel_binding()
+
+    def is_private(self, peer: Any) -> bool:
+        """Return whether a third party cannot read the connection; ``peer`` is the client."""
+        if self._route is None:
+            return self.is_encrypted or is_local(peer)
+        return self._route.is_private(self.is_encrypted)
+
+    @property
+    def proxy_address(self) -> Any:
+        """The address of the trusted proxy that the connection came through; None if direct."""
+        return None if self._route is None else self._route.proxy
 
     def get_extra_info(self, name: str, default: object = None) -> Any:
         """Return what the source knows."""
@@ -226,6 +250,17 @@ class FilteredSource(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close the source now."""
         self._source.abort()
+
+    # Called by a filter that finds out who the peer is.
+
+    def admit(self, route: Route) -> bool:
+        """Make the protocol of the stream; return False if the peer is refused."""
+        self._route = route
+        return self._stream.admit(route.address)
+
+    def cut(self) -> None:
+        """End the connection now; it is refused."""
+        self._stream.cut_for(ConnectionAborted())
 
     # Called by the source.
 
@@ -304,6 +339,9 @@ class FilteredSource(asyncio.BufferedProtocol):
     # Internal.
 
     def _secure(self) -> Filter | None:
+        """Return the first filter that is TLS with the peer itself."""
+        if self._route is not None and self._route.is_tls_with_proxy:
+            return None
         return next((each for each in self._filters if each.is_secure), None)
 
     def _send(self) -> bool:
@@ -452,7 +490,8 @@ class FilteredSource(asyncio.BufferedProtocol):
 
     def _fail(self, failed: Filter, error: FilterError) -> None:
         """End the connection for an error, and send the peer the message about it, if any."""
-        if self.has_failed or not self._stream.fail_for(error, is_logged=failed.is_server):
+        is_logged = failed.is_server and not failed.is_quiet
+        if self.has_failed or not self._stream.fail_for(error, is_logged=is_logged):
             return
         self.has_failed = True
         self._stop_timer()
@@ -466,7 +505,18 @@ class FilteredSource(asyncio.BufferedProtocol):
             self._source.abort()
             return
         self._source.resume_reading()
-        self._set_timer(self._close_timeout, self._source.abort)
+        self._set_timer(self._close_timeout, self._abort_if_stalled, self._unsent())
+
+    def _unsent(self) -> int:
+        return self._source.get_write_buffer_size()
+
+    def _abort_if_stalled(self, before: int) -> None:
+        """Close now, unless the peer still takes what was sent last: an answer of many bytes."""
+        unsent = self._unsent()
+        if 0 < unsent < before:
+            self._set_timer(self._close_timeout, self._abort_if_stalled, unsent)
+        else:
+            self._source.abort()
 
     def _close_half(self, filters: Sequence[Filter]) -> bool:
         """Close these filters from the top, and this half of the source; wait for no answer.
@@ -481,9 +531,9 @@ class FilteredSource(asyncio.BufferedProtocol):
         self._source.write_eof()
         return has_sent
 
-    def _set_timer(self, delay: float, f: Callable[[], object]) -> None:
+    def _set_timer(self, delay: float, f: Callable[..., object], *args: object) -> None:
         self._stop_timer()
-        self._timer = scheduler_of(self._loop).timeout(delay, f)
+        self._timer = scheduler_of(self._loop).timeout(delay, f, *args)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

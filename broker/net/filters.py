@@ -10,15 +10,65 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from msgspec import Struct
+
 from broker.errors import ConnectionLost, TLSError
+from broker.net.socket_addresses import is_local
 
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["Filter", "FilterError", "Source", "Stream"]
+__all__ = ["Admission", "Arrive", "Filter", "FilterError", "Route", "Source", "Stream"]
 
 FilterError: TypeAlias = TLSError | ConnectionLost
 """The error of a filter."""
+
+
+class Route(Struct, frozen=True):
+    """The way of a connection to a server, as a filter has found it out.
+
+    Attributes:
+        address: the address of the client.
+        proxy: the address of the trusted proxy that the connection came through, or None.
+        is_tls_with_proxy: whether TLS of this end is with the proxy: then its certificate and its
+            channel binding are not those of the client.
+        is_encrypted: whether all parts of the way are encrypted, or on this machine, although the
+            filters of this end do not show it; None to go by the filters and the addresses.
+    """
+
+    address: Any
+    proxy: Any = None
+    is_tls_with_proxy: bool = False
+    is_encrypted: bool | None = None
+
+    def is_private(self, has_tls: bool) -> bool:
+        """Return whether a third party cannot read the connection.
+
+        Args:
+            has_tls: whether a filter of this end encrypts it.
+        """
+        if self.is_encrypted is not None:
+            return self.is_encrypted
+        is_here = is_local(self.address) and (self.proxy is None or is_local(self.proxy))
+        return has_tls or is_here
+
+
+class Admission(Protocol):
+    """What a filter that finds out who the peer is tells the connection."""
+
+    def admit(self, route: Route, /) -> bool:
+        """Make the protocol of the connection; return False if the peer is refused."""
+        raise NotImplementedError
+
+    def cut(self) -> None:
+        """End the connection now; it is refused."""
+
+
+Arrive: TypeAlias = Callable[[Any, Callable[[], object]], Callable[[], object] | None]
+"""``arrive(address, cut)`` notes a connection that is not admitted yet, and counts it among those
+that have not logged in; ``address`` is None if it is that of a proxy. It returns a function to call
+once when the connection is admitted, or has ended; or None if there are too many. ``cut()`` is
+called when the server closes, or drops the connection for another one."""
 
 
 class Source(Protocol):
@@ -72,6 +122,10 @@ class Filter(Protocol):
         has_close: whether each end says with a message that no data follows.
         is_secure: whether a third party can neither read nor change the bytes on the wire.
         is_server: whether this is the end of a server, which logs what peers do wrong.
+        admits: whether the protocol of the connection is made only when this filter knows the peer;
+            see `begin`. At most one filter of a connection does that.
+        is_quiet: whether the error that has ended it is not to be logged: it is logged elsewhere,
+            or the connection has served its purpose.
         is_open: the handshake is done, and `send` may be called.
         peer_closed: the peer has said that no data follows.
         failure: the error that ended it, after `receive` has returned the data before it.
@@ -84,6 +138,21 @@ class Filter(Protocol):
     purpose: str = ""
     has_close: bool = False
     is_secure: bool = False
+    admits: bool = False
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether its error is not to be logged."""
+        return False
+
+    def begin(self, peer: Any, admission: Admission, /) -> None:
+        """Begin, if the filter `admits`: call ``admission.admit`` once the peer is known.
+
+        Args:
+            peer: the address of the other end of the source.
+            admission: makes the protocol, or ends the connection.
+        """
+        return
 
     @property
     def is_server(self) -> bool:
@@ -127,12 +196,15 @@ class Filter(Protocol):
 
     def close(self) -> None:
         """Say that no data follows, if the protocol can; a second call does nothing."""
+        return
 
     def ended(self) -> None:
         """Note that the source has ended; no other call follows."""
+        return
 
     def shrink(self) -> None:
         """Free memory that only much data needs: now is a quiet moment. No bytes are lost."""
+        return
 
     @property
     def peer_certificate(self) -> x509.Certificate | None:
@@ -175,6 +247,10 @@ class Stream(Protocol):
 
     def connection_lost(self, exc: Exception | None, /) -> None:
         """Report the end."""
+
+    def admit(self, address: Any, /) -> bool:
+        """Make the protocol for the client at an address; return False if it is refused."""
+        raise NotImplementedError
 
     def opened(self, callback: Callable[[], object] | None, /) -> None:
         """Call the callback of ``FilteredSource.on_open``, if there is one."""

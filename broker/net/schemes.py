@@ -1,7 +1,8 @@
 """The schemes of addresses: one row each, with all that a client and a server need to know of it.
 
-``pb://host:port``; ``pbs://host:port`` for TLS; ``pb+unix:///path`` for a UNIX socket; and
-``pb+exec:command args`` for the standard streams of a child process.
+``pb://host:port``; ``pbs://host:port`` for TLS; ``ws://host:port/path`` and ``wss://…`` for
+WebSocket; ``pb+unix:///path`` for a UNIX socket; and ``pb+exec:command args`` for the standard
+streams of a child process.
 
 To add a scheme, write its `Location` and a `Scheme` for it, and call `add_scheme` before the first
 address is used. `broker.connect` and `broker.serve` then take addresses with the new name.
@@ -11,72 +12,54 @@ from __future__ import annotations
 
 import functools
 import os
-import shlex
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from importlib.util import find_spec
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from broker.errors import ConfigError, WrongType
 from broker.fixes import fixed_by
-from broker.net.host_names import ascii_name
+from broker.net.accepting import AcceptSettings, ConnectSettings, accept_streams
 from broker.net.listener import Listener
+from broker.net.locations import (
+    DEFAULT_PORT,
+    EXAMPLE,
+    Command,
+    HostPort,
+    Location,
+    SocketPath,
+    WebPlace,
+    command,
+    host_port,
+    socket_path,
+    web_place,
+)
 from broker.net.pipes.children import connect_command
-from broker.net.proxies.settings import Proxy
-from broker.net.socket_addresses import is_loopback
-from broker.net.sockets import bind_stream, bind_unix, connect_stream, connect_unix, start_accepting
-from broker.net.tls.settings import TLS
+from broker.net.sockets import bind_stream, bind_unix, connect_stream, connect_unix
 from broker.net.transports import MakeProtocol, StreamTransport
 
 __all__ = [
     "DEFAULT_PORT",
+    "AcceptSettings",
     "Command",
     "ConnectSettings",
     "HostPort",
     "Location",
     "Scheme",
     "SocketPath",
+    "WebPlace",
     "add_scheme",
     "parse_address",
     "remove_scheme",
     "scheme_of",
 ]
 
-DEFAULT_PORT = 8787
-EXAMPLE = "write pb://127.0.0.1:8787, or pbs://broker.example for TLS"
-
-
-class Location(Protocol):
-    """A parsed address; ``str()`` gives an address that can be parsed again."""
-
-    @property
-    def scheme(self) -> str:
-        """The name of its scheme."""
-
-
 Place = TypeVar("Place", bound=Location)
-
-
-class ConnectSettings(Struct, frozen=True):
-    """The settings of a connection to be made, for `Scheme.connect`.
-
-    Attributes:
-        tls: the settings of `TLS.client`; None for a scheme without TLS.
-        timeout: seconds until the server has been reached.
-        handshake_timeout: seconds for the TLS handshake after that.
-        close_timeout: seconds for the peer to answer the close of this end.
-        proxy: connects to the `Scheme.target`; None to connect without a proxy.
-    """
-
-    tls: TLS | None
-    timeout: float
-    handshake_timeout: float
-    close_timeout: float
-    proxy: Proxy | None = None
+OnPort = TypeVar("OnPort", HostPort, WebPlace)
 
 
 def _nothing(location: Location) -> None:
@@ -104,7 +87,8 @@ class Scheme(Struct, Generic[Place], frozen=True, kw_only=True):
         connect: ``await connect(location, make_protocol, settings)`` connects; settings are
             ConnectSettings. The errors are those of `broker.net.sockets.connect_stream`.
         bind: ``bind(location)`` returns listening sockets, or raises CannotListenError.
-        accept: accepts connections on them, as `broker.net.sockets.start_accepting` does.
+        accept: ``accept(location, sockets, make_protocol, settings)`` accepts connections on them;
+            settings are AcceptSettings.
         unbind: ``unbind(location)`` removes what ``bind`` has made, after the sockets were closed
             because the server cannot listen at another address.
         real_address: ``real_address(location, sockets)`` returns the location with the real port.
@@ -122,7 +106,9 @@ class Scheme(Struct, Generic[Place], frozen=True, kw_only=True):
     parse: Callable[[str], Place]
     connect: Callable[[Place, MakeProtocol, ConnectSettings], Awaitable[StreamTransport]]
     bind: Callable[[Place], Sequence[socket.socket]]
-    accept: Callable[..., Listener] = start_accepting
+    accept: Callable[[Place, Sequence[socket.socket], MakeProtocol, AcceptSettings], Listener] = (
+        accept_streams
+    )
     unbind: Callable[[Place], object] = _nothing
     real_address: Callable[[Place, Sequence[socket.socket]], Place] = _unchanged
     check_client: Callable[[Place, bool], object] = _without_rules
@@ -167,62 +153,6 @@ def scheme_of(location: Location) -> Scheme[Any]:
     return _schemes[location.scheme]
 
 
-class HostPort(Struct, frozen=True):
-    """A TCP port to listen on or to connect to.
-
-    Attributes:
-        host: a name, as it was written, or a numeric address.
-        port: the TCP port.
-        is_tls: whether the connection uses TLS.
-    """
-
-    host: str
-    port: int
-    is_tls: bool
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
-
-    @property
-    def scheme(self) -> str:
-        """The name of its scheme."""
-        return "pbs" if self.is_tls else "pb"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can be at the other end."""
-        return is_loopback(self.host)
-
-
-class SocketPath(Struct, frozen=True):
-    """A UNIX socket.
-
-    Attributes:
-        path: its absolute path.
-    """
-
-    path: str
-    scheme: ClassVar[str] = "pb+unix"
-
-    def __str__(self) -> str:
-        return f"{self.scheme}://{quote(self.path)}"
-
-
-class Command(Struct, frozen=True):
-    """A program to run, with a connection over its standard input and output.
-
-    Attributes:
-        arguments: its command line, the program first.
-    """
-
-    arguments: tuple[str, ...]
-    scheme: ClassVar[str] = "pb+exec"
-
-    def __str__(self) -> str:
-        return f"{self.scheme}:{shlex.join(self.arguments)}"
-
-
 def parse_address(address: object) -> Location:
     """Parse an address.
 
@@ -246,51 +176,6 @@ def _parse(address: str) -> Location:
         raise ConfigError(f"address {address!r} is not understood; {EXAMPLE}")
     location: Location = scheme.parse(address)
     return location
-
-
-def _split(address: str) -> SplitResult:
-    try:
-        return urlsplit(address)
-    except ValueError:
-        # A bracket is missing, or the brackets do not contain an IPv6 address.
-        raise ConfigError(f"address {address!r} is not understood; {EXAMPLE}") from None
-
-
-def _host_port(address: str) -> HostPort:
-    parts = _split(address)
-    try:
-        port = parts.port
-    except ValueError:
-        raise ConfigError(f"address {address!r} has no valid port; {EXAMPLE}") from None
-    if not parts.hostname:
-        raise ConfigError(f"address {address!r} is not understood; {EXAMPLE}")
-    ascii_name(parts.hostname)
-    if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
-        raise ConfigError(f"address {address!r} says more than host and port; {EXAMPLE}")
-    return HostPort(parts.hostname, DEFAULT_PORT if port is None else port, parts.scheme == "pbs")
-
-
-def _socket_path(address: str) -> SocketPath:
-    parts = _split(address)
-    path = unquote(parts.path)
-    is_absolute = path.startswith("/") and not path.endswith("/") and "\0" not in path
-    if parts.netloc or parts.query or parts.fragment or not is_absolute:
-        raise ConfigError(
-            f"address {address!r} names no socket; write pb+unix:///path/of/socket, with three"
-            " slashes, and %3F for a question mark"
-        )
-    return SocketPath(path)
-
-
-def _command(address: str) -> Command:
-    text = address.partition(":")[2]
-    try:
-        arguments = tuple(shlex.split(text))
-    except ValueError as exc:
-        raise ConfigError(f"address {address!r} is not a command line: {exc}") from None
-    if not arguments or "\0" in text:
-        raise ConfigError(f"address {address!r} names no program; write pb+exec:command args")
-    return Command(arguments)
 
 
 async def _connect_host(
@@ -327,6 +212,30 @@ def _bind_host(location: HostPort) -> Sequence[socket.socket]:
     return bind_stream(location.host, location.port)
 
 
+async def _connect_web(
+    location: WebPlace, make_protocol: MakeProtocol, settings: ConnectSettings
+) -> StreamTransport:
+    # Imported here: most programs use no WebSocket, and the extra may be missing.
+    from broker.net.websocket.sockets import connect_websocket
+
+    return await connect_websocket(location, make_protocol, settings)
+
+
+def _bind_web(location: WebPlace) -> Sequence[socket.socket]:
+    return bind_stream(location.host, location.port_to_reach)
+
+
+def _accept_web(
+    location: WebPlace,
+    sockets: Sequence[socket.socket],
+    make_protocol: MakeProtocol,
+    settings: AcceptSettings,
+) -> Listener:
+    from broker.net.websocket.sockets import accept_websockets
+
+    return accept_websockets(location, sockets, make_protocol, settings)
+
+
 def _bind_path(location: SocketPath) -> Sequence[socket.socket]:
     return bind_unix(location.path)
 
@@ -340,7 +249,7 @@ def _unbind_path(location: SocketPath) -> None:
         os.unlink(location.path)
 
 
-def _with_real_port(location: HostPort, sockets: Sequence[socket.socket]) -> HostPort:
+def _with_real_port(location: OnPort, sockets: Sequence[socket.socket]) -> OnPort:
     return replace(location, port=sockets[0].getsockname()[1])
 
 
@@ -348,11 +257,15 @@ def _target(location: HostPort) -> tuple[str, int]:
     return location.host, location.port
 
 
-def _is_public(location: HostPort) -> bool:
+def _web_target(location: WebPlace) -> tuple[str, int]:
+    return location.host, location.port_to_reach
+
+
+def _is_public(location: HostPort | WebPlace) -> bool:
     return not location.is_loopback
 
 
-def _with_tls(location: HostPort) -> HostPort:
+def _with_tls(location: OnPort) -> OnPort:
     return replace(location, is_tls=True)
 
 
@@ -368,6 +281,31 @@ def _check_plain_server(location: HostPort, plaintext: bool) -> None:
         raise fixed_by(ConfigError, before, "tls or plaintext")
 
 
+def _check_web(location: WebPlace) -> None:
+    if find_spec("websockets") is None:
+        raise ConfigError(
+            f"{location.scheme}:// needs the extra ws: pip install 'perspective-broker[ws]'"
+        )
+
+
+def _check_web_client(location: WebPlace, plaintext: bool) -> None:
+    _check_web(location)
+    if not (location.is_tls or location.is_loopback or plaintext):
+        before = f"connecting to {location.host} without TLS; use wss://, or "
+        raise fixed_by(ConfigError, before, "plaintext")
+
+
+def _check_web_server(location: WebPlace, plaintext: bool) -> None:
+    _check_web(location)
+    if location.port is None:
+        address = f"{location.scheme}://{location.host}"
+        example = f"{location.scheme}://127.0.0.1:8788/pb"
+        raise ConfigError(f"address '{address}{location.path}' has no port; write {example}")
+    if not (location.is_tls or location.is_loopback or plaintext):
+        before = f"listening on {location.host} without TLS; "
+        raise fixed_by(ConfigError, before, "wss or plaintext")
+
+
 def _refuse_command(location: Command, plaintext: bool) -> None:
     raise ConfigError(
         f"{location} is an address for connect, which runs the command; serve has"
@@ -377,7 +315,7 @@ def _refuse_command(location: Command, plaintext: bool) -> None:
 
 _PB = Scheme(
     name="pb",
-    parse=_host_port,
+    parse=host_port,
     connect=_connect_host,
     bind=_bind_host,
     real_address=_with_real_port,
@@ -389,7 +327,7 @@ _PB = Scheme(
 )
 _PBS = Scheme(
     name="pbs",
-    parse=_host_port,
+    parse=host_port,
     connect=_connect_host,
     bind=_bind_host,
     real_address=_with_real_port,
@@ -399,18 +337,45 @@ _PBS = Scheme(
 )
 _UNIX = Scheme(
     name="pb+unix",
-    parse=_socket_path,
+    parse=socket_path,
     connect=_connect_path,
     bind=_bind_path,
     unbind=_unbind_path,
 )
 _EXEC = Scheme(
     name="pb+exec",
-    parse=_command,
+    parse=command,
     connect=_connect_command,
     bind=_bind_command,
     check_server=_refuse_command,
 )
 
-for _scheme in (_PB, _PBS, _UNIX, _EXEC):
+_WS = Scheme(
+    name="ws",
+    parse=web_place,
+    connect=_connect_web,
+    bind=_bind_web,
+    accept=_accept_web,
+    real_address=_with_real_port,
+    check_client=_check_web_client,
+    check_server=_check_web_server,
+    is_public=_is_public,
+    target=_web_target,
+    as_tls=_with_tls,
+)
+_WSS = Scheme(
+    name="wss",
+    parse=web_place,
+    connect=_connect_web,
+    bind=_bind_web,
+    accept=_accept_web,
+    real_address=_with_real_port,
+    check_client=_check_web_client,
+    check_server=_check_web_server,
+    is_public=_is_public,
+    target=_web_target,
+    is_tls=True,
+)
+
+for _scheme in (_PB, _PBS, _WS, _WSS, _UNIX, _EXEC):
     add_scheme(_scheme)

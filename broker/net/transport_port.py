@@ -42,6 +42,11 @@ class TransportPort(Protocol):
     def peer_address(self) -> Any:
         """The address of the other end; None if the transport does not know it."""
 
+    @property
+    def proxy_address(self) -> Any:
+        """The address of the trusted proxy that the connection came through; None if direct."""
+        return None
+
     # Bytes out.
 
     def write(self, data: bytes, /) -> object:

@@ -211,6 +211,12 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         return self._peer
 
     @property
+    def proxy_address(self) -> Address | None:
+        """The address of the trusted proxy that the connection came through; None if direct."""
+        proxy: Address | None = None if self._filtered is None else self._filtered.proxy_address
+        return proxy
+
+    @property
     def is_secure(self) -> bool:
         """Whether the connection is encrypted, and the peer is accepted."""
         filtered = self._filtered
@@ -220,7 +226,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
     def is_private(self) -> bool:
         """Whether a third party cannot read the connection: it is encrypted, or local."""
         filtered = self._filtered
-        return (filtered is not None and filtered.is_encrypted) or is_local(self._peer)
+        return is_local(self._peer) if filtered is None else filtered.is_private(self._peer)
 
     def when_secured(self, callback: Callable[[], object]) -> None:
         """Call ``callback()`` when all filters are open, before data is delivered, or now."""
@@ -372,6 +378,9 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         self._peer = self._address("peername")
         self.connected = True
         forks.watch(self)
+        if self._filtered is not None and self._filtered.admits:
+            self._filtered.begin(self._peer)
+            return
         protocol = self._ask_protocol()
         if protocol is None:
             self._source.abort()
@@ -379,7 +388,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         self.protocol = protocol
         try:
             if self._filtered is not None:
-                self._filtered.begin()
+                self._filtered.begin(self._peer)
             protocol.makeConnection(self)
         except (KeyboardInterrupt, SystemExit):
             raise
@@ -451,6 +460,23 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         self._report()
 
     # Called by the filters.
+
+    def admit(self, address: Address) -> bool:
+        """Make the protocol for the client at ``address``; return False if it is refused."""
+        self._peer = address
+        if self.disconnecting:
+            return False
+        protocol = self._ask_protocol()
+        if protocol is None:
+            return False
+        self.protocol = protocol
+        try:
+            protocol.makeConnection(self)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
+            self._protocol_raised(exc)
+        return True
 
     def opened(self, callback: Callable[[], object] | None) -> None:
         """Call the callback of `when_secured`: all filters are open."""

@@ -56,6 +56,7 @@ class _Adapter(TransportPort):
     is_unsent_exact = False
     is_closing = False
     is_reading = True
+    proxy_address = None
 
     def __init__(self, transport: Any, scheduler: Scheduler):
         self.scheduler = scheduler

@@ -121,16 +121,20 @@ class AsyncioFace(Faces):
 
     is_published = False
 
-    def __init__(self, authority: Authority | None, pair: Pair | None):
+    def __init__(self, authority: Authority | None, pair: Pair | None, *, is_web: bool = False):
         super().__init__(authority, pair)
+        self.is_web = is_web
         self.servers: list[broker.Server] = []
 
     async def serve(self, target: Any, policy: broker.Policy = broker.STRICT) -> broker.Server:
         """Serve; the default is the strict policy."""
-        tls, scheme = None, "pb"
+        tls, scheme = None, "ws" if self.is_web else "pb"
         if self.pair is not None:
-            tls, scheme = broker.TLS.server(self.pair.certificate_path, self.pair.key_path), "pbs"
-        server = await broker.serve(target, f"{scheme}://127.0.0.1:0", tls=tls, policy=policy)
+            tls = broker.TLS.server(self.pair.certificate_path, self.pair.key_path)
+            scheme += "s"
+        path = "/pb" if self.is_web else ""
+        address = f"{scheme}://127.0.0.1:0{path}"
+        server = await broker.serve(target, address, tls=tls, policy=policy)
         self.servers.append(server)
         return server
 
@@ -286,24 +290,36 @@ def pair(authority: Authority) -> Pair:
     return authority.issue()
 
 
-@pytest.fixture(params=["asyncio-tcp", "asyncio-tls", "published-tcp", "published-tls"])
+FACES = ["asyncio-tcp", "asyncio-tls", "asyncio-ws", "asyncio-wss", "published-tcp", "published-tls"]
+
+
+def made_face(name: str, authority: Authority, pair: Pair) -> AsyncioFace:
+    """The asyncio API over one kind of transport."""
+    is_secure, is_web = name in ("tls", "wss"), name in ("ws", "wss")
+    return AsyncioFace(authority if is_secure else None, pair if is_secure else None, is_web=is_web)
+
+
+@pytest.fixture(params=FACES)
 def face(
     request: pytest.FixtureRequest, authority: Authority, pair: Pair, at_end: list[Any]
 ) -> Faces:
     """One API of the engine, over one kind of transport."""
     name, _, transport = request.param.partition("-")
-    cls = AsyncioFace if name == "asyncio" else PublishedFace
-    made = cls(authority, pair) if transport == "tls" else cls(None, None)
+    made: Faces
+    if name == "asyncio":
+        made = made_face(transport, authority, pair)
+    else:
+        made = PublishedFace(authority, pair) if transport == "tls" else PublishedFace(None, None)
     at_end.append(made.finish)
     return made
 
 
-@pytest.fixture(params=["tcp", "tls"])
+@pytest.fixture(params=["tcp", "tls", "ws"])
 def asyncio_face(
     request: pytest.FixtureRequest, authority: Authority, pair: Pair, at_end: list[Any]
 ) -> AsyncioFace:
     """The asyncio API, for behaviours that only it has."""
-    made = AsyncioFace(authority, pair) if request.param == "tls" else AsyncioFace(None, None)
+    made = made_face(request.param, authority, pair)
     at_end.append(made.finish)
     return made
 

@@ -167,7 +167,7 @@ def test_serving_a_command() -> None:
     """A command is no place to serve at, and needs no certificate."""
     with pytest.raises(broker.ConfigError, match="is an address for connect"):
         broker.serve(Root(), "pb+exec:true")
-    with pytest.raises(broker.ConfigError, match="tls= is for pbs:// addresses"):
+    with pytest.raises(broker.ConfigError, match="tls= is for pbs:// and wss:// addresses"):
         broker.connect("pb+exec:true", tls=broker.TLS.client(pin="00" * 32))
 
 

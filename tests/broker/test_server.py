@@ -73,7 +73,7 @@ async def test_addresses() -> None:
 async def test_default_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an address, it is the loopback at PB's port."""
     bound: list[Any] = []
-    monkeypatch.setattr(Server, "_listen", lambda self, locations, tls: bound.extend(locations))
+    monkeypatch.setattr(Server, "_listen", lambda self, locations, *rest: bound.extend(locations))
     await serve(Slow())
     assert [str(location) for location in bound] == ["pb://127.0.0.1:8787"]
 

@@ -12,7 +12,7 @@ from web.office import Office, portal, registered, scram_portal
 import broker
 
 HERE = Path(__file__).parent
-SCHEMES = ["pb", "pbs"]
+SCHEMES = ["pb", "pbs", "ws", "wss"]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -21,7 +21,7 @@ async def test_all_capabilities(scheme: str, tmp_path: Path) -> None:
     """The client logs in, calls, is called, follows, streams, cancels, and lets go."""
     authority = Authority(tmp_path)
     pair = authority.issue()
-    tls = broker.TLS.server(pair.certificate_path, pair.key_path) if scheme == "pbs" else None
+    tls = broker.TLS.server(pair.certificate_path, pair.key_path) if scheme in ("pbs", "wss") else None
     address = f"{scheme}://127.0.0.1:0"
     office = Office()
     with registered():

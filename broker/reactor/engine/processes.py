@@ -97,7 +97,7 @@ class ProcessTransport(TransportPort):
 
     is_unsent_exact = is_reading = is_private = True
     is_closing = is_secure = reads_ahead = False
-    peer_certificate = None
+    peer_certificate = proxy_address = None
     on_drained: Callable[[], object] | None = None
 
     def __init__(self, reactor: Mainloop, protocol: Any, child: Child, executable: str | bytes):

@@ -1,0 +1,87 @@
+"""Opens and accepts WebSockets on TCP ports."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from broker.errors import ConnectError
+from broker.net.accepting import AcceptSettings, ConnectSettings
+from broker.net.filters import Filter
+from broker.net.listener import Listener
+from broker.net.locations import WebPlace
+from broker.net.sockets import connect_stream, start_accepting
+from broker.net.transports import MakeProtocol, StreamTransport
+from broker.net.websocket.client import ClientFilter, Refusal
+from broker.net.websocket.door import Door
+from broker.net.websocket.filter import PingLimit
+from broker.net.websocket.server import ServerFilter
+
+__all__ = ["accept_websockets", "connect_websocket"]
+
+
+async def connect_websocket(
+    place: WebPlace, make_protocol: MakeProtocol, settings: ConnectSettings
+) -> StreamTransport:
+    """Connect to a place, and give the WebSocket to a protocol.
+
+    Raises:
+        ConnectError: the server does not answer with a WebSocket, or what `connect_stream` raises.
+    """
+    host, port = place.host, place.port_to_reach
+    pings = PingLimit(settings.max_pings, settings.ping_after)
+    tls = settings.tls
+    tls_filter = None if tls is None else tls.filter_maker(is_server=False, host=host, port=port)
+
+    def make_filters() -> Sequence[Filter]:
+        web = ClientFilter(place, pings)
+        return (web,) if tls_filter is None else (tls_filter(), web)
+
+    try:
+        return await connect_stream(
+            make_protocol,
+            host,
+            port,
+            make_filters=make_filters,
+            timeout=settings.timeout,
+            handshake_timeout=settings.handshake_timeout,
+            close_timeout=settings.close_timeout,
+            at_once=True,
+            proxy=settings.proxy,
+        )
+    except Refusal as exc:
+        raise ConnectError(None, f"no WebSocket at {place}: {exc}") from exc
+
+
+def accept_websockets(
+    place: WebPlace,
+    sockets: Sequence[socket.socket],
+    make_protocol: MakeProtocol,
+    settings: AcceptSettings,
+) -> Listener:
+    """Accept WebSockets on listening sockets, and own those sockets from now on."""
+    tls = settings.tls
+    tls_filter = None if tls is None else tls.filter_maker(is_server=True)
+    door = Door(
+        path=place.path,
+        host=place.host,
+        is_tls=tls is not None,
+        origins=settings.origins,
+        proxies=settings.proxies,
+        arrive=settings.arrive,
+        state=settings.state,
+        pings=PingLimit(settings.max_pings, settings.ping_after),
+    )
+
+    def make_filters() -> Sequence[Filter]:
+        web = ServerFilter(door)
+        return (web,) if tls_filter is None else (tls_filter(), web)
+
+    return start_accepting(
+        sockets,
+        make_protocol,
+        make_filters=make_filters,
+        handshake_timeout=settings.handshake_timeout,
+        close_timeout=settings.close_timeout,
+        log_throttle=settings.log_throttle,
+    )
