@@ -34,4 +34,6 @@ async def test_all_capabilities(scheme: str, tmp_path: Path) -> None:
                 ADDRESS=server.addresses[0],
                 SCRAM_ADDRESS=scram.addresses[0],
                 CA=str(authority.ca_path) if tls else "",
+                # The WebSocket of Node trusts what Node trusts.
+                NODE_EXTRA_CA_CERTS=str(authority.ca_path),
             )
