@@ -403,7 +403,8 @@ export class Calls implements Caller {
   }
 
   reject(call: PendingCall, error: unknown): void {
-    this._settle(call, undefined, error);
+    // The peer may have forgotten why the promise of the call has failed.
+    this._settle(call, undefined, call.dependent?.on._call!.failure ?? error);
   }
 
   private _settle(call: PendingCall, value: unknown, failure?: unknown): void {

@@ -1,0 +1,190 @@
+/** Sessions of the client against a scripted peer: promises, the handshake, silence, logins. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { LoginFailed, Referenceable, type RemotePromise } from "../../broker/web/client/src/api.ts";
+import { connector } from "../../broker/web/client/src/connect.ts";
+import { readFrame } from "../../broker/web/client/src/frames.ts";
+import { readOffer } from "../../broker/web/client/src/handshake.ts";
+import { saslprep } from "../../broker/web/client/src/saslprep.ts";
+import { Session } from "../../broker/web/client/src/session.ts";
+import { Writer } from "../../broker/web/client/src/writer.ts";
+import { shown, unhex } from "./notation.ts";
+
+const word = (text: string) => new TextEncoder().encode(text);
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A session, and the peer that the test plays. */
+class Played {
+  session = new Session();
+  sent: any[] = [];
+  closed = false;
+  constructor(terms?: Record<string, number>) {
+    this.session.transport = {
+      write: (bytes) => void this.sent.push(readFrame(bytes.subarray(4))),
+      close: () => void (this.closed = true),
+    };
+    this.session.begin();
+    if (terms) this.says([0, 6, terms]);
+    this.sent = [];
+  }
+  says(...messages: unknown[][]) {
+    for (const message of messages) this.session.receive(new Writer().frame(message));
+  }
+  /** The calls that were sent: id, target and name. */
+  get calls() {
+    return this.sent.filter(([row]) => row === 1).map((message) => message.slice(1, 4));
+  }
+}
+
+const answer = (id: number, expression: unknown) => [7, 5, id, 0, "", expression];
+
+class Thing extends Referenceable {
+  heard: unknown[] = [];
+  remote_hear(value: unknown) {
+    this.heard.push(value);
+    return value;
+  }
+}
+
+test("calls on a promise leave at once, as many as the peer takes, and keep their order", async () => {
+  const played = new Played({ promised: 2 });
+  const room = played.session.root.callRemote("room");
+  const said = [1, 2, 3].map((i) => room.callRemote("say", i));
+  assert.deepEqual(played.calls, [
+    [1, "root", "room"],
+    [2, [1], "say"],
+    [3, [1], "say"],
+  ]);
+  played.says(answer(1, [word("remote"), 5]));
+  assert.deepEqual(played.calls.slice(3), [[4, 5, "say"]]);
+  played.says([5, 2, "a"], [5, 4, "c"], [5, 3, "b"]);
+  assert.deepEqual(await Promise.all(said), ["a", "b", "c"]);
+});
+
+test("an element of a promise is called, and a promise is an argument", async () => {
+  const played = new Played({ promised: 16 });
+  const { session } = played;
+  const pair = session.root.callRemote("pair");
+  pair.at(1).callRemote("say", 1).catch(() => {});
+  pair.at("key").callRemote("say", 2).catch(() => {});
+  assert.throws(() => pair.at(0).at(1), TypeError);
+  session.root.callRemote("take", pair.at(1), [pair]).catch(() => {});
+  assert.deepEqual(played.calls.slice(1), [
+    [2, [1, 1], "say"],
+    [3, [1, "key"], "say"],
+  ]);
+  assert.equal(shown(played.sent.at(-1)[5][0]), "[tuple [promised 1 1] [list [promised 1]]]");
+});
+
+test("without the terms of the peer nothing is promised; calls wait here", async () => {
+  const played = new Played();
+  const { session } = played;
+  const thing = session.root.callRemote("thing");
+  const hi = thing.callRemote("hi");
+  session.root.callRemote("take", thing).catch(() => {});
+  session.root.callRemote("later").catch(() => {});
+  assert.deepEqual(played.calls, [[1, "root", "thing"]]);
+  played.says([0, 6], answer(1, [word("remote"), 5]));
+  await turn();
+  // What waited for the promise leaves first; what came behind a waiting call stays behind it.
+  assert.deepEqual(played.calls.slice(1), [
+    [2, 5, "hi"],
+    [4, "root", "later"],
+  ]);
+  assert.equal(shown(played.sent[2][5][0]), "[tuple [local 5]]");
+  played.says([5, 2, "hi"]);
+  assert.equal(await hi, "hi");
+});
+
+test("calls come home; those behind them wait until the last one is there", async () => {
+  const played = new Played({ promised: 16 });
+  const { session } = played;
+  const thing = new Thing();
+  const home = session.root.callRemote("echo", thing);
+  const heard = [1, 2].map((i) => home.callRemote("hear", i));
+  const further = heard[0]!.callRemote("never").catch((error) => error.message);
+  played.says(answer(1, [word("local"), 1]));
+  const later = home.callRemote("hear", 3);
+  await turn();
+  assert.deepEqual(thing.heard, []);
+  played.says([22, 2], [22, 3]);
+  assert.deepEqual(await Promise.all([...heard, later]), [1, 2, 3]);
+  assert.deepEqual(thing.heard, [1, 2, 3]);
+  played.says([22, 4]);
+  assert.match(await further, /not a reference/);
+  assert.equal(played.calls.length, 3);
+  played.says([22, 5]);
+  assert.equal(session.ended?.message, "request 5 did not come home");
+});
+
+test("the failure of a promise is that of the calls on it, and is not reported twice", async () => {
+  const played = new Played({ promised: 16 });
+  const promise: RemotePromise = played.session.root.callRemote("fail");
+  const calls = [promise.callRemote("a"), promise.at(0).callRemote("b")];
+  played.session.goodbye("closing", "enough");
+  for (const call of calls) await assert.rejects(call, /enough/);
+});
+
+test("an abort drops a call that waits, and cancels one that was sent", async () => {
+  const played = new Played({ promised: 0 });
+  const abort = new AbortController();
+  const { signal } = abort;
+  const promise = played.session.root.callRemoteWith({ signal }, "thing");
+  const waiting = promise.callRemoteWith({ signal }, "hi");
+  abort.abort(new Error("no more"));
+  await assert.rejects(promise, /no more/);
+  await assert.rejects(waiting, /no more/);
+  assert.deepEqual(played.sent.slice(1), [[11, 1]]);
+  // Its number is kept until the answer has come; the streams in it are stopped.
+  played.says(answer(1, [word("stream"), 9]));
+  assert.deepEqual(played.sent.at(-1), [21, 9]);
+  assert.equal(played.session.ended, undefined);
+});
+
+test("offers are read in any pieces; one without our dialect, or of something else, is refused", () => {
+  const offer = unhex("048009826d73677061636b2f3102827062" + "04826e6f6e65" + "05826c6f67696e");
+  for (let size = 0; size < offer.length; size++)
+    assert.equal(readOffer(offer.subarray(0, size)), undefined);
+  assert.deepEqual(readOffer(offer), { mechanisms: [], size: offer.length });
+  for (const bad of ["HTTP/1.1 400 Bad Request", "\x01\x80\x02\x82pb", "\x7f".repeat(5000)])
+    assert.throws(() => readOffer(new Uint8Array(Buffer.from(bad, "latin1"))), /offer/);
+});
+
+test("a peer that stays silent is asked, and then cut off", async () => {
+  const played = new Played({});
+  played.session.watch(10);
+  await played.session.closed;
+  assert.deepEqual(
+    played.sent.map((message) => message[0]),
+    [12, 14],
+  );
+  assert.match(played.session.ended!.message, /no answer/);
+});
+
+test("a secret does not leave where other people can listen", async () => {
+  const offers = (isPrivate: boolean) =>
+    connector(async (_, session) => {
+      const login = word("login token password");
+      session.transport = { write: () => {}, close: () => {} };
+      const dialect = word("msgpack/1");
+      session.receive(
+        new Uint8Array([2, 0x80, 9, 0x82, ...dialect, login.length, 0x82, ...login]),
+      );
+      return { isPrivate };
+    });
+  for (const credentials of [{ token: "t" }, { username: "u", password: "p" }]) {
+    const refused = offers(false)("ws://elsewhere", credentials);
+    await assert.rejects(Promise.resolve(refused), (error) => error instanceof LoginFailed);
+    const late = offers(true)("ws://elsewhere", credentials, { timeout: 20 });
+    await assert.rejects(Promise.resolve(late), /in 20 ms/);
+    const insecure = { timeout: 20, insecurePlaintext: true };
+    const sent = offers(false)("ws://elsewhere", credentials, insecure);
+    await assert.rejects(Promise.resolve(sent), /in 20 ms/);
+  }
+});
+
+test("names and passwords are prepared", () => {
+  assert.equal(saslprep("I\u00adX"), "IX");
+  assert.equal(saslprep("a\u00a0b"), "a b");
+  assert.equal(saslprep("\u00aa\u2168"), "aIX");
+});
