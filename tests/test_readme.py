@@ -14,6 +14,7 @@ How a page is written, so that this works:
   page's ``python`` blocks. Ids, ports, and the frames of tracebacks that are ours may be others.
 - ``pb`` runs at a terminal, where ``wonderland`` is typed whenever it asks for a password. Dates
   are those of the day.
+- ``js`` and ``ts`` blocks are run and checked by tests/web/test_page.py.
 - Port 8787 stands for a free one. The files of the demonstration's certificates are there, unless
   the page makes its own with ``pb cert``, and those that it makes with openssl.
 """
@@ -140,7 +141,7 @@ def port():
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_languages(page):
     """Each block is in a language that is checked."""
-    assert {block.language for block in blocks_of(page)} <= {"python", "console", "text", "log"}
+    assert {block.language for block in blocks_of(page)} <= {"python", "console", "text", "log", "js", "ts"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

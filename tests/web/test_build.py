@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -16,6 +17,8 @@ from broker.flavors.contracts import description
 from broker.flavors.contracts.contract import contract_of
 
 BUILT = ROOT / "broker" / "web" / "static" / "broker.js"
+PAGE = ROOT / "docs" / "howto" / "use-it-from-a-browser.md"
+FLAGS = re.MULTILINE | re.DOTALL
 MOST = 17_000
 """The most bytes of the built file, with gzip."""
 
@@ -81,10 +84,15 @@ export async function use(avatar: RemoteReference) {
 
 @pytest.mark.usefixtures("tools")
 def test_contracts_have_types(tmp_path: Path) -> None:
-    """A program with the contracts of a server is checked: right calls pass, wrong ones do not."""
+    """A program with the contracts of a server is checked: right calls pass, wrong ones do not.
+
+    So is the program of the how-to.
+    """
     made = description._description([contract_of(TicketOffice)])
     (tmp_path / "office.ts").write_text(made.as_typescript(), "utf-8")
     (tmp_path / "use.ts").write_text(USE, "utf-8")
+    for number, block in enumerate(re.findall(r"^```ts\n(.*?)^```$", PAGE.read_text("utf-8"), FLAGS)):
+        (tmp_path / f"page{number}.ts").write_text(block, "utf-8")
     options = json.loads((CLIENT / "tsconfig.json").read_text("utf-8"))["compilerOptions"]
     del options["rootDir"], options["outDir"], options["emitDeclarationOnly"]
     options |= {
