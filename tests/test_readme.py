@@ -141,7 +141,8 @@ def port():
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_languages(page):
     """Each block is in a language that is checked."""
-    assert {block.language for block in blocks_of(page)} <= {"python", "console", "text", "log", "js", "ts"}
+    known = {"python", "console", "text", "log", "js", "ts"}
+    assert {block.language for block in blocks_of(page)} <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -91,7 +91,8 @@ def test_contracts_have_types(tmp_path: Path) -> None:
     made = description._description([contract_of(TicketOffice)])
     (tmp_path / "office.ts").write_text(made.as_typescript(), "utf-8")
     (tmp_path / "use.ts").write_text(USE, "utf-8")
-    for number, block in enumerate(re.findall(r"^```ts\n(.*?)^```$", PAGE.read_text("utf-8"), FLAGS)):
+    programs = re.findall(r"^```ts\n(.*?)^```$", PAGE.read_text("utf-8"), FLAGS)
+    for number, block in enumerate(programs):
         (tmp_path / f"page{number}.ts").write_text(block, "utf-8")
     options = json.loads((CLIENT / "tsconfig.json").read_text("utf-8"))["compilerOptions"]
     del options["rootDir"], options["outDir"], options["emitDeclarationOnly"]
