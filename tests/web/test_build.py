@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.ticket_office import TicketOffice
-from web.node import CLIENT, NODE, ROOT, npm
+from web.node import CLIENT, NODE, ROOT, tools_are_there
 
 from broker.flavors.contracts import description
 from broker.flavors.contracts.contract import contract_of
@@ -28,8 +28,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def tools() -> None:
     """The tools of the lock file, installed."""
-    if not (CLIENT / "node_modules" / ".package-lock.json").exists():
-        npm("ci", "--no-fund", "--no-audit")
+    tools_are_there()
 
 
 def node(*arguments: object) -> str:

