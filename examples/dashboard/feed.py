@@ -1,8 +1,8 @@
 """A market feed for a page: prices as a stream, and alerts as calls of the page.
 
-Run it. Build the page in ``broker/web/client``: ``npm ci``, then ``npx esbuild --bundle --format=esm
-FOLDER/dashboard.ts --outfile=FOLDER/dashboard.js``, where FOLDER is this one. Serve this folder with
-``python -m http.server 8080 --bind 127.0.0.1``, and open http://127.0.0.1:8080.
+Run it. Build the page in ``broker/web/client``: ``npm ci``, then ``npx esbuild --bundle
+--format=esm FOLDER/dashboard.ts --outfile=FOLDER/dashboard.js``, where FOLDER is this one. Serve
+this folder with ``python -m http.server 8080 --bind 127.0.0.1``. Open http://127.0.0.1:8080.
 
 ``pb describe ws://127.0.0.1:8787 --anonymous --typescript`` has written ``market.ts``.
 """

@@ -8,7 +8,7 @@ import { readOffer } from "../../broker/web/client/src/handshake.ts";
 import { saslprep } from "../../broker/web/client/src/saslprep.ts";
 import { Session } from "../../broker/web/client/src/session.ts";
 import { Writer } from "../../broker/web/client/src/writer.ts";
-import { shown, unhex } from "./notation.ts";
+import { load, shown, unhex } from "./notation.ts";
 
 const word = (text: string) => new TextEncoder().encode(text);
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -139,6 +139,49 @@ test("an abort drops a call that waits, and cancels one that was sent", async ()
   played.says(answer(1, [word("stream"), 9]));
   assert.deepEqual(played.sent.at(-1), [21, 9]);
   assert.equal(played.session.ended, undefined);
+});
+
+test("a call without an answer waits for its promises, too; its error disturbs nothing", async () => {
+  const played = new Played();
+  const { root } = played.session;
+  const thing = root.callRemote("thing");
+  root.send("take", thing, new Date(0));
+  root.send("take", thing);
+  played.says([0, 6], answer(1, [word("remote"), 5]));
+  await turn();
+  const sends = played.sent.filter((message) => message[0] === 7);
+  assert.deepEqual(
+    sends.map((message) => shown(message[5][0])),
+    ["[tuple [local 5]]"],
+  );
+});
+
+test("whatever a peer sends, a session goes on or ends; it raises nothing", async () => {
+  const frames = load("msgpack.json")
+    .flatMap(({ messages }) => messages.filter((each: any) => each.record?.[0] >= 0))
+    .map(({ hex }: any) => unhex(hex));
+  let state = 7;
+  const next = (below: number) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+  let ended = 0;
+  for (let i = 0; i < 3000; i++) {
+    const { session } = new Played({ promised: 16 });
+    session.exports.named.set("root", new Thing());
+    const calls = [1, 2, 3].map((name) => session.root.callRemote(`f${name}`, new Thing()));
+    calls.push(calls[0]!.callRemote("g"));
+    for (const call of calls) call.catch(() => {});
+    for (let frame = 0; frame < 8 && !session.ended; frame++) {
+      const bytes = frames[next(frames.length)].slice();
+      if (next(2) && bytes.length > 4) bytes[4 + next(bytes.length - 4)] = next(256);
+      session.receive(bytes);
+    }
+    if (session.ended) ended++;
+    session.goodbye();
+  }
+  await turn();
+  assert.ok(ended > 100 && ended < 2999, String(ended));
 });
 
 test("offers are read in any pieces; one without our dialect, or of something else, is refused", () => {

@@ -130,8 +130,8 @@ export class OwnedCaches {
     }
     const number = this._nextNumber();
     const observer: CacheObserver = {
-      callRemote: (method, ...args) => this._caller.call(number, method, args, {}, true),
-      send: (method, ...args) => this._caller.send(number, method, args, {}, true),
+      callRemote: (name, ...args) => this._caller.call(number, { name, args, options: {} }, true),
+      send: (name, ...args) => this._caller.send(number, { name, args, options: {} }, true),
     };
     const owned = { cache, observer, number, count: 1 };
     this._byNumber.set(number, owned);

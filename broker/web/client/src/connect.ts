@@ -139,6 +139,7 @@ async function attempt(plan: Plan, address: string): Promise<Connection> {
  */
 export class Connecting implements PromiseLike<Connection>, AsyncIterable<Connection> {
   private _plan: Plan;
+  private _made: Promise<Connection> | undefined;
 
   /** @internal */
   constructor(plan: Plan) {
@@ -149,7 +150,8 @@ export class Connecting implements PromiseLike<Connection>, AsyncIterable<Connec
     done?: ((connection: Connection) => A | PromiseLike<A>) | null,
     failed?: ((error: any) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
-    return attempt(this._plan, this._plan.addresses[0]!).then(done, failed);
+    this._made ??= attempt(this._plan, this._plan.addresses[0]!);
+    return this._made.then(done, failed);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Connection, void> {

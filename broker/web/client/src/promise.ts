@@ -1,6 +1,7 @@
 /** Promises of results, which can be called before the result has come. */
-import type { CallOptions, PendingCall } from "./calls.ts";
+import type { CallOptions } from "./calls.ts";
 import { type Contract, type Typed, typed } from "./contract.ts";
+import type { PendingCall } from "./pending.ts";
 
 /**
  * The result of a call: a Promise. A call on it goes out at once and starts on the object that the
@@ -30,7 +31,7 @@ export class RemotePromise<T = any> extends Promise<T> {
 
   /** Call a method with keywords, a deadline, an AbortSignal, metadata. */
   callRemoteWith(options: CallOptions, name: string, ...args: unknown[]): RemotePromise {
-    return this._call!.calls.callPromise(this, name, args, options);
+    return this._call!.calls.promised.call(this, { name, args, options });
   }
 
   /** Call a method without an answer. */

@@ -23,17 +23,17 @@ export class RemoteReference {
 
   /** Call a method. The promise can be called itself, before the answer has come. */
   callRemote(name: string, ...args: unknown[]): RemotePromise {
-    return this._caller.call(this._id, name, args, {});
+    return this._caller.call(this._id, { name, args, options: {} });
   }
 
   /** Call a method with keywords, a deadline, an AbortSignal, metadata. */
   callRemoteWith(options: CallOptions, name: string, ...args: unknown[]): RemotePromise {
-    return this._caller.call(this._id, name, args, options);
+    return this._caller.call(this._id, { name, args, options });
   }
 
   /** Call a method without an answer. A connection that has ended is not an error. */
   send(name: string, ...args: unknown[]): void {
-    this._caller.send(this._id, name, args, {});
+    this._caller.send(this._id, { name, args, options: {} });
   }
 
   /** Return an object with the methods of a contract. */

@@ -278,12 +278,12 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   }
 
   private _answered(id: number, value: unknown): void {
-    this._calls.resolve(this._calls.answered(id), value);
+    this._calls.answered(id).settle(value);
   }
 
   private _graph(kind: number, id: number, expression: Expression): void {
-    this._credit = this._calls.creditOf(id);
     const call = this._calls.answered(id);
+    this._credit = call.credit;
     this._opened = [];
     let value: unknown;
     try {
@@ -295,7 +295,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
       this._credit = undefined;
     }
     if (call.settled) this._streams.refuse(expression, this._opened);
-    if (kind === ROW_ANSWER) this._calls.resolve(call, value);
+    if (kind === ROW_ANSWER) call.settle(value);
     else this._calls.reject(call, value instanceof Error ? value : new RemoteError("", String(value)));
   }
 
@@ -315,7 +315,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     } else if (value instanceof Cacheable) {
       this._owned.write(value, jellier.begin(out, value), jellier);
     } else if (value instanceof RemotePromise) {
-      this._calls.writePromise(value, out, jellier);
+      this._calls.promised.write(value, out, jellier);
     } else if (value instanceof Error && !nameOf(value)) {
       throw new RemoteError(NAMES.cannot, "an error cannot be sent as a value");
     } else {
@@ -396,7 +396,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   watch(every: number): void {
     const timer = setInterval(() => {
       this._pings = 0;
-      if (this._silence++) this.fault("no answer from the peer");
+      if (this._silence++) this.goodbye("lost", "no answer from the peer");
       else this.put([ROW_PING, 1]);
     }, every);
     void this.closed.then(() => clearInterval(timer));
