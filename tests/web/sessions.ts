@@ -173,7 +173,7 @@ test("whatever a peer sends, a session goes on or ends; it raises nothing", asyn
     calls.push(calls[0]!.callRemote("g"));
     for (const call of calls) call.catch(() => {});
     for (let frame = 0; frame < 8 && !session.ended; frame++) {
-      const bytes = frames[next(frames.length)].slice();
+      const bytes = frames[next(frames.length)]!.slice();
       if (next(2) && bytes.length > 4) bytes[4 + next(bytes.length - 4)] = next(256);
       session.receive(bytes);
     }

@@ -24,8 +24,9 @@ export {
   register,
   registerEnum,
 } from "./registry.ts";
-export type { Draining } from "./session.ts";
-export { type Credit, RemoteStream, Stream } from "./streams.ts";
+export type { Draining } from "./transport.ts";
+export { RemoteStream } from "./incoming_streams.ts";
+export { type Credit, Stream } from "./streams.ts";
 export {
   Decimal,
   Float,

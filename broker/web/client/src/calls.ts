@@ -1,12 +1,12 @@
 /** The calls of this end: they are sent in their order, and get their answers. */
 import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
 import type { Target } from "./frames.ts";
-import { Jellier, type Sender, arePlain } from "./jellier.ts";
+import { Jellier, type Sender, arePlain, putGraph } from "./jellier.ts";
 import { PendingCall, type Request, promisesIn, settledValue } from "./pending.ts";
 import type { RemotePromise } from "./promise.ts";
 import { PromisedCalls } from "./promised.ts";
 import { ROW_CACHE_CALL, ROW_CACHE_SEND, ROW_CALL, ROW_CANCEL, ROW_GRAPH, ROW_SEND } from "./rows.ts";
-import { type Credit, putGraph } from "./streams.ts";
+import type { Credit } from "./streams.ts";
 import { Tuple } from "./values.ts";
 
 /** What a call has beside its arguments. */

@@ -3,7 +3,8 @@ import { ConnectionLost, LoginFailed, ProtocolError, RemoteError } from "./error
 import { type Channel, type Credentials, login } from "./login.ts";
 import { RemoteReference } from "./references.ts";
 import type { RemoteCache } from "./registry.ts";
-import { type Draining, Session } from "./session.ts";
+import { Session } from "./session.ts";
+import type { Draining } from "./transport.ts";
 
 const SILENCE = 20_000;
 

@@ -2,8 +2,8 @@
 import { ROW_ANSWER, ROW_GRAPH, ROW_TUPLE } from "./rows.ts";
 import type { CallOptions } from "./calls.ts";
 import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import { Jellier, type Sender, arePlain } from "./jellier.ts";
-import { creditIn, putGraph, streamOf } from "./streams.ts";
+import { Jellier, type Sender, arePlain, putGraph } from "./jellier.ts";
+import { creditIn, streamOf } from "./streams.ts";
 import { Tuple } from "./values.ts";
 
 /** What the running method knows of its call, until its first `await`. */

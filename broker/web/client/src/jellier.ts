@@ -203,3 +203,21 @@ export function arePlain(values: Iterable<unknown>): boolean {
   for (const value of values) if (!isPlain(value, 6)) return false;
   return true;
 }
+
+/** Write a message with expressions; what it would open is undone if it cannot be written. */
+export function putGraph(
+  host: { put(message: unknown[], most?: number): number },
+  jellier: Jellier,
+  make: () => unknown[],
+  most?: number,
+): number {
+  let size: number;
+  try {
+    size = host.put(make(), most);
+  } catch (error) {
+    for (const undo of jellier.undo.reverse()) undo();
+    throw error;
+  }
+  for (const done of jellier.sent) done();
+  return size;
+}

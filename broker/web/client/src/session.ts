@@ -28,6 +28,7 @@ import { FollowedCaches, OwnedCaches } from "./caches.ts";
 import { Bound } from "./contract.ts";
 import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
 import { type Message, readFrame } from "./frames.ts";
+import { writeFailure } from "./failures.ts";
 import { Framing } from "./framing.ts";
 import { choice, readOffer } from "./handshake.ts";
 import { IncomingCalls, type IncomingHost, callOwn } from "./incoming.ts";
@@ -35,27 +36,17 @@ import { Jellier, word } from "./jellier.ts";
 import { RemotePromise } from "./promise.ts";
 import { Exports, Imports, RemoteReference } from "./references.ts";
 import { Cacheable, Referenceable, RemoteCache, nameOf } from "./registry.ts";
-import { type Credit, type StreamHost, Streams, streamOf } from "./streams.ts";
+import { IncomingStreams } from "./incoming_streams.ts";
+import { OutgoingStreams } from "./outgoing_streams.ts";
+import { type Credit, type StreamHost, streamOf } from "./streams.ts";
 import { MINE, type Terms, readTerms } from "./terms.ts";
+import type { Draining, Transport } from "./transport.ts";
 import { type Receiver, Unjellier } from "./unjellier.ts";
 import { type Expression, Tuple } from "./values.ts";
 import { Writer } from "./writer.ts";
 
 const VERSION = 6;
 const MOST_PINGS = 40;
-
-/** A peer that takes no new calls: when to come again, in milliseconds, and where else to go. */
-export interface Draining {
-  after: number;
-  elsewhere: string[];
-}
-
-/** What carries the bytes of a session. */
-export interface Transport {
-  write(bytes: Uint8Array): void;
-  /** Close, after all that was written. */
-  close(): void;
-}
 
 /** The session of one connection. */
 export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
@@ -90,7 +81,8 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   private _imports: Imports;
   private _followed: FollowedCaches;
   private _owned: OwnedCaches;
-  private _streams: Streams;
+  private _reading: IncomingStreams;
+  private _producing: OutgoingStreams;
   /** The first credit of streams in the answer that is being read. */
   private _credit: Credit | undefined;
   /** The numbers of the streams that the message that is being read has opened. */
@@ -108,7 +100,8 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     );
     this._followed = new FollowedCaches((number, count) => this._count(ROW_DECACHE, number, count));
     this._owned = new OwnedCaches(this._calls, next);
-    this._streams = new Streams(this);
+    this._reading = new IncomingStreams(this);
+    this._producing = new OutgoingStreams(this);
     this.root = new RemoteReference(this._calls, "root");
     this.ready = new Promise((resolve, reject) => {
       this._isReady = (error) => (error ? reject(error) : resolve());
@@ -199,7 +192,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
       throw new ProtocolError(`the peer speaks version ${number}, not ${VERSION}`);
     this._phase = "open";
     this._terms = readTerms(terms);
-    this._streams.takeTerms(this._terms);
+    this._producing.takeTerms(this._terms);
   }
 
   private _other(row: number, first: any, second: any, message: Message, size: number): void {
@@ -223,15 +216,15 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
         this.draining = { after: first, elsewhere: second };
         return;
       case ROW_CREDIT:
-        return this._streams.credit(first, second, message[3]);
+        return this._producing.credit(first, second, message[3]);
       case ROW_ITEMS:
       case ROW_ITEM_GRAPH:
       case ROW_PIECE:
-        return this._streams.items(row, first, second, size);
+        return this._reading.items(row, first, second, size);
       case ROW_END:
-        return this._streams.end(first, second);
+        return this._reading.end(first, second);
       case ROW_STOP:
-        return this._streams.stopped(first);
+        return this._producing.stopped(first);
       case ROW_HOME:
         return this._calls.home(first);
     }
@@ -265,7 +258,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
       deadline,
       meta,
     });
-    if (isGraph && !wasRun) this._streams.refuse(third, this._opened);
+    if (isGraph && !wasRun) this._reading.refuse(third, this._opened);
   }
 
   private _arguments([first, second]: [Expression, Expression]): [unknown[], Record<string, unknown>] {
@@ -289,12 +282,12 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     try {
       value = new Unjellier(this).read(expression);
     } catch (error) {
-      this._streams.refuse(expression, this._opened);
+      this._reading.refuse(expression, this._opened);
       return this._calls.reject(call, error);
     } finally {
       this._credit = undefined;
     }
-    if (call.settled) this._streams.refuse(expression, this._opened);
+    if (call.settled) this._reading.refuse(expression, this._opened);
     if (kind === ROW_ANSWER) call.settle(value);
     else this._calls.reject(call, value instanceof Error ? value : new RemoteError("", String(value)));
   }
@@ -321,7 +314,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     } else {
       const stream = streamOf(value);
       if (!stream) return false;
-      this._streams.open(stream, out, jellier);
+      this._producing.open(stream, out, jellier);
     }
     return true;
   }
@@ -347,7 +340,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   }
 
   stream(number: number, size: number | undefined): unknown {
-    const stream = this._streams.receive(number, size, this._credit);
+    const stream = this._reading.receive(number, size, this._credit);
     this._opened.push(number);
     return stream;
   }
@@ -364,27 +357,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
 
   /** Return the expression of an error. */
   failure(error: unknown): Expression {
-    const known = error instanceof RemoteError ? error : undefined;
-    const type =
-      (error instanceof Error && nameOf(error)) ||
-      known?.type ||
-      `javascript.${(error as Error)?.name ?? "Error"}`;
-    const write = (fields: object) =>
-      new Jellier(this).write({
-        type: word(type),
-        value: String((error as Error)?.message ?? error).toWellFormed(),
-        parents: known?.parents.length ? known.parents : [type, "builtins.Exception"],
-        traceback: "Traceback unavailable\n",
-        ...fields,
-      });
-    let state: Expression;
-    try {
-      state = write(known && Object.keys(known.fields).length ? { fields: known.fields } : {});
-    } catch {
-      // An error always arrives, if need be without its fields.
-      state = write({});
-    }
-    return [word("twisted.spread.pb.CopyableFailure"), state];
+    return writeFailure(error, this);
   }
 
   /** Answer a call with an error. */
@@ -421,7 +394,8 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     this.ended = why;
     this._isReady(why);
     this._incoming.lost(why);
-    this._streams.lost(why);
+    this._reading.lost(why);
+    this._producing.lost();
     this._calls.lost(why);
     this._owned.clear();
     this._followed.clear();
