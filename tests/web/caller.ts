@@ -125,7 +125,8 @@ class Client {
     const client = this;
     const object = new Proxy(new pb.Referenceable(), {
       get(target, name) {
-        if (typeof name !== "string" || !name.startsWith("remote_")) return Reflect.get(target, name);
+        if (typeof name !== "string" || !name.startsWith("remote_"))
+          return Reflect.get(target, name);
         return () => {
           const id = client.lastCalled;
           return new Promise((resolve, reject) => running.set(id, { resolve, reject }));
@@ -228,7 +229,12 @@ class Client {
       return;
     }
     const reference = target === "root" ? this.session.root : this.references.get(target);
-    const options = { kw, signal: controller.signal, ...(timeout != null ? { timeout } : {}), ...(meta ? { meta } : {}) };
+    const options = {
+      kw,
+      signal: controller.signal,
+      ...(timeout != null ? { timeout } : {}),
+      ...(meta ? { meta } : {}),
+    };
     if (row === 1) reference.callRemoteWith(options, name, ...args).catch(() => {});
     else reference.send(name, ...args);
   }
@@ -259,7 +265,8 @@ for (const { name, state, messages, fate } of load("msgpack.json")) {
         session.receive(frame);
       } else {
         if (!written.length) client.act(frame);
-        for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve));
+        for (let turns = 0; turns < 3; turns++)
+          await new Promise((resolve) => setImmediate(resolve));
         assert.equal(written.length ? counted(hex(written.shift()!)) : "nothing", counted(text));
       }
     }

@@ -59,7 +59,8 @@ for (const { name, state, messages, fate } of load("msgpack.json")) {
       else if (!VERSION.test(message.hex)) expected.push(bytes);
       // What was asked for is there after some turns of the loop.
       if (message.from === "client")
-        for (let turns = 0; turns < 8; turns++) await new Promise((resolve) => setImmediate(resolve));
+        for (let turns = 0; turns < 8; turns++)
+          await new Promise((resolve) => setImmediate(resolve));
     }
     const [kind, type, text] = fate.split(": ");
     if (kind === "connection") {

@@ -111,7 +111,8 @@ export class Desk extends pb.Referenceable {
     return [this.price, this.price];
   }
   remote_set_price(price: number) {
-    for (const observer of this.price.observers) void observer.callRemote("set", price).catch(() => {});
+    for (const observer of this.price.observers)
+      void observer.callRemote("set", price).catch(() => {});
   }
   async remote_use(reference: pb.RemoteReference) {
     const answer = await reference.callRemote("add_one", 1);

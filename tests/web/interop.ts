@@ -188,7 +188,10 @@ test("a value that cannot cross fails its call, and nothing else", () =>
     const deep: unknown[] = [];
     for (let i = 0, inner = deep; i < 100_000; i++) inner.push((inner = [] as any));
     for (const bad of ["\ud800", () => 1, Symbol("x"), new Date(0), deep, new Error("x")])
-      await assert.rejects(avatar.callRemote("echo", bad), (error: Error) => error instanceof Error);
+      await assert.rejects(
+        avatar.callRemote("echo", bad),
+        (error: Error) => error instanceof Error,
+      );
     // What was sent with it is not counted.
     const bell = new Bell();
     await assert.rejects(avatar.callRemote("echo", [bell, new Date(0)]));
@@ -215,7 +218,10 @@ test("keywords, metadata and large values cross", () =>
     );
     const text = "x".repeat(3 << 20);
     assert.equal(await avatar.callRemote("echo", text), text);
-    await assert.rejects(avatar.callRemote("echo", "x".repeat(17 << 20)), /TooLarge|the peer takes/);
+    await assert.rejects(
+      avatar.callRemote("echo", "x".repeat(17 << 20)),
+      /TooLarge|the peer takes/,
+    );
     await assert.rejects(avatar.callRemoteWith({ meta: { Bad: "" } }, "echo", 1), TypeError);
   }));
 
@@ -416,7 +422,10 @@ test("calls on promises run in order, and fail with their promise", () =>
     // More calls than any peer takes at once wait here.
     const slow = avatar.callRemote("slow_thing").at(0);
     const many = Array.from({ length: 200 }, (_, i) => slow.callRemote("double", i));
-    assert.deepEqual(await Promise.all(many), Array.from({ length: 200 }, (_, i) => 2 * i));
+    assert.deepEqual(
+      await Promise.all(many),
+      Array.from({ length: 200 }, (_, i) => 2 * i),
+    );
   }));
 
 test("the end of a connection ends its calls and streams", async () => {

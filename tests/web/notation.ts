@@ -6,7 +6,8 @@ import { type Expression, Float, narrow } from "../../broker/web/client/src/valu
 const folder = new URL("../vectors/", import.meta.url);
 
 /** Return the vectors of a file. */
-export const load = (name: string): any[] => JSON.parse(readFileSync(new URL(name, folder), "utf8"));
+export const load = (name: string): any[] =>
+  JSON.parse(readFileSync(new URL(name, folder), "utf8"));
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 
@@ -33,7 +34,8 @@ export function read(json: any): any {
   if (json.bytes !== undefined) return unhex(json.bytes);
   if (json.int !== undefined) return narrow(BigInt(json.int));
   if (json.float !== undefined) return new Float(float(json.float));
-  if (typeof json.repeat === "string") return new TextEncoder().encode(json.repeat.repeat(json.times));
+  if (typeof json.repeat === "string")
+    return new TextEncoder().encode(json.repeat.repeat(json.times));
   if (json.repeat !== undefined) return Array(json.times).fill(read(json.repeat));
   throw new Error("not in the notation: " + JSON.stringify(json));
 }

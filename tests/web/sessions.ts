@@ -65,8 +65,14 @@ test("an element of a promise is called, and a promise is an argument", async ()
   const played = new Played({ promised: 16 });
   const { session } = played;
   const pair = session.root.callRemote("pair");
-  pair.at(1).callRemote("say", 1).catch(() => {});
-  pair.at("key").callRemote("say", 2).catch(() => {});
+  pair
+    .at(1)
+    .callRemote("say", 1)
+    .catch(() => {});
+  pair
+    .at("key")
+    .callRemote("say", 2)
+    .catch(() => {});
   assert.throws(() => pair.at(0).at(1), TypeError);
   session.root.callRemote("take", pair.at(1), [pair]).catch(() => {});
   assert.deepEqual(played.calls.slice(1), [
@@ -210,9 +216,7 @@ test("a secret does not leave where other people can listen", async () => {
       const login = word("login token password");
       session.transport = { write: () => {}, close: () => {} };
       const dialect = word("msgpack/1");
-      session.receive(
-        new Uint8Array([2, 0x80, 9, 0x82, ...dialect, login.length, 0x82, ...login]),
-      );
+      session.receive(new Uint8Array([2, 0x80, 9, 0x82, ...dialect, login.length, 0x82, ...login]));
       return { isPrivate };
     });
   for (const credentials of [{ token: "t" }, { username: "u", password: "p" }]) {

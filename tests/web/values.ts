@@ -131,7 +131,10 @@ test("any bytes raise a ProtocolError, or are a message", () => {
 test("any expression raises a RemoteError, or is a value", () => {
   const next = random(2);
   const expressions = [...load("jelly.json"), ...load("jelly_errors.json")]
-    .filter(({ expression }) => expression !== undefined && !JSON.stringify(expression).includes("repeat"))
+    .filter(
+      ({ expression }) =>
+        expression !== undefined && !JSON.stringify(expression).includes("repeat"),
+    )
     .map(({ expression }) => read(expression));
   const anyPart = (e: any): any => {
     while (Array.isArray(e) && e.length && next(3)) e = e[next(e.length)];

@@ -3,7 +3,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 import { minify } from "terser";
 
-const { name, version, license } = JSON.parse(readFileSync(new URL("package.json", import.meta.url)));
+const { name, version, license } = JSON.parse(
+  readFileSync(new URL("package.json", import.meta.url)),
+);
 const folder = process.argv.slice(2).find((each) => !each.startsWith("--")) ?? "../static";
 
 const common = {

@@ -8,7 +8,15 @@ export {
   type Retry,
   isTransient,
 } from "./connect.ts";
-export { Contract, type Method, type Ref, type Served, type Typed, contract, servant } from "./contract.ts";
+export {
+  Contract,
+  type Method,
+  type Ref,
+  type Served,
+  type Typed,
+  contract,
+  servant,
+} from "./contract.ts";
 export { ConnectionLost, LoginFailed, ProtocolError, RemoteError } from "./errors.ts";
 export { type CurrentCall, currentCall } from "./incoming.ts";
 export type { Credentials } from "./login.ts";

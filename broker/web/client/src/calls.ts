@@ -5,7 +5,14 @@ import { Jellier, type Sender, arePlain, putGraph } from "./jellier.ts";
 import { PendingCall, type Request, promisesIn, settledValue } from "./pending.ts";
 import type { RemotePromise } from "./promise.ts";
 import { PromisedCalls } from "./promised.ts";
-import { ROW_CACHE_CALL, ROW_CACHE_SEND, ROW_CALL, ROW_CANCEL, ROW_GRAPH, ROW_SEND } from "./rows.ts";
+import {
+  ROW_CACHE_CALL,
+  ROW_CACHE_SEND,
+  ROW_CALL,
+  ROW_CANCEL,
+  ROW_GRAPH,
+  ROW_SEND,
+} from "./rows.ts";
 import type { Credit } from "./streams.ts";
 import { Tuple } from "./values.ts";
 
@@ -199,7 +206,10 @@ export class Calls implements Caller {
 
 /** Return a request with the values of its promises that are settled. */
 function withValues({ name, args, options }: Request): Request {
-  const entries = Object.entries(options.kw ?? {}).map(([key, value]) => [key, settledValue(value)]);
+  const entries = Object.entries(options.kw ?? {}).map(([key, value]) => [
+    key,
+    settledValue(value),
+  ]);
   const kw: Record<string, unknown> = Object.fromEntries(entries);
   return { name, args: args.map(settledValue), options: { ...options, kw } };
 }

@@ -1,16 +1,8 @@
 /** The messages: their rows, and the fields of each. */
-import {
-  ROW_ANSWER,
-  ROW_CREDIT,
-  ROW_GRAPH,
-  ROW_ITEM_GRAPH,
-  ROW_ITEMS,
-  ROW_TUPLE,
-} from "./rows.ts";
+import { ROW_ANSWER, ROW_CREDIT, ROW_GRAPH, ROW_ITEM_GRAPH, ROW_ITEMS, ROW_TUPLE } from "./rows.ts";
 import { malformed } from "./errors.ts";
 import { type Id, Reader } from "./reader.ts";
 import { type Expression, decode } from "./values.ts";
-
 
 /** The most bytes of a frame. */
 export const MOST_FRAME = 16_777_216;
@@ -76,9 +68,10 @@ const FIELDS: Record<string, (reader: Reader) => unknown> = {
 };
 
 /** The fields of each row by its number; those behind the point may be missing. */
-const ROWS = (
-  "v.t iTnak.dm iOnak.dm iinak.dm iinak.dm ip ia ? i.c i.c i i i i ss zA izz ir ir ib i.f i i"
-).split(" ");
+const ROWS =
+  "v.t iTnak.dm iOnak.dm iinak.dm iinak.dm ip ia ? i.c i.c i i i i ss zA izz ir ir ib i.f i i".split(
+    " ",
+  );
 
 /** Read the fields that a row names, as many as there are. */
 function fields(reader: Reader, row: string, count: number, out: Message): Message {

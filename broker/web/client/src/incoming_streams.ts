@@ -93,7 +93,8 @@ export class IncomingStreams {
     this._open.set(number, stream);
     if (this._open.size > MINE.streams) {
       this.stop(stream);
-      if (this._open.size > 2 * MINE.streams) this._host.fault(new ProtocolError("too many streams"));
+      if (this._open.size > 2 * MINE.streams)
+        this._host.fault(new ProtocolError("too many streams"));
       throw new RemoteError(NAMES.limit, `more than ${MINE.streams} streams (max_streams)`);
     }
     const reader = new RemoteStream(this, stream, size);
@@ -202,7 +203,9 @@ export class IncomingStreams {
       else {
         const read = readItems(row, bytes);
         stream.ready =
-          row === ROW_ITEMS ? (read as unknown[]) : new Unjellier(this._host).read(read as Expression);
+          row === ROW_ITEMS
+            ? (read as unknown[])
+            : new Unjellier(this._host).read(read as Expression);
         if (!Array.isArray(stream.ready)) throw new ProtocolError("malformed message: no list");
       }
     } catch (error) {

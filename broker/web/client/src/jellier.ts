@@ -105,8 +105,7 @@ export class Jellier {
       out.push([word("dereference"), place.number]);
       return;
     }
-    if (!this._sender.writeObject(value, out, this))
-      this._container(value, this.begin(out, value));
+    if (!this._sender.writeObject(value, out, this)) this._container(value, this.begin(out, value));
   }
 
   /** Add an expression that is filled later, as the place of an object. */
@@ -128,7 +127,11 @@ export class Jellier {
       }
     if (value instanceof Decimal) {
       const { digits, exponent } = value;
-      return [word("decimal"), fits(digits) ? digits : [word("int"), encode(`${digits}`)], exponent];
+      return [
+        word("decimal"),
+        fits(digits) ? digits : [word("int"), encode(`${digits}`)],
+        exponent,
+      ];
     }
     if (value instanceof EnumMember) {
       const out: Expression[] = [word(enumOf(value))];

@@ -7,10 +7,7 @@ import { encode } from "./values.ts";
 
 /** Credentials: a password, a token, a guest, or the certificate of the TLS handshake. */
 export type Credentials =
-  | { username: string; password: string }
-  | { token: string }
-  | "anonymous"
-  | "certificate";
+  { username: string; password: string } | { token: string } | "anonymous" | "certificate";
 
 /** What a login knows of its connection. */
 export interface Channel {

@@ -103,8 +103,7 @@ export class PromisedCalls {
   home(id: number, call: PendingCall | undefined): void {
     const [on, request] = call?.dependent ?? [];
     const source = on?._call;
-    const isHome =
-      source?.cameHome || stepInto(source?.value, on?._step) instanceof Referenceable;
+    const isHome = source?.cameHome || stepInto(source?.value, on?._step) instanceof Referenceable;
     if (!isHome) throw new ProtocolError(`request ${id} did not come home`);
     call!.cameHome = true;
     const go = () => this._resolved(call!, on!, request!);
@@ -139,4 +138,3 @@ export class PromisedCalls {
     promise.catch(() => {});
   }
 }
-

@@ -86,7 +86,11 @@ export class Reader {
   }
 
   private _textLength(code: number): number {
-    return code >> 5 === 5 ? code & 31 : code >= 0xd9 && code < 0xdc ? this._length(code - 0xd9) : -1;
+    return code >> 5 === 5
+      ? code & 31
+      : code >= 0xd9 && code < 0xdc
+        ? this._length(code - 0xd9)
+        : -1;
   }
 
   private _number(code: number): number | bigint | undefined {
@@ -117,7 +121,8 @@ export class Reader {
       // Names and keys are short, and of ASCII.
       let text = "";
       let i = at;
-      for (; i < this._at && this._bytes[i]! < 128; i++) text += String.fromCharCode(this._bytes[i]!);
+      for (; i < this._at && this._bytes[i]! < 128; i++)
+        text += String.fromCharCode(this._bytes[i]!);
       if (i === this._at) return text;
     }
     try {

@@ -159,7 +159,10 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     const frame = this._writer.frame(message);
     const size = frame.length - 4;
     if (size > most)
-      throw new RemoteError(NAMES.large, `a message of ${size} bytes; the peer takes ${most} (frame)`);
+      throw new RemoteError(
+        NAMES.large,
+        `a message of ${size} bytes; the peer takes ${most} (frame)`,
+      );
     this.transport.write(frame);
     return size;
   }
@@ -261,7 +264,10 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     if (isGraph && !wasRun) this._reading.refuse(third, this._opened);
   }
 
-  private _arguments([first, second]: [Expression, Expression]): [unknown[], Record<string, unknown>] {
+  private _arguments([first, second]: [Expression, Expression]): [
+    unknown[],
+    Record<string, unknown>,
+  ] {
     const unjellier = new Unjellier(this);
     const args = unjellier.read(first);
     const kw = unjellier.read(second);
@@ -289,7 +295,8 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     }
     if (call.settled) this._reading.refuse(expression, this._opened);
     if (kind === ROW_ANSWER) call.settle(value);
-    else this._calls.reject(call, value instanceof Error ? value : new RemoteError("", String(value)));
+    else
+      this._calls.reject(call, value instanceof Error ? value : new RemoteError("", String(value)));
   }
 
   // -- what a session does with objects ------------------------------------------------------

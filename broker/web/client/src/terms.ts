@@ -24,7 +24,8 @@ export const MINE: Terms = { ...BASELINE, streams: 64, items: 256, window: 262_1
 /** Return the terms of a peer's version. */
 export function readTerms(sent: Record<string, number> | null | undefined): Terms {
   const terms: Terms = { ...BASELINE };
-  for (const name of Object.keys(terms) as (keyof Terms)[]) terms[name] = sent?.[name] ?? terms[name];
+  for (const name of Object.keys(terms) as (keyof Terms)[])
+    terms[name] = sent?.[name] ?? terms[name];
   terms.frame = Math.max(terms.frame, 65_536);
   return terms;
 }

@@ -24,8 +24,7 @@ export interface Receiver {
   cache(number: number, cls: new () => RemoteCache): [unknown, (state: unknown) => void];
 }
 
-export const malformedJelly = (text: string): RemoteError =>
-  new RemoteError(NAMES.malformed, text);
+export const malformedJelly = (text: string): RemoteError => new RemoteError(NAMES.malformed, text);
 
 const FAILURE = "twisted.spread.pb.CopyableFailure";
 const MOST_DIGITS = 135;
@@ -109,7 +108,8 @@ export class Unjellier {
     const fits = (text: string, i: number) =>
       /^-?\d{1,9}$/.test(text) && +text >= limits[2 * i]! && +text <= limits[2 * i + 1]!;
     const isDate = limits[1] === 9999;
-    const isReal = !isDate || new Date(Date.UTC(2000 + (year! % 400), month! - 1, day)).getUTCDate() === day;
+    const isReal =
+      !isDate || new Date(Date.UTC(2000 + (year! % 400), month! - 1, day)).getUTCDate() === day;
     const isOffset = Number.isInteger(offset ?? 0) && Math.abs(offset ?? 0) < 86_400;
     if (numbers.length * 2 !== limits.length || !numbers.every(fits) || !isReal || !isOffset)
       throw malformedJelly("no such date or time");
@@ -148,8 +148,7 @@ export class Unjellier {
     const [, digits, exponent] = e;
     if (!Number.isInteger(exponent)) throw malformedJelly("decimal");
     const read = Array.isArray(digits) ? this._digits(digits) : digits;
-    if (typeof read !== "bigint" && !Number.isInteger(read))
-      throw malformedJelly("decimal");
+    if (typeof read !== "bigint" && !Number.isInteger(read)) throw malformedJelly("decimal");
     return new Decimal(BigInt(read as bigint), exponent as number);
   }
 
@@ -166,7 +165,10 @@ export class Unjellier {
   /** Refuse what is not a key or a member in Python. */
   private _checkKey(value: unknown): void {
     const isTuple = value instanceof Tuple;
-    if ((Array.isArray(value) && !isTuple) || (value instanceof Set && !(value instanceof FrozenSet)))
+    if (
+      (Array.isArray(value) && !isTuple) ||
+      (value instanceof Set && !(value instanceof FrozenSet))
+    )
       throw malformedJelly("key");
     if (value instanceof Map || (value && Object.getPrototypeOf(value) === null))
       throw malformedJelly("key");
@@ -177,8 +179,7 @@ export class Unjellier {
     for (const pair of pairs)
       if (!Array.isArray(pair) || pair.length !== 2) throw malformedJelly("dictionary");
     // What it becomes is known before its values are read: they may contain it.
-    const isText = ([key]: Expression[]) =>
-      Array.isArray(key) && this._word(key[0]) === "unicode";
+    const isText = ([key]: Expression[]) => Array.isArray(key) && this._word(key[0]) === "unicode";
     const texts = pairs.every(isText);
     const out = this._keep<any>(texts ? Object.create(null) : new Map(), number);
     for (const pair of pairs) {
