@@ -13,6 +13,8 @@ from web.node import NODE, run_node
 from web.office import Office, portal, registered, scram_portal
 
 import broker
+from cred import Portal
+from cred.certificates import CertificateChecker
 
 HERE = Path(__file__).parent
 SCHEMES = ["pb", "pbs", "ws", "wss"]
@@ -72,3 +74,39 @@ async def test_a_client_logs_in_again() -> None:
     turns = ["in bob", "out draining"] * 2
     ends = ["in bob", "fatal UnauthorizedLogin false 3 true", "aborted closing"]
     assert said == [*turns, *ends, "gave up ConnectionLost"]
+
+
+class Desk(broker.Root):
+    """A root without a login."""
+
+    def remote_echo(self, value: object) -> object:
+        """Return the value."""
+        return value
+
+    def remote_is_root(self, value: object) -> bool:
+        """Return whether it is this object."""
+        return value is self
+
+
+async def test_other_servers(tmp_path: Path) -> None:
+    """A server without a login, one that asks for certificates, and what is not a server."""
+    authority = Authority(tmp_path)
+    pair, client = authority.issue(), authority.issue(["carol"], client=True)
+    tls = broker.TLS.server(
+        pair.certificate_path, pair.key_path, client_ca=authority.ca_path, client_optional=True
+    )
+    realm = broker.realm(Office().member)
+    portal = Portal(realm, [CertificateChecker(by="dns")])
+    async with (
+        broker.serve(Desk(), "pb://127.0.0.1:0") as root,
+        broker.serve(portal, "pbs://127.0.0.1:0", tls=tls) as certified,
+    ):
+        output = await run_node(
+            HERE / "others.ts",
+            ROOT=root.addresses[0],
+            CERTIFIED=certified.addresses[0],
+            CA=str(authority.ca_path),
+            CERT=str(client.certificate_path),
+            KEY=str(client.key_path),
+        )
+    assert "fail 0" in output
