@@ -62,6 +62,13 @@ class Bell extends pb.Referenceable {
     await null;
     throw new SoldOut("office.SoldOut", "gone", [], "", { left: 3 });
   }
+  remote_huge() {
+    throw new RangeError("\ud800" + "x".repeat(17 << 20));
+  }
+  remote_wide() {
+    const fields = { text: "x".repeat(17 << 20) };
+    throw new pb.RemoteError("office.Wide", "wide", [], "", fields);
+  }
   remote_wait() {
     const { signal } = pb.currentCall()!;
     return new Promise((resolve) =>
@@ -242,6 +249,8 @@ test("the server calls back", () =>
       "javascript.TypeError: boom",
     ]);
     assert.equal((await avatar.callRemote("fault", bell, "later"))[0], "SoldOut");
+    assert.equal((await avatar.callRemote("fault", bell, "huge"))[0], "javascript.RangeError");
+    assert.equal((await avatar.callRemote("fault", bell, "wide"))[0], "TooLarge");
   }));
 
 test("a deadline of the server ends a method here", () =>

@@ -10,11 +10,13 @@ export function writeFailure(error: unknown, sender: Sender): Expression {
   const type =
     (error instanceof Error && nameOf(error)) ||
     known?.type ||
-    `javascript.${(error as Error)?.name ?? "Error"}`;
+    `javascript.${String((error as Error)?.name ?? "Error").slice(0, 100)}`;
   const write = (fields: object) =>
     new Jellier(sender).write({
       type: word(type),
-      value: String((error as Error)?.message ?? error).toWellFormed(),
+      value: String((error as Error)?.message ?? error)
+        .slice(0, 10_000)
+        .toWellFormed(),
       parents: known?.parents.length ? known.parents : [type, "builtins.Exception"],
       traceback: "Traceback unavailable\n",
       ...fields,

@@ -66,6 +66,8 @@ export class IncomingCalls {
     };
     const failed = (error: unknown) => {
       if (end()) this._host.fail(id, error);
+      // The caller does not ask for the error.
+      else if (!wantsAnswer) console.error(error);
     };
     if (wantsAnswer) this._running.set(id, abort);
     abort.signal.addEventListener("abort", () => failed(abort.signal.reason));

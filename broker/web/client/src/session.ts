@@ -369,7 +369,12 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
 
   /** Answer a call with an error. */
   fail(id: number, error: unknown): void {
-    this.put([ROW_GRAPH, ROW_GRAPH, id, 0, "", this.failure(error)]);
+    const put = (failure: Expression) => this.put([ROW_GRAPH, ROW_GRAPH, id, 0, "", failure]);
+    try {
+      put(this.failure(error));
+    } catch {
+      put(this.failure(new RemoteError(NAMES.large, "an error that is too large")));
+    }
   }
 
   /** Ping a peer that is silent for so many milliseconds, and end the connection if it stays so. */
