@@ -19,7 +19,7 @@ from broker.flavors.contracts.contract import contract_of
 BUILT = ROOT / "broker" / "web" / "static" / "broker.js"
 PAGE = ROOT / "docs" / "howto" / "use-it-from-a-browser.md"
 FLAGS = re.MULTILINE | re.DOTALL
-MOST = 17_000
+MOST = 17_500
 """The most bytes of the built file, with gzip."""
 
 pytestmark = pytest.mark.timeout(300)
@@ -47,7 +47,7 @@ def test_the_built_file_is_that_of_the_sources(tmp_path: Path) -> None:
 
 
 def test_the_built_file_is_small() -> None:
-    """With gzip it has at most 17,000 bytes."""
+    """With gzip it has at most 17,500 bytes."""
     assert len(gzip.compress(BUILT.read_bytes(), 9)) <= MOST
 
 

@@ -51,6 +51,6 @@ export function readOffer(bytes: Uint8Array): Offer | undefined {
     throw new ProtocolError(`the server offers ${offered.join(", ")}, and not ${DIALECT}`);
   const logins = offered.filter((each) => /^login( |$)/.test(each));
   if (logins.length > 1 || (logins[0]?.length ?? 0) > 256)
-    throw new ProtocolError("an offer with two strings of logins, or one that is too long");
+    throw new ProtocolError("no offer: its logins");
   return { mechanisms: logins[0]?.split(" ").slice(1), size: at };
 }

@@ -272,7 +272,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     const args = unjellier.read(first);
     const kw = unjellier.read(second);
     if (!Array.isArray(args) || !kw || Object.getPrototypeOf(kw) !== null)
-      throw new RemoteError(NAMES.malformed, "arguments that are not a tuple and a dictionary");
+      throw new RemoteError(NAMES.malformed, "arguments");
     return [args, kw];
   }
 
@@ -373,7 +373,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     try {
       put(this.failure(error));
     } catch {
-      put(this.failure(new RemoteError(NAMES.large, "an error that is too large")));
+      put(this.failure(new RemoteError(NAMES.large, "the error")));
     }
   }
 

@@ -112,7 +112,7 @@ export class Unjellier {
       !isDate || new Date(Date.UTC(2000 + (year! % 400), month! - 1, day)).getUTCDate() === day;
     const isOffset = Number.isInteger(offset ?? 0) && Math.abs(offset ?? 0) < 86_400;
     if (numbers.length * 2 !== limits.length || !numbers.every(fits) || !isReal || !isOffset)
-      throw malformedJelly("no such date or time");
+      throw malformedJelly("time");
     return new cls(...numbers.map(Number), ...(isDate ? [offset] : []));
   }
 
