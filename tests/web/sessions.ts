@@ -1,10 +1,16 @@
 /** Sessions of the client against a scripted peer: promises, the handshake, silence, logins. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { LoginFailed, Referenceable, type RemotePromise } from "../../broker/web/client/src/api.ts";
+import {
+  LoginFailed,
+  Referenceable,
+  register,
+  type RemotePromise,
+} from "../../broker/web/client/src/api.ts";
 import { connector } from "../../broker/web/client/src/connect.ts";
 import { readFrame } from "../../broker/web/client/src/frames.ts";
 import { readOffer } from "../../broker/web/client/src/handshake.ts";
+import { login } from "../../broker/web/client/src/login.ts";
 import { saslprep } from "../../broker/web/client/src/saslprep.ts";
 import { Session } from "../../broker/web/client/src/session.ts";
 import { Writer } from "../../broker/web/client/src/writer.ts";
@@ -188,6 +194,80 @@ test("whatever a peer sends, a session goes on or ends; it raises nothing", asyn
   }
   await turn();
   assert.ok(ended > 100 && ended < 2999, String(ended));
+});
+
+test("items beyond the credit end the connection, however they are spread", async () => {
+  const played = new Played({});
+  const { session } = played;
+  const stream = session.root.callRemote("rows");
+  played.says(answer(1, [word("stream"), 1]));
+  await stream;
+  for (let i = 0; i < 256; i++) played.says([17, 1, [i]]);
+  assert.equal(session.ended, undefined);
+  played.says([17, 1, [256]]);
+  assert.equal(session.ended!.message, "stream 1: 1 items beyond its credit");
+});
+
+test("what a call that was not sent has counted is undone", async () => {
+  const played = new Played({});
+  const { root } = played.session;
+  const thing = new Thing();
+  await assert.rejects(root.callRemote("take", thing, thing, new Date(0)));
+  root.callRemote("take", thing).catch(() => {});
+  const [, [remote]] = [played.sent[0], played.sent[0][5][0].slice(1)];
+  assert.equal(shown(remote[0]), "remote");
+  played.says([8, remote[1], 1]);
+  assert.equal(played.session.ended, undefined);
+  played.says([8, remote[1], 1]);
+  assert.match(played.session.ended!.message, /held 0/);
+});
+
+test("the fields of a copy cannot change what it is", async () => {
+  class Card {}
+  register(Card, "sessions.Card");
+  const played = new Played({});
+  const card = played.session.root.callRemote("card");
+  const text = (value: string) => [word("unicode"), word(value)];
+  const evil = [word("dictionary"), [text("evil"), 1]];
+  const fields = ["__proto__", "constructor"].map((name) => [text(name), evil]);
+  played.says(answer(1, [word("sessions.Card"), [word("dictionary"), ...fields]]));
+  const made = await card;
+  assert.equal(Object.getPrototypeOf(made), Card.prototype);
+  assert.equal(made.constructor, Card);
+  assert.equal(made.evil, undefined);
+});
+
+test("a server that does not know the password is found out, and so is one with few rounds", async () => {
+  for (const [rounds, text] of [
+    [10_000, /does not know/],
+    [9_999, /not right/],
+  ] as [number, RegExp][]) {
+    const played = new Played({});
+    played.session.mechanisms = ["SCRAM-SHA-256"];
+    const credentials = { username: "alice", password: "secret" };
+    const avatar = login(played.session, credentials, null, { isPrivate: false });
+    const first = new TextDecoder().decode(played.sent[0][5][0][2]);
+    const nonce = /r=(.*)$/.exec(first)![1];
+    const challenge = word(`r=${nonce}server,s=c2FsdA==,i=${rounds}`);
+    played.says(answer(1, [word("tuple"), challenge, [word("remote"), 1]]));
+    const finished = setInterval(() => {
+      if (played.sent.length < 2) return;
+      clearInterval(finished);
+      played.says(answer(2, [word("tuple"), word("v=AAAA"), [word("remote"), 2]]));
+    }, 1);
+    await assert.rejects(avatar, text);
+    clearInterval(finished);
+  }
+});
+
+test("bytes come in any pieces", () => {
+  const played = new Played({});
+  const said = [1, 2].map((i) => new Writer().frame([5, i, "x".repeat(300 * i)]));
+  const calls = [1, 2].map((i) => played.session.root.callRemote(`f${i}`));
+  for (const frame of said) for (const byte of frame) played.session.receive(Uint8Array.of(byte));
+  return Promise.all(calls).then(([one, two]) => {
+    assert.equal(one.length + two.length, 900);
+  });
 });
 
 test("offers are read in any pieces; one without our dialect, or of something else, is refused", () => {

@@ -59,6 +59,7 @@ export class IncomingCalls {
       throw new ProtocolError(`request id ${id} already in use`);
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let wasRun = false;
     /** End the call; return whether it is still to be answered. */
     const end = () => {
       clearTimeout(timer);
@@ -66,15 +67,14 @@ export class IncomingCalls {
     };
     const failed = (error: unknown) => {
       if (end()) this._host.fail(id, error);
-      // The caller does not ask for the error.
-      else if (!wantsAnswer) console.error(error);
+      // The caller does not ask for the error of a method; its own mistakes are not logged.
+      else if (!wantsAnswer && wasRun) console.error(error);
     };
     if (wantsAnswer) this._running.set(id, abort);
     abort.signal.addEventListener("abort", () => failed(abort.signal.reason));
     const meta = call.meta ?? {};
     const current = { signal: abort.signal, meta };
     let result: unknown;
-    let wasRun = false;
     try {
       const target = call.find();
       const [args, kw] = call.read();
@@ -82,7 +82,7 @@ export class IncomingCalls {
       wasRun = true;
       result = run(target, method, args, kw, current);
     } catch (error) {
-      if (error instanceof ProtocolError) throw error;
+      if (error instanceof ProtocolError && !wasRun) throw error;
       failed(error);
       return wasRun;
     }
