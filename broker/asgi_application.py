@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any, TypeAlias
 
+from broker.connection.broker import Broker
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.given import check_given
@@ -17,7 +18,7 @@ from broker.net.filters import Route
 from broker.net.forwarded import X_FORWARDED_FOR, NotForwarded, client_of
 from broker.net.message_transport import PIECE, MessageTransport
 from broker.net.socket_addresses import Address, IPv4Address, IPv6Address, UNIXAddress, is_local
-from broker.net.web_settings import web_settings
+from broker.net.web_settings import WebSettings, web_settings
 from broker.net.websocket.origins import refused_origin
 from broker.server import Server, check_target
 from broker.stopping import DRAIN, checked_drain
@@ -34,7 +35,7 @@ _SUBPROTOCOL = "pb"
 
 
 def asgi(
-    target: Any,
+    target: object,
     *,
     policy: Policy = STRICT,
     drain: float = DRAIN,
@@ -76,7 +77,7 @@ class ASGIApplication:
         server: the server of its connections.
     """
 
-    def __init__(self, server: Server, web: Any):
+    def __init__(self, server: Server, web: WebSettings):
         self.server = server
         self._web = web
 
@@ -131,7 +132,9 @@ class ASGIApplication:
             return
         await _converse(transport, protocol, receive, send)
 
-    def _route(self, peer: Any, headers: Sequence[tuple[str, str]], has_tls: bool) -> Route:
+    def _route(
+        self, peer: Address | None, headers: Sequence[tuple[str, str]], has_tls: bool
+    ) -> Route:
         proxies = self._web.proxies
         known = UNIXAddress("") if peer is None else peer
         if proxies is None or not proxies.trust(known):
@@ -157,7 +160,7 @@ class Refused(Exception):
 
 
 async def _converse(
-    transport: MessageTransport, protocol: Any, receive: Receive, send: Send
+    transport: MessageTransport, protocol: Broker, receive: Receive, send: Send
 ) -> None:
     code = 1000
 
@@ -198,7 +201,7 @@ async def _answer(send: Send, status: int, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _address(client: Sequence[Any] | None) -> Address | None:
+def _address(client: Sequence[str | int] | None) -> Address | None:
     """Return the address of a client; None if it has none, such as one through a UNIX socket."""
     if not client or not client[0]:
         return None

@@ -29,6 +29,7 @@ from broker.net.proxies.settings import Proxy
 from broker.net.scheduler import Cancellable, expire_at
 from broker.net.schemes import ConnectSettings, Location, Scheme, parse_address, scheme_of
 from broker.net.tls.settings import TLS
+from broker.net.transports import StreamTransport
 from broker.opening import Opening
 
 __all__ = ["Connect", "connect"]
@@ -129,8 +130,9 @@ class Connect(Opening[Connection]):
     def _too_late(self, broker: Broker) -> TimeoutError:
         step = "login" if broker.session.dialect is not None else "offer"
         hint = ""
-        if self._tls is not None and not broker.port.is_secure:
-            step = "TLS handshake"
+        transport = broker.transport
+        if isinstance(transport, StreamTransport) and transport.handshake:
+            step = f"{transport.handshake} handshake"
         elif step == "offer" and self._scheme.as_tls(self._location) is not None:
             hint = ": is this a TLS port?"
         what = f"no connection to {self._location} in {self._timeout:g} s ({step}){hint}"

@@ -337,7 +337,7 @@ def serve(
         drain: seconds that calls have to end when the server is closed; see `Server.close`.
         debug: send clients the text and the traceback of every exception: the settings
             ``show_all_errors`` and ``unsafe_tracebacks`` of the policy. Only at loopback addresses
-            and UNIX sockets.
+            and UNIX sockets, and without ``trusted_proxies``.
         origins: the web pages that may connect by WebSocket, such as ``https://broker.example``;
             a request without an origin is not from a page, and is always taken.
         trusted_proxies: addresses and networks of proxies, such as ``10.0.0.0/8``, and ``unix`` for
@@ -376,6 +376,11 @@ def serve(
         _check(location, tls, policy)
         if debug:
             _check_debug(location)
+    if debug and web.proxies is not None:
+        raise ConfigError(
+            "debug=True shows tracebacks to every client, so it is not for a server behind"
+            " proxies: leave debug or trusted_proxies out"
+        )
     if debug:
         policy = policy.but(show_all_errors=True, unsafe_tracebacks=True)
     if tls is not None and not any(scheme_of(location).is_tls for location in locations):

@@ -1,13 +1,18 @@
 """The programs of ``examples``: each runs, prints what it should, and stays short."""
 
+import asyncio
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import broker
+import cred
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error"}
@@ -99,12 +104,73 @@ def test_echo(tmp_path):
             server.kill()
 
 
-SMALL = sorted(path for path in EXAMPLES.rglob("*.py") if EXAMPLES / "chat" not in path.parents)
+class Screen(broker.Referenceable):
+    """Is told the votes."""
+
+    def __init__(self):
+        self.told = asyncio.Queue()
+
+    def remote_votes(self, votes):
+        """Note them."""
+        self.told.put_nowait(votes)
+
+
+async def test_live_page(tmp_path):
+    """The page is served, and each connected screen is told of each vote."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = str(listening.getsockname()[1])
+    program = (EXAMPLES / "live_page.py").read_text(encoding="utf-8")
+    assert "PORT = 8000\n" in program
+    (tmp_path / "page.py").write_text(program.replace("PORT = 8000", f"PORT = {port}"), "utf-8")
+    server = await asyncio.create_subprocess_exec(sys.executable, tmp_path / "page.py")
+    try:
+        page = await fetched(port, server)
+        assert page.startswith(b"HTTP/1.1 200 OK")
+        assert b'from "/broker.js"' in page
+        address, guest = f"ws://127.0.0.1:{port}/pb/", cred.Anonymous()
+        mine, other = Screen(), Screen()
+        async with (
+            broker.connect(address, guest, mind=mine) as connection,
+            broker.connect(address, guest, mind=other),
+        ):
+            await connection.avatar.callRemote("vote", "tea")
+            for screen in (mine, other):
+                assert await screen.told.get() == {"tea": 0, "coffee": 0}
+                assert await screen.told.get() == {"tea": 1, "coffee": 0}
+            with pytest.raises(broker.Error, match="tea or coffee"):
+                await connection.avatar.callRemote("vote", "milk")
+        server.send_signal(signal.SIGTERM)
+        await server.wait()
+    finally:
+        if server.returncode is None:
+            server.kill()
+            await server.wait()
+
+
+async def fetched(port, server):
+    """Return the answer of a server to a request for its page, once it is up."""
+    while True:
+        assert server.returncode is None
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.05)
+            continue
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+
+LARGE = {"chat", "live_page.py"}
+SMALL = sorted(
+    path for path in EXAMPLES.rglob("*.py") if path.relative_to(EXAMPLES).parts[0] not in LARGE
+)
 
 
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
 def test_length(path):
-    """An example has under 20 lines, not counting its title and blank ones; the chat is longer."""
+    """An example has under 20 lines, without its title and blank ones; the large ones have more."""
     title, *lines = filter(None, path.read_text(encoding="utf-8").splitlines())
     assert title.startswith('"""')
     assert title.endswith('"""')

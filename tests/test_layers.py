@@ -89,6 +89,7 @@ TESTED_ELSEWHERE = {
         "broker/net/proxies/test_asking.py",
         "the reasons of refusals, as errors",
     ),
+    "broker/net/locations.py": ("broker/net/test_schemes.py", "addresses, with their schemes"),
     "broker/net/socket_options.py": ("broker/net/test_tcp_keepalive.py", "options of real sockets"),
     "broker/porting/findings.py": ("broker/porting/test_scan.py", "records without behaviour"),
     "broker/porting/names.py": (

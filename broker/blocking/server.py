@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,6 +11,7 @@ from broker.blocking.connection import Connection
 from broker.blocking.loop import Background, Close, ClosedByBlock, background
 from broker.connection import connection as asynchronous
 from broker.core.policy import STRICT, Policy
+from broker.net.forwarded import X_FORWARDED_FOR
 from broker.net.tls.settings import TLS
 from broker.stopping import DRAIN
 
@@ -118,6 +119,9 @@ def serve(
     policy: Policy = STRICT,
     drain: float = DRAIN,
     debug: bool = False,
+    origins: Iterable[str] = (),
+    trusted_proxies: Iterable[str] = (),
+    forwarded: str = X_FORWARDED_FOR,
 ) -> Server:
     """Serve an object, or a portal, at one or more addresses.
 
@@ -131,7 +135,17 @@ def serve(
         RuntimeError: called in the loop's thread.
     """
     own = background("serve", "broker.serve")
-    serving = servers.serve(target, *addresses, tls=tls, policy=policy, drain=drain, debug=debug)
+    serving = servers.serve(
+        target,
+        *addresses,
+        tls=tls,
+        policy=policy,
+        drain=drain,
+        debug=debug,
+        origins=origins,
+        trusted_proxies=trusted_proxies,
+        forwarded=forwarded,
+    )
 
     def opened(server: servers.Server) -> Close:
         return lambda seconds: server.close(drain=seconds)

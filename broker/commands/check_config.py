@@ -44,7 +44,8 @@ def check_config(target: str, addresses: tuple[str, ...], is_json: bool, **optio
         tls = settings.tls(checkers)
         root = served(load(target), checkers, target, settings.throttle())
         # Plaintext is reported below, even where the server would refuse to start.
-        serve(root, *addresses, tls=tls, policy=STRICT.but(insecure_plaintext=True)).close()
+        policy = STRICT.but(insecure_plaintext=True)
+        serve(root, *addresses, tls=tls, policy=policy, **settings.web()).close()
         locations = [parse_address(address) for address in addresses]
         found = list(weaknesses(settings, locations, root, datetime.datetime.now(datetime.UTC)))
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:

@@ -31,7 +31,7 @@ from broker.files import PIECE, in_thread, partial_size, read_file, write_file
 from broker.flavors.reference import RemoteReference
 from broker.flavors.streams import Stream, stream_of
 from broker.folders.open_files import OpenFile
-from broker.net.schemes import Location, SocketPath, parse_address
+from broker.net.schemes import Location, SocketPath, WebPlace, parse_address
 from broker.progress import Progress, bar
 
 __all__ = ["cp"]
@@ -103,7 +103,8 @@ class _Remote(NamedTuple):
 def _remote(text: str) -> _Remote | None:
     """Return the server and the name in an argument; None if it is a path of this machine.
 
-    The address ends at the first slash at which it can; that of a UNIX socket ends at a socket.
+    The address ends at the first slash at which it can; that of a UNIX socket ends at a socket, and
+    that of a WebSocket at two slashes, if there are two.
 
     Raises:
         ConfigError: it is not an address.
@@ -111,6 +112,9 @@ def _remote(text: str) -> _Remote | None:
     scheme, mark, rest = text.partition("://")
     if not mark or not scheme.replace("+", "").isalnum():
         return None
+    before, ends, name = rest.partition("//")
+    if ends and isinstance(parse_address(f"{scheme}{mark}{before}"), WebPlace):
+        return _Remote(f"{scheme}{mark}{before}", name)
     parts = rest.split("/")
     for end in range(1, len(parts) + 1):
         address = f"{scheme}{mark}{'/'.join(parts[:end])}"

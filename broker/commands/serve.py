@@ -56,10 +56,10 @@ def serve(
     after the login: a realm; a function or an Avatar class, called with avatar id and mind; or a
     Root.
 
-    An ADDRESS is pb://host:port, pbs://host:port for TLS, or pb+unix:///path; port 0 takes a free
-    one. SIGHUP reloads the certificates. After the first signal running calls may end; a second
-    signal closes their connections at once. The exit status is then 0. It is 1 if the server could
-    not start, 2 if the command line is wrong.
+    An ADDRESS is pb://host:port, pbs://host:port for TLS, ws://host:port/path or wss://… for
+    WebSocket, or pb+unix:///path; port 0 takes a free one. SIGHUP reloads the certificates. After
+    the first signal running calls may end; a second signal closes their connections at once. The
+    exit status is then 0. It is 1 if the server could not start, 2 if the command line is wrong.
     """
     logging.basicConfig(level=log_level.upper(), format=LINE)
     try:
@@ -69,7 +69,7 @@ def serve(
         tls, policy = settings.tls(checkers), settings.policy()
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
-        server = serve_at(root, *addresses, tls=tls, policy=policy, drain=drain)
+        server = serve_at(root, *addresses, tls=tls, policy=policy, drain=drain, **settings.web())
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
         show_cause(exc)
         click.echo(f"pb serve: {in_words(exc)}", err=True)

@@ -14,6 +14,7 @@ from broker.commands.throttle import Failures, read_failures, throttle_of
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.login.throttle import LoginThrottle
+from broker.net.forwarded import X_FORWARDED_FOR
 from broker.net.tls.settings import TLS
 from cred.certificates import CertificateChecker
 from cred.checkers import CredentialsChecker
@@ -35,6 +36,7 @@ class Settings(Struct, frozen=True):
         failures: how many logins may fail.
         audit_log: the path of the audit log; None for the general log.
         challenge_login, insecure_plaintext: as in `Policy`.
+        origins, trusted_proxies, forwarded: as for ``serve``.
     """
 
     addresses: tuple[str, ...]
@@ -46,6 +48,17 @@ class Settings(Struct, frozen=True):
     audit_log: str | None = None
     challenge_login: bool = False
     insecure_plaintext: bool = False
+    origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    forwarded: str = X_FORWARDED_FOR
+
+    def web(self) -> dict[str, Any]:
+        """Return the arguments of ``serve`` about web pages and proxies."""
+        return {
+            "origins": self.origins,
+            "trusted_proxies": self.trusted_proxies,
+            "forwarded": self.forwarded,
+        }
 
     def policy(self) -> Policy:
         """Return the policy of the server."""
@@ -132,8 +145,8 @@ _OPTIONS = (
         callback=read_failures,
         metavar="KIND=N/SECS",
         help="How many logins of one account, source or connection may fail: account=10/30"
-        " allows ten, and then one in 30 seconds; source=any sets no limit, for servers"
-        " behind a proxy.",
+        " allows ten, and then one in 30 seconds; source=any sets no limit; behind a proxy, use"
+        " --trusted-proxy instead.",
     ),
     click.option(
         "--audit-log",
@@ -150,7 +163,31 @@ _OPTIONS = (
         is_flag=True,
         help="Accept PB's old MD5 login, which Twisted's clients use.",
     ),
-    click.option("--insecure-plaintext", is_flag=True, help="Allow pb:// at a public address."),
+    click.option(
+        "--insecure-plaintext", is_flag=True, help="Allow pb:// and ws:// at a public address."
+    ),
+    click.option(
+        "--origin",
+        "origins",
+        multiple=True,
+        metavar="ORIGIN",
+        help="A web page that may connect by WebSocket: https://broker.example; can be repeated.",
+    ),
+    click.option(
+        "--trusted-proxy",
+        "trusted_proxies",
+        multiple=True,
+        metavar="ADDRESS",
+        help="A proxy that says for whom it connects: an address, a network, or unix; can be"
+        " repeated.",
+    ),
+    click.option(
+        "--forwarded",
+        default=X_FORWARDED_FOR,
+        show_default=True,
+        metavar="HEADER",
+        help="The header of HTTP that the proxies set: X-Forwarded-For or Forwarded.",
+    ),
 )
 
 

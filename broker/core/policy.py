@@ -46,9 +46,9 @@ class Policy(Struct, frozen=True):
         max_streams: open streams in each direction.
         stream_items, stream_window: items, and bytes, that the peer may send of a new stream before
             the program takes some.
-        max_waiting, max_waiting_each: connections of a server that have not logged in: of all
-            clients, and of one IPv4 address or IPv6 /64 network. Over ``max_waiting``, a connection
-            of the source with the most of them is closed.
+        max_waiting, max_waiting_each: connections of a server that have not logged in, or have not
+            sent the request for a WebSocket: of all clients, and of one IPv4 address or IPv6 /64
+            network. Over ``max_waiting``, a connection of the source with the most is closed.
         login_limits, login_refs, login_calls, login_backlog: replace ``limits``, ``max_refs``,
             ``max_calls`` and ``max_backlog`` before the peer has logged in, if they are smaller.
         challenge_login: whether PB's MD5 challenge login is used and answered.
@@ -71,16 +71,17 @@ class Policy(Struct, frozen=True):
         max_strikes: calls over ``max_refs`` or ``max_streams`` until the connection is closed.
         max_unknown: calls to objects that the peer was not given, until the connection is closed.
         max_pings: pings of the peer in ``ping_after`` seconds. The count is reset at intervals of
-            ``ping_after`` to 2 × ``ping_after`` seconds.
+            ``ping_after`` to 2 × ``ping_after`` seconds. As many small frames of a WebSocket may
+            come besides: pings, empty ones, and small fragments.
         high_water: unsent bytes above which no more calls of the peer are started.
         max_backlog: unhandled received bytes above which reading stops.
         max_buffered: unhandled and unsent bytes of all connections of one server. Over it, the
             largest connections are not read, and closed if that does not help.
         turn_messages, turn_time: limits of one turn of the loop for one connection: messages, and
             seconds after which no more messages are handled.
-        handshake_timeout, offer_timeout, login_timeout, close_timeout: seconds for the TLS
-            handshake, for the server's offer of dialects, for a login, and for the peer's part of a
-            close.
+        handshake_timeout, offer_timeout, login_timeout, close_timeout: seconds for the handshakes
+            of TLS and WebSocket together, with the header of a proxy; for the server's offer of
+            dialects; for a login; and for the peer's part of a close.
         partial_timeout, partial_rate: seconds from the first to the last byte of a message, and the
             least bytes per second of a message that takes longer.
         ping_after, ping_timeout: seconds of silence before the peer is sent a ping, and seconds for

@@ -1,4 +1,4 @@
-"""What a scheme is given to connect, and to accept connections; and the listeners of TCP and UNIX.
+"""The settings with which a scheme connects and accepts, and the listeners of TCP and UNIX.
 
 A listener whose server trusts proxies reads the PROXY protocol from them, before TLS.
 """
@@ -54,7 +54,7 @@ class AcceptSettings(Struct, frozen=True):
         log_throttle: limits the log records about the connections.
         arrive: notes a connection whose client is not known yet.
         state: returns the state of the server: ``"ready"``, or why it is not.
-        proxies: the proxies that say for whom they connect; None if there are none.
+        proxies: the proxies that say for whom they connect; or None.
         origins: the origins whose pages may connect by WebSocket.
         max_pings, ping_after: as in `Policy`, for the small frames of a WebSocket.
     """

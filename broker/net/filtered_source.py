@@ -187,6 +187,11 @@ class FilteredSource(asyncio.BufferedProtocol):
         return self._route.is_private(self.is_encrypted)
 
     @property
+    def handshake(self) -> str:
+        """The name of the first filter that is not open; empty if all are."""
+        return next((each.name for each in self._filters if not each.is_open), "")
+
+    @property
     def proxy_address(self) -> Any:
         """The address of the trusted proxy that the connection came through; None if direct."""
         return None if self._route is None else self._route.proxy

@@ -54,7 +54,7 @@ class Route(Struct, frozen=True):
 
 
 class Admission(Protocol):
-    """What a filter that finds out who the peer is tells the connection."""
+    """The connection, as a filter sees it that finds out who the peer is."""
 
     def admit(self, route: Route, /) -> bool:
         """Make the protocol of the connection; return False if the peer is refused."""

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from broker.errors import ConfigError, WrongType
-from broker.net.socket_addresses import Address, IPv4Address, IPv6Address
+from broker.net.socket_addresses import Address, IPv4Address, IPv6Address, UNIXAddress
 
 __all__ = [
     "FORWARDED",
@@ -61,9 +61,11 @@ class TrustedProxies(Struct, frozen=True):
 
     def trust(self, address: object) -> bool:
         """Return whether a connection from an address is one of a trusted proxy."""
-        if type(address).__name__ == "UNIXAddress":
+        if isinstance(address, UNIXAddress):
             return self.has_unix
-        host = _parsed(str(getattr(address, "host", "") or ""))
+        if not isinstance(address, IPv4Address | IPv6Address):
+            return False
+        host = _parsed(address.host)
         return host is not None and self.trust_ip(host)
 
     def trust_ip(self, host: _IP) -> bool:

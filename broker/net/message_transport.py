@@ -1,8 +1,8 @@
 """A transport whose bytes come and go as messages, by two async functions, such as those of ASGI.
 
 Theory of operation. `MessageTransport.run` has two tasks: one awaits messages and gives them to the
-protocol, the other sends what was written. What is written in one turn of the loop is joined, and
-sent as messages of at most `PIECE` bytes. While reading is paused, no message is awaited, so that
+protocol, the other sends what was written. It joins the bytes of one turn of the loop, and sends
+them as messages of at most `PIECE` bytes. While reading is paused, no message is awaited, so that
 the server in front stops reading too. The peer's address is what the server in front tells.
 """
 

@@ -140,6 +140,7 @@ class ProxyHeaderFilter(Filter):
         self._peer, self._admission = peer, admission
         self._leave = self._arrive(None, admission.cut)
         if self._leave is None:
+            self._admission = None
             admission.cut()
 
     def receive(self, data: bytes | memoryview, /) -> bytes:

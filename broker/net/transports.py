@@ -223,6 +223,11 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         return filtered is not None and filtered.is_open and filtered.is_encrypted
 
     @property
+    def handshake(self) -> str:
+        """The name of the handshake that is not done, such as ``"TLS"``; empty if all are."""
+        return "" if self._filtered is None else self._filtered.handshake
+
+    @property
     def is_private(self) -> bool:
         """Whether a third party cannot read the connection: it is encrypted, or local."""
         filtered = self._filtered

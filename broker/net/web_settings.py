@@ -17,7 +17,7 @@ class WebSettings(Struct, frozen=True):
 
     Attributes:
         origins: the origins of the pages.
-        proxies: the proxies; None if there are none.
+        proxies: the proxies, or None.
     """
 
     origins: frozenset[str] = frozenset()

@@ -290,7 +290,14 @@ def pair(authority: Authority) -> Pair:
     return authority.issue()
 
 
-FACES = ["asyncio-tcp", "asyncio-tls", "asyncio-ws", "asyncio-wss", "published-tcp", "published-tls"]
+FACES = [
+    "asyncio-tcp",
+    "asyncio-tls",
+    "asyncio-ws",
+    "asyncio-wss",
+    "published-tcp",
+    "published-tls",
+]
 
 
 def made_face(name: str, authority: Authority, pair: Pair) -> AsyncioFace:

@@ -162,9 +162,13 @@ def test_settings_of_serve(address: str, text: str) -> None:
 def test_certificate_without_tls(pair: Pair) -> None:
     """A certificate for an address without TLS is an error; it is not silently ignored."""
     tls = broker.TLS.server(pair.certificate_path, pair.key_path)
-    with pytest.raises(broker.ConfigError, match=r"^tls= is for pbs:// addresses, not pb://"):
+    with pytest.raises(
+        broker.ConfigError, match=r"^tls= is for pbs:// and wss:// addresses, not pb://"
+    ):
         broker.serve(Server(), "pb://127.0.0.1:0", tls=tls)
-    with pytest.raises(broker.ConfigError, match=r"^tls= is for pbs:// addresses, not pb://"):
+    with pytest.raises(
+        broker.ConfigError, match=r"^tls= is for pbs:// and wss:// addresses, not pb://"
+    ):
         broker.connect("pb://127.0.0.1:1", tls=broker.TLS.client(pin="00" * 32))
 
 

@@ -11,7 +11,7 @@ import broker.errors
 
 # The asyncio face of the design, the types that it gives out and takes, and the flavors.
 FACE = """
-    serve connect Serve Server Connect Connection Peer RemoteReference TLS realm register
+    serve connect asgi Serve Server Connect Connection Peer RemoteReference TLS realm register
     Subscribers Slow Delivery allow current_call Call timeout is_transient
     contract implements servant describe resolved reference_of interface_of
     Promise Stream RemoteStream stream_of credit read_file write_file Progress throttled Files

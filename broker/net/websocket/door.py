@@ -45,7 +45,7 @@ class Answer(Struct, frozen=True):
     Attributes:
         data: the bytes of the answer.
         route: the way of the connection if it becomes a WebSocket; None if it ends.
-        refusal: why the request is refused, for the log; empty for a page.
+        refusal: why the request is refused, for the log; empty if that is not logged.
     """
 
     data: bytes
@@ -58,12 +58,22 @@ class Refused(Exception):
 
     Attributes:
         status: of HTTP.
+        headers: of the answer.
+        is_logged: False for a page that there is not, which browsers ask for by themselves.
     """
 
-    def __init__(self, status: int, text: str, headers: tuple[tuple[str, str], ...] = ()):
+    def __init__(
+        self,
+        status: int,
+        text: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        *,
+        is_logged: bool = True,
+    ):
         super().__init__(text)
         self.status = status
         self.headers = headers
+        self.is_logged = is_logged
 
 
 class Door(Struct, frozen=True):
@@ -74,7 +84,7 @@ class Door(Struct, frozen=True):
         host: the host that the listener was given.
         is_tls: whether the connections use TLS.
         origins: the origins whose pages may connect.
-        proxies: the proxies that say for whom they connect; None if there are none.
+        proxies: the proxies that say for whom they connect; or None.
         arrive: notes a connection whose request has not come; see `Arrive`.
         state: returns the state of the server: ``"ready"``, or why it is not.
         pings: the limit of small frames.
@@ -111,7 +121,7 @@ class Door(Struct, frozen=True):
         except Refused as refused:
             text = f"{refused}\n"
             data = answer(refused.status, text, headers=refused.headers, is_head=is_head)
-            return Answer(data, refusal=f"{refused.status} {refused}")
+            return Answer(data, refusal=f"{refused.status} {refused}" * refused.is_logged)
         return Answer(_of_page(page, request, is_head))
 
     def _route(self, request: Request, peer: object) -> Route:
@@ -156,8 +166,9 @@ class Door(Struct, frozen=True):
         if page is not None:
             return page
         if path == self.path:
-            raise Refused(426, "this is a WebSocket", (("Upgrade", "websocket"),))
-        raise Refused(404, "there is no such page")
+            upgrade = (("Upgrade", "websocket"),)
+            raise Refused(426, "this is a WebSocket", upgrade, is_logged=False)
+        raise Refused(404, "there is no such page", is_logged=False)
 
     def _check_host(self, request: Request, route: Route) -> None:
         """Refuse a page to a site whose name has been pointed at this machine (DNS rebinding)."""
@@ -174,7 +185,7 @@ def parse_head(parser: Callable[[Any], Generator[None, None, Parsed]], head: byt
     """Return what a parser of `websockets` makes of a complete head.
 
     Raises:
-        ValueError, EOFError, NotImplementedError, WebSocketException: it is not valid.
+        LookupError, ValueError, EOFError, NotImplementedError, WebSocketException: it is not valid.
     """
     reader = StreamReader()
     reader.feed_data(head)
@@ -216,7 +227,7 @@ def _parse_request(head: bytes) -> Request:
         return parse_head(lambda reader: Request.parse(reader.read_line), head)
     except NotImplementedError:
         raise Refused(400, "a request with a body") from None
-    except (ValueError, EOFError, WebSocketException):
+    except (LookupError, ValueError, EOFError, WebSocketException):
         raise Refused(400, "not a valid request") from None
 
 

@@ -15,7 +15,7 @@ from broker.printable import printable
 __all__ = ["checked_origins", "refused_origin"]
 
 # As browsers write it (RFC 6454): in lower case, and without the port of the scheme.
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^/\s:@?#\[\]A-Z]+)(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^/\s:@?#*\[\]A-Z]+)(:[0-9]{1,5})?")
 _OWN_PORT = re.compile(r"http://.*:80|https://.*:443")
 
 

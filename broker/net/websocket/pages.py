@@ -36,7 +36,7 @@ _DEFAULT_INDEX = b"""<!DOCTYPE html>
 
 
 class Page(Struct, frozen=True):
-    """What a request for a path is answered with.
+    """The answer to a request for a path.
 
     Attributes:
         kind: its content type.
@@ -52,7 +52,7 @@ class Page(Struct, frozen=True):
 
 
 def static_page(path: str) -> Page | None:
-    """Return the file of the package for a path such as ``/broker.js``; None if there is none.
+    """Return the file of the package for a path such as ``/broker.js``; None if there is not one.
 
     ``/`` is ``index.html``, or a page of a few lines.
     """

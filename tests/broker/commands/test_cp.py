@@ -122,6 +122,17 @@ async def test_over_tls(tmp_path: Path, served: Path, certificates: Path) -> Non
     assert (tmp_path / "back").read_bytes() == DATA
 
 
+async def test_over_websocket(tmp_path: Path, served: Path) -> None:
+    """The path of a WebSocket ends at two slashes; without them it is the root."""
+    (served / "inner").mkdir()
+    (served / "inner" / "song").write_bytes(DATA)
+    for address, host in (("ws://127.0.0.1:0/pb", "HOST//"), ("ws://127.0.0.1:0/", "HOST")):
+        copy = (f"{host}inner/song", str(tmp_path / "back"))
+        assert (await run(broker.Files(served), *copy, address=address)) == (0, "", "")
+        assert (tmp_path / "back").read_bytes() == DATA
+        (tmp_path / "back").unlink()
+
+
 async def test_a_unix_socket(tmp_path: Path, served: Path) -> None:
     """The name stands behind the path of the socket."""
     (served / "inner").mkdir()

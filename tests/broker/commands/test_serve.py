@@ -74,6 +74,38 @@ async def test_a_root(start: Callable[..., Any], module: Path) -> None:
     assert errors.rstrip().endswith("ended, after 1 connections")
 
 
+async def test_over_websocket(start: Callable[..., Any], module: Path) -> None:
+    """It serves at a WebSocket address, with the origins and the proxies that are given."""
+    process = start(
+        "serve", "served:Echo", "ws://127.0.0.1:0/pb", "--origin", "https://broker.example",
+        "--trusted-proxy", "127.0.0.1", "--trusted-proxy", "unix", "--forwarded", "forwarded",
+    )  # fmt: skip
+    address = address_of(process)
+    with pytest.raises(broker.ConnectError, match="the server answers 400 Bad Request"):
+        await broker.connect(address)
+    other = start("serve", "served:Echo", "ws://127.0.0.1:0/pb")
+    async with broker.connect(address_of(other)) as connection:
+        assert await connection.root.callRemote("echo", "hi") == "hi"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--origin", "broker.example"], "is not an origin; write https://broker.example"),
+        (["--trusted-proxy", "proxy"], "write an address, a network"),
+        (["--forwarded", "X-Real-IP"], "it is X-Forwarded-For or Forwarded"),
+    ],
+)
+def test_wrong_settings_of_the_web(
+    start: Callable[..., Any], module: Path, options: list[str], text: str
+) -> None:
+    """A wrong setting has status 2."""
+    process = start("serve", "served:Echo", "ws://127.0.0.1:0/pb", *options)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert text in errors
+
+
 async def test_users_and_certificates(
     start: Callable[..., Any], module: Path, certificates: Path
 ) -> None:

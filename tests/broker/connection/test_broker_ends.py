@@ -7,6 +7,7 @@ import gc
 import logging
 import re
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -266,6 +267,18 @@ def test_notifiers_of_the_beginning() -> None:
     failing.client.makeConnection(failing.transport(failing.client))
     failing.cut()
     assert told[2:] == ["failed"]
+
+
+def test_notifiers_of_what_cannot_happen_any_more() -> None:
+    """``notifyOnFail`` keeps nothing once calls can be made, as a callback may hold a reference."""
+    pair = BrokerPair(House())
+    notifier = House().remote_wait
+    kept = weakref.ref(notifier.__self__)
+    pair.client.notifyOnFail(notifier)
+    del notifier
+    assert kept() is None
+    with pytest.raises(TypeError):
+        pair.client.notifyOnFail(5)  # type: ignore[arg-type]
 
 
 def test_answers_that_come_too_late() -> None:

@@ -10,9 +10,10 @@ PROJECT = Path(__file__).resolve().parents[3] / "pyproject.toml"
 
 
 def floors(text: str) -> list[str]:
-    """Return a constraint for each requirement, and each of the command's, that has a floor."""
+    """Return a constraint for each requirement, the command's and WebSocket's too, with a floor."""
     project = tomllib.loads(text)["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["cli"], *extras.get("ws", ())]
     found = (re.match(r"([\w.]+)>=([\d.]+)", each) for each in wanted)
     return [f"{floor[1]}=={floor[2]}" for floor in found if floor]
 

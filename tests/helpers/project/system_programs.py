@@ -20,6 +20,8 @@ PACKAGES = {
     "chromium": "chromium",
     "nc": "netcat-openbsd",
     "Xvfb": "xvfb",
+    "nginx": "nginx-light",
+    "haproxy": "haproxy",
 }
 """The package of each program."""
 

@@ -329,7 +329,7 @@ class FakeTransport(TransportPort):
     unsent = 0
     is_closing = is_secure = reads_ahead = False
     is_unsent_exact = is_reading = True
-    peer_certificate = None
+    peer_certificate = proxy_address = None
 
     def __init__(self, scheduler: Any, peer: Any = None):
         self.scheduler = ImmediateScheduler() if scheduler is None else scheduler

@@ -19,6 +19,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "session-none": ("session", "DIALECTS", "none"),
     "session-msgpack": ("session", "DIALECTS", "msgpack/1"),
     "lane": ("lane", "fuzz"),
+    "http-head": ("web", "fuzz_heads"),
+    "websocket": ("web", "fuzz_frames"),
+    "proxy-header": ("web", "fuzz_proxy_headers"),
     "twisted-banana": ("differential", "fuzz_banana"),
     "twisted-jelly": ("differential", "fuzz_jelly"),
 }
