@@ -14,6 +14,7 @@ How a page is written, so that this works:
   page's ``python`` blocks. Ids, ports, and the frames of tracebacks that are ours may be others.
 - ``pb`` runs at a terminal, where ``wonderland`` is typed whenever it asks for a password. Dates
   are those of the day.
+- ``js`` and ``ts`` blocks are run and checked by tests/web/test_page.py.
 - The ports of `PORTS` stand for free ones. The files of the demonstration's certificates are there,
   unless the page makes its own with ``pb cert``, and those that it makes with openssl.
 """
@@ -160,7 +161,8 @@ def ports():
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_languages(page):
     """Each block is in a language that is checked."""
-    assert {block.language for block in blocks_of(page)} <= {"python", "console", "text", "log"}
+    known = {"python", "console", "text", "log", "js", "ts"}
+    assert {block.language for block in blocks_of(page)} <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -31,7 +31,9 @@ def sources(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in PARTS:
         shutil.copy(ROOT / name, folder)
-    unwanted = shutil.ignore_patterns("__pycache__", "_compiled", *(f"*{end}" for end in COMPILED))
+    unwanted = shutil.ignore_patterns(
+        "__pycache__", "_compiled", "node_modules", *(f"*{end}" for end in COMPILED)
+    )
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
     return folder
@@ -93,7 +95,8 @@ def test_the_wheel_for_every_python(sources: Path, tmp_path: Path) -> None:
     tops = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"broker", "cred", "jelly"}
     assert not any(name.endswith((*COMPILED, ".c")) or "_compiled" in name for name in names)
-    assert "broker/_lane.pyi" in names
+    assert {"broker/_lane.pyi", "broker/web/static/broker.js"} <= set(names)
+    assert not any(name.startswith("broker/web/client") for name in names)
 
 
 def test_an_installation_without_a_compiler(sources: Path, tmp_path: Path) -> None:
@@ -130,6 +133,7 @@ def test_the_archive_of_the_sources(sources: Path, tmp_path: Path) -> None:
     in_c = {f"native/{path.name}" for path in ROOT.glob("native/*")}
     assert "native/module.c" in in_c
     needed = {"setup.py", "pyproject.toml", "build_backend/backend.py", "README.md"}
+    needed |= {"broker/web/static/broker.js", "broker/web/client/src/browser.ts"}
     assert needed | in_c <= names
 
 

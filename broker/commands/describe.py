@@ -22,12 +22,16 @@ __all__ = ["describe"]
 @client_options
 @timeout_option("connecting and the answer")
 @click.option("--python", "is_python", is_flag=True, help="Print a module with the contracts.")
+@click.option(
+    "--typescript", "is_typescript", is_flag=True, help="Print a module for the TypeScript client."
+)
 @click.option("--json", "is_json", is_flag=True, help="Print JSON Schema.")
 @plaintext_option
 def describe(
     address: str,
     timeout: float,
     is_python: bool,
+    is_typescript: bool,
     is_json: bool,
     insecure_plaintext: bool,
     **options: Any,
@@ -37,8 +41,8 @@ def describe(
     The object is the root if the server has no login, else the avatar. Only objects with a contract
     answer. The exit status is that of ``pb call``.
     """
-    if is_python and is_json:
-        raise click.UsageError("choose one of --python and --json")
+    if is_python + is_typescript + is_json > 1:
+        raise click.UsageError("choose one of --python, --typescript and --json")
     with statuses("describe", timeout):
         found = question(
             address, Identity(**options), timeout, insecure_plaintext, ask, the_answer
@@ -46,7 +50,11 @@ def describe(
         if is_json:
             click.echo(json.dumps(found.as_json_schema(), indent=2))
         else:
-            lines = found.as_python().splitlines() if is_python else _lines(found)
+            lines = _lines(found)
+            if is_python:
+                lines = iter(found.as_python().splitlines())
+            elif is_typescript:
+                lines = iter(found.as_typescript().splitlines())
             # The text is the peer's.
             click.echo("\n".join(shown(line) for line in lines))
 

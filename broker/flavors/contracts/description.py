@@ -22,6 +22,7 @@ from broker.flavors.contracts.proxy import Proxy, reference_of
 from broker.flavors.contracts.records import is_record
 from broker.flavors.contracts.stand_ins import Mismatch, convert
 from broker.flavors.contracts.stream_plans import item_hint
+from broker.flavors.contracts.typescript import as_typescript
 from broker.flavors.reference import RemoteReference
 
 __all__ = ["Description", "describe", "describer"]
@@ -125,6 +126,10 @@ class Description(Struct):
                 lines += ([""] if place else []) + part
         text = "\n".join(lines) + "\n"
         return "\n".join([*_imports(text), text])
+
+    def as_typescript(self) -> str:
+        """Return a module of TypeScript with the contracts, for the TypeScript client."""
+        return as_typescript(self)
 
     def as_json_schema(self) -> dict[str, Any]:
         """Return the parameters and the result of each method as JSON Schema, by contract."""

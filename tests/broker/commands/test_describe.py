@@ -52,6 +52,14 @@ async def test_python() -> None:
     compile(text, "described.py", "exec")
 
 
+async def test_typescript() -> None:
+    """A module for the TypeScript client."""
+    status, text, _ = await run(broker.servant(TicketOffice)(Office()), "--typescript")
+    assert status == 0
+    assert text.startswith("import { contract, type Ref, ")
+    assert "export interface TicketOffice {" in text
+
+
 async def test_json() -> None:
     """JSON Schema."""
     status, text, _ = await run(broker.servant(TicketOffice)(Office()), "--json")
@@ -76,12 +84,12 @@ async def test_an_object_without_a_contract() -> None:
     assert told == "NoSuchMethod: no remote method 'pb:describe'\n"
 
 
-@pytest.mark.parametrize("both", [("--python", "--json")])
+@pytest.mark.parametrize("both", [("--python", "--json"), ("--typescript", "--python")])
 async def test_wrong_use(both: tuple[str, ...]) -> None:
     """Two forms at once are a mistake of the command line."""
     status, _, told = await run(broker.Root(), *both)
     assert status == 2
-    assert "choose one of --python and --json" in told
+    assert "choose one of --python, --typescript and --json" in told
 
 
 async def test_text_of_the_peer_is_escaped() -> None:

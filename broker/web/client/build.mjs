@@ -1,0 +1,46 @@
+/** Build the client: `node build.mjs` for the page, `node build.mjs --package` for npm too. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { build } from "esbuild";
+import { minify } from "terser";
+
+const { name, version, license } = JSON.parse(
+  readFileSync(new URL("package.json", import.meta.url)),
+);
+const folder = process.argv.slice(2).find((each) => !each.startsWith("--")) ?? "../static";
+
+const common = {
+  absWorkingDir: import.meta.dirname,
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  legalComments: "none",
+};
+
+/** Build the file for pages. Names with an underscore are private: they may be short. */
+async function page() {
+  const { outputFiles } = await build({
+    ...common,
+    write: false,
+    minifySyntax: true,
+    mangleProps: /^_/,
+    tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
+    entryPoints: ["src/browser.ts"],
+  });
+  const { code } = await minify(outputFiles[0].text, {
+    module: true,
+    ecma: 2022,
+    compress: { passes: 3, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
+    format: { preamble: `/*! ${name} ${version}, ${license} */` },
+  });
+  writeFileSync(new URL("broker.js", new URL(`${folder}/`, import.meta.url)), code + "\n");
+}
+
+await page();
+if (process.argv.includes("--package"))
+  await build({
+    ...common,
+    platform: "node",
+    banner: { js: `/*! ${name} ${version}, ${license} */` },
+    entryPoints: ["src/browser.ts", "src/node.ts"],
+    outdir: "dist",
+  });

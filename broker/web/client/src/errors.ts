@@ -1,0 +1,70 @@
+/** The errors: those of a peer, those of a call, and the end of a connection. */
+
+/** The names of errors on the wire. */
+export const NAMES = {
+  method: "twisted.spread.flavors.NoSuchMethod",
+  object: "broker.errors.NoSuchObject",
+  insecure: "twisted.spread.jelly.InsecureJelly",
+  malformed: "jelly.errors.MalformedJelly",
+  limit: "jelly.errors.LimitExceeded",
+  cannot: "jelly.errors.CannotJelly",
+  large: "jelly.errors.TooLarge",
+  timeout: "broker.errors.CallTimeout",
+  busy: "broker.errors.ServerBusy",
+  broken: "broker.errors.BrokenPromise",
+} as const;
+
+/** An error with a name on the wire: one that a peer sent, or one about a call. */
+export class RemoteError extends Error {
+  /** The dotted name of the error. */
+  type: string;
+  /** The names of its class and of its bases, nearest first. */
+  parents: string[];
+  traceback: string;
+  /** The declared fields of the error, such as `after` of `ServerBusy`, in seconds. */
+  fields: Record<string, unknown>;
+
+  constructor(
+    type: string,
+    message = "",
+    parents: string[] = [],
+    traceback = "",
+    fields: Record<string, unknown> = {},
+  ) {
+    super(message);
+    this.type = type;
+    this.parents = parents;
+    this.traceback = traceback;
+    this.fields = fields;
+    this.name = type.slice(type.lastIndexOf(".") + 1);
+  }
+
+  /** Whether the error has this name, or a base of it has. */
+  is(name: string): boolean {
+    return this.type === name || this.parents.includes(name);
+  }
+}
+
+/** The connection has ended. */
+export class ConnectionLost extends Error {
+  /** The code of the peer's goodbye, such as `"closing"`; `"lost"` without a goodbye. */
+  code: string;
+
+  constructor(code = "lost", message = "connection lost") {
+    super(message);
+    this.code = code;
+    this.name = "ConnectionLost";
+  }
+}
+
+/** The server accepts none of the credentials, or asks for others. */
+export class LoginFailed extends Error {
+  override name = "LoginFailed";
+}
+
+/** A fault of the peer that ends the connection. */
+export class ProtocolError extends Error {}
+
+/** Return a fault of a frame. */
+export const malformed = (text: string): ProtocolError =>
+  new ProtocolError("malformed message: " + text);

@@ -1,0 +1,53 @@
+/** Logins: the strongest way that the server offers and the credentials fit. */
+import { LoginFailed } from "./errors.ts";
+import type { RemoteReference } from "./references.ts";
+import { scram } from "./scram.ts";
+import type { Session } from "./session.ts";
+import { encode } from "./values.ts";
+
+/** Credentials: a password, a token, a guest, or the certificate of the TLS handshake. */
+export type Credentials =
+  { username: string; password: string } | { token: string } | "anonymous" | "certificate";
+
+/** What a login knows of its connection. */
+export interface Channel {
+  /** Whether other people cannot listen: TLS, or the loopback. */
+  isPrivate: boolean;
+  /** The binding of a TLS 1.3 connection, 32 bytes; no browser gives it. */
+  binding?: Uint8Array | undefined;
+}
+
+/** Log in; return the avatar. */
+export async function login(
+  session: Session,
+  credentials: Credentials,
+  mind: unknown,
+  channel: Channel,
+): Promise<RemoteReference> {
+  const { root, mechanisms } = session;
+  if (credentials === "anonymous") return root.callRemote("loginAnonymous", mind);
+  if (!mechanisms) throw new LoginFailed("the server asks for no login");
+  const { isPrivate, binding } = channel;
+  for (const mechanism of mechanisms) {
+    if (credentials === "certificate") {
+      if (mechanism === "certificate") return root.callRemote("loginCertificate", mind);
+    } else if ("token" in credentials) {
+      if (mechanism === "token" && isPrivate)
+        return root.callRemote("loginToken", credentials.token, mind);
+    } else {
+      const { username, password } = credentials;
+      const isPlus = mechanism === "SCRAM-SHA-256-PLUS";
+      if ((isPlus && binding) || mechanism === "SCRAM-SHA-256") {
+        if (!globalThis.crypto?.subtle) throw new LoginFailed("a login needs https, or localhost");
+        const head = isPlus ? "p=tls-exporter,," : binding ? "y,," : "n,,";
+        const bound = isPlus ? binding! : new Uint8Array();
+        return scram(root, mechanism, username, password, mind, head, bound);
+      }
+      if (mechanism === "password" && isPrivate)
+        return root.callRemote("loginPassword", encode(username), encode(password), mind);
+    }
+  }
+  const offered = mechanisms.join(", ") || "nothing";
+  const reason = isPrivate ? "" : "; a token or a plain password needs TLS";
+  throw new LoginFailed(`these credentials do not fit: the server takes ${offered}${reason}`);
+}

@@ -1,0 +1,31 @@
+/** Terms: what an end takes, told in its version. */
+
+/** What a peer takes. */
+export interface Terms {
+  frame: number;
+  streams: number;
+  items: number;
+  window: number;
+  promised: number;
+}
+
+/** What a peer takes until its terms have come. */
+export const BASELINE: Terms = {
+  frame: 16_777_216,
+  streams: 8,
+  items: 64,
+  window: 65_536,
+  promised: 16,
+};
+
+/** What this end takes. Calls on promises of its answers are not taken. */
+export const MINE: Terms = { ...BASELINE, streams: 64, items: 256, window: 262_144, promised: 0 };
+
+/** Return the terms of a peer's version. */
+export function readTerms(sent: Record<string, number> | null | undefined): Terms {
+  const terms: Terms = { ...BASELINE };
+  for (const name of Object.keys(terms) as (keyof Terms)[])
+    terms[name] = sent?.[name] ?? terms[name];
+  terms.frame = Math.max(terms.frame, 65_536);
+  return terms;
+}

@@ -1,0 +1,168 @@
+/** The values of Python that JavaScript does not have. */
+
+/** A float that stays one although its value is whole: `new Float(4)`. */
+export class Float {
+  readonly value: number;
+  constructor(value: number) {
+    this.value = value;
+  }
+  valueOf(): number {
+    return this.value;
+  }
+}
+
+/** A tuple of Python: an array of another class. `Tuple.of(1, 2)`. */
+export class Tuple<T = any> extends Array<T> {}
+
+/** A frozenset of Python. Members that are objects compare by identity. */
+export class FrozenSet<T = any> extends Set<T> {}
+
+/** A date. */
+export class PyDate {
+  readonly year: number;
+  readonly month: number;
+  readonly day: number;
+  constructor(year: number, month: number, day: number) {
+    this.year = year;
+    this.month = month;
+    this.day = day;
+  }
+}
+
+/** A time of day. */
+export class PyTime {
+  readonly hour: number;
+  readonly minute: number;
+  readonly second: number;
+  readonly microsecond: number;
+  constructor(hour = 0, minute = 0, second = 0, microsecond = 0) {
+    this.hour = hour;
+    this.minute = minute;
+    this.second = second;
+    this.microsecond = microsecond;
+  }
+}
+
+/**
+ * A date and a time of day. `offset` is that of the zone from UTC in seconds, or undefined for
+ * a datetime without a zone. A Date of JavaScript is an instant: `utc` and `toDate` convert.
+ */
+export class PyDateTime {
+  readonly year: number;
+  readonly month: number;
+  readonly day: number;
+  readonly hour: number;
+  readonly minute: number;
+  readonly second: number;
+  readonly microsecond: number;
+  readonly offset: number | undefined;
+  constructor(
+    year: number,
+    month: number,
+    day: number,
+    hour = 0,
+    minute = 0,
+    second = 0,
+    microsecond = 0,
+    offset?: number,
+  ) {
+    this.year = year;
+    this.month = month;
+    this.day = day;
+    this.hour = hour;
+    this.minute = minute;
+    this.second = second;
+    this.microsecond = microsecond;
+    this.offset = offset;
+  }
+
+  /** Return an instant as a datetime in UTC: with that zone, or without one. */
+  static utc(date: Date, withZone = true): PyDateTime {
+    return new PyDateTime(
+      date.getUTCFullYear(),
+      date.getUTCMonth() + 1,
+      date.getUTCDate(),
+      date.getUTCHours(),
+      date.getUTCMinutes(),
+      date.getUTCSeconds(),
+      date.getUTCMilliseconds() * 1000,
+      withZone ? 0 : undefined,
+    );
+  }
+
+  /** Return the instant. A datetime without a zone is taken as one in UTC. */
+  toDate(): Date {
+    const date = new Date(0);
+    date.setUTCFullYear(this.year, this.month - 1, this.day);
+    date.setUTCHours(this.hour, this.minute, this.second - (this.offset ?? 0));
+    date.setUTCMilliseconds(Math.floor(this.microsecond / 1000));
+    return date;
+  }
+}
+
+/** A duration. Only the days may be negative. */
+export class TimeDelta {
+  readonly days: number;
+  readonly seconds: number;
+  readonly microseconds: number;
+  constructor(days: number, seconds = 0, microseconds = 0) {
+    this.days = days;
+    this.seconds = seconds;
+    this.microseconds = microseconds;
+  }
+}
+
+const DATE = [1, 9999, 1, 12, 1, 31];
+const TIME = [0, 23, 0, 59, 0, 59, 0, 999_999];
+
+/** The tags and classes of times, and the least and the most of each of their numbers. */
+export const TIMES: [string, new (...numbers: any[]) => object, number[]][] = [
+  ["date", PyDate, DATE],
+  ["time", PyTime, TIME],
+  ["datetime", PyDateTime, [...DATE, ...TIME]],
+  ["timedelta", TimeDelta, [-999_999_999, 999_999_999, 0, 86_399, 0, 999_999]],
+];
+
+/** A decimal number: digits times a power of ten. */
+export class Decimal {
+  readonly digits: bigint;
+  readonly exponent: number;
+  constructor(digits: bigint, exponent: number) {
+    this.digits = digits;
+    this.exponent = exponent;
+  }
+}
+
+/** A UUID: 16 bytes. */
+export class UUID {
+  readonly bytes: Uint8Array;
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+  toString(): string {
+    const hex = [...this.bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return hex.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  }
+}
+
+/** A value of plain data that is an expression of the wire. */
+export type Expression = number | bigint | Float | Uint8Array | Expression[];
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Return text as UTF-8. Half of a surrogate pair is an error. */
+export function encode(text: string): Uint8Array {
+  if (/\p{Surrogate}/u.test(text)) throw new RangeError("text with half of a surrogate pair");
+  return encoder.encode(text);
+}
+
+/** Return UTF-8 as text. */
+export const decode = (bytes: Uint8Array): string => decoder.decode(bytes);
+
+/** Whether an int fits into 64 bits. */
+export const fits = (value: bigint): boolean => value >= -(1n << 63n) && value < 1n << 64n;
+
+/** Return an int as a number if that is exact. */
+export const narrow = (value: bigint): number | bigint =>
+  Number.isSafeInteger(Number(value)) ? Number(value) : value;

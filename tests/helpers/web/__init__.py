@@ -1,0 +1,1 @@
+"""A server for the tests of the TypeScript client, and the Node that runs them."""

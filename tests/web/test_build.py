@@ -1,0 +1,123 @@
+"""The TypeScript client as it is shipped: built, typed, small, and of one version with the rest."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from support.ticket_office import TicketOffice
+from web.node import CLIENT, NODE, ROOT, tools_are_there
+
+from broker.flavors.contracts import description
+from broker.flavors.contracts.contract import contract_of
+
+BUILT = ROOT / "broker" / "web" / "static" / "broker.js"
+PAGE = ROOT / "docs" / "howto" / "use-it-from-a-browser.md"
+FLAGS = re.MULTILINE | re.DOTALL
+MOST = 17_500
+"""The most bytes of the built file, with gzip."""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def tools() -> None:
+    """The tools of the lock file, installed."""
+    tools_are_there()
+
+
+def node(*arguments: object) -> str:
+    """Run Node in the folder of the client; return what it printed."""
+    command = [NODE, *map(str, arguments)]
+    done = subprocess.run(command, cwd=CLIENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.usefixtures("tools")
+def test_the_built_file_is_that_of_the_sources(tmp_path: Path) -> None:
+    """A fresh build is the file that is committed."""
+    node("build.mjs", tmp_path)
+    assert (tmp_path / "broker.js").read_bytes() == BUILT.read_bytes()
+
+
+def test_the_built_file_is_small() -> None:
+    """With gzip it has at most 17,500 bytes."""
+    assert len(gzip.compress(BUILT.read_bytes(), 9)) <= MOST
+
+
+@pytest.mark.usefixtures("tools")
+def test_types() -> None:
+    """The compiler finds no mistake in the sources, in its strict mode."""
+    node("node_modules/typescript/bin/tsc", "--noEmit")
+
+
+@pytest.mark.usefixtures("tools")
+def test_types_of_the_tests() -> None:
+    """The compiler finds no mistake in the programs of these tests."""
+    node("node_modules/typescript/bin/tsc", "--noEmit", "-p", Path(__file__).parent)
+
+
+USE = """
+import { type RemoteReference, servant } from "perspective-broker";
+import { Listener, TicketOffice } from "./office.ts";
+
+export async function use(avatar: RemoteReference) {
+  const office = avatar.of(TicketOffice);
+  const ear = servant(Listener, { heard: (text) => void text.length });
+  const said: number = await office.room("stalls", ear).say("hi");
+  const rows: string[] = (await office.reserve(3, { row: "B", colour: "red" })).map((s) => s.row);
+  // @ts-expect-error: it takes a number
+  await office.reserve("3");
+  // @ts-expect-error: there is no such method
+  await office.sell();
+  return [said, rows];
+}
+"""
+
+
+@pytest.mark.usefixtures("tools")
+def test_contracts_have_types(tmp_path: Path) -> None:
+    """A program with the contracts of a server is checked: right calls pass, wrong ones do not.
+
+    So is the program of the how-to.
+    """
+    made = description._description([contract_of(TicketOffice)])
+    (tmp_path / "office.ts").write_text(made.as_typescript(), "utf-8")
+    (tmp_path / "use.ts").write_text(USE, "utf-8")
+    programs = re.findall(r"^```ts\n(.*?)^```$", PAGE.read_text("utf-8"), FLAGS)
+    for number, block in enumerate(programs):
+        (tmp_path / f"page{number}.ts").write_text(block, "utf-8")
+    options = json.loads((CLIENT / "tsconfig.json").read_text("utf-8"))["compilerOptions"]
+    del options["rootDir"], options["outDir"], options["emitDeclarationOnly"]
+    options |= {
+        "noEmit": True,
+        "types": [],
+        "paths": {"perspective-broker": [str(CLIENT / "src" / "browser.ts")]},
+    }
+    config = {"compilerOptions": options, "include": [str(tmp_path)]}
+    (tmp_path / "tsconfig.json").write_text(json.dumps(config), "utf-8")
+    node("node_modules/typescript/bin/tsc", "-p", tmp_path)
+
+
+def test_the_package() -> None:
+    """The package for npm has the name, the version and the licence of the distribution."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    package = json.loads((CLIENT / "package.json").read_text("utf-8"))
+    for key in ("name", "version", "license"):
+        assert package[key] == project[key]
+    first = BUILT.read_text("utf-8").splitlines()[0]
+    assert first == f"/*! {project['name']} {project['version']}, {project['license']} */"
+    assert "dependencies" not in package
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    """A mirror of packages serves as well as the registry itself."""
+    lock = (CLIENT / "package-lock.json").read_text("utf-8")
+    assert "resolved" not in lock
+    assert "integrity" in lock
