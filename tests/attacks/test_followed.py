@@ -87,7 +87,7 @@ def answers(victim: Victim) -> list[Any]:
 # A hostile follower.
 
 
-@binds("B28")
+@binds("B32")
 @pytest.mark.parametrize("what", [b"table", b"board"])
 def test_calls_to_the_owner_s_own_cache(
     policy: str, dialect: str, what: bytes, caplog: pytest.LogCaptureFixture
@@ -111,7 +111,7 @@ def test_calls_to_the_owner_s_own_cache(
     victim.end()
 
 
-@binds("B28", dialects=("msgpack/1",))
+@binds("B32", dialects=("msgpack/1",))
 def test_positions_of_all_kinds(policy: str, dialect: str) -> None:
     """Each is answered with the whole state, or with what changed; the owner keeps no more."""
     shop = Shop()
@@ -137,7 +137,7 @@ def test_positions_of_all_kinds(policy: str, dialect: str) -> None:
     victim.end()
 
 
-@binds("B28")
+@binds("B32")
 def test_a_follower_that_reads_nothing(policy: str, dialect: str) -> None:
     """It costs the owner no more than the keys of the table, and two messages."""
     shop = Shop()
@@ -159,7 +159,7 @@ def test_a_follower_that_reads_nothing(policy: str, dialect: str) -> None:
 # A hostile owner.
 
 
-@binds("B29")
+@binds("B33")
 def test_a_table_that_nobody_asked_for(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -188,7 +188,7 @@ STATES: dict[str, list[Any]] = {
 }
 
 
-@binds("B29")
+@binds("B33")
 @pytest.mark.parametrize("wrong", STATES.values(), ids=STATES)
 def test_wrong_states(
     policy: str, dialect: str, wrong: list[Any], caplog: pytest.LogCaptureFixture
@@ -206,7 +206,7 @@ def test_wrong_states(
     victim.end()
 
 
-@binds("B29")
+@binds("B33")
 def test_changes_before_the_state(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -219,7 +219,7 @@ def test_changes_before_the_state(
     victim.end()
 
 
-@binds("B29")
+@binds("B33")
 def test_wrong_changes(policy: str, dialect: str, caplog: pytest.LogCaptureFixture) -> None:
     """They change nothing, the view is not current from then on, and one record tells it."""
     pair = a_list(unicode(b"a"), 2)
@@ -246,7 +246,7 @@ def test_wrong_changes(policy: str, dialect: str, caplog: pytest.LogCaptureFixtu
         victim.end()
 
 
-@binds("B29")
+@binds("B33")
 def test_changes_of_another_form(
     policy: str, dialect: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -263,7 +263,7 @@ def test_changes_of_another_form(
         victim.end()
 
 
-@binds("B29")
+@binds("B33")
 def test_huge_lists_of_removed_keys(policy: str, dialect: str) -> None:
     """They cost little time, and no memory."""
     gone = a_list(*range(200_000))
@@ -283,7 +283,7 @@ def test_huge_lists_of_removed_keys(policy: str, dialect: str) -> None:
     victim.end()
 
 
-@binds("B29")
+@binds("B33")
 def test_keys_with_the_same_hash(policy: str, dialect: str) -> None:
     """More than 16 of them are refused, at once or one after the other."""
     prime = (1 << 61) - 1
@@ -297,7 +297,7 @@ def test_keys_with_the_same_hash(policy: str, dialect: str) -> None:
     victim.end()
 
 
-@binds("B29")
+@binds("B33")
 def test_changes_of_a_dropped_table(policy: str, dialect: str) -> None:
     """An owner that never lets go of a dropped view cannot have it grow without end."""
     victim, shop = owner(dialect, policy)
@@ -313,7 +313,7 @@ def test_changes_of_a_dropped_table(policy: str, dialect: str) -> None:
     victim.end()
 
 
-@binds("B29")
+@binds("B33")
 @pytest.mark.parametrize(
     ("name", "args"),
     [
