@@ -148,7 +148,7 @@ class Path(Line, PromisedTarget):
                 return reference.jellyFor(jellier)
             raise BrokenPromise(not_passed(called.label, True))
         request_id = called.source.request_id
-        if request_id is None or not calls.promises.can_send or self.queue:
+        if request_id is None or not calls.promises.can_send:
             raise MustWait(self.promise)
         if any(request_id in each.requests for each in transaction.all_open()):
             raise CannotJelly("a promise of a call that is sent behind this one")
@@ -220,6 +220,8 @@ class Path(Line, PromisedTarget):
         if made.request_id is not None:
             del self._on_the_way[made.request_id]
             made.request_id = None
+            if not self._called.is_settled:
+                self.calls.promises.left(1)
         self._arrived.append(made)
         self._go_home()
 

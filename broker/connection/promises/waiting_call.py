@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from broker.connection.promises import arguments
-from broker.core.calls.promised import MustWait
+from broker.core.calls.promised import Home, MustWait
 from broker.core.objects.tables import directly
 from broker.core.wire.messages import RequestId, Target
 from broker.defer.awaiting import Watcher
@@ -165,6 +165,8 @@ class WaitingCall(Canceller, Watcher):
         """Make the call here, on a result; the promises among its arguments have theirs."""
         if self.deferred.called:
             return
+        if self.called is not None:
+            self.called.named = Home(None)
         try:
             self.args, self.kw = arguments.with_results(self.args), arguments.with_results(self.kw)
         except Exception:  # noqa: BLE001 - BrokenPromise, or the failure of the promise
