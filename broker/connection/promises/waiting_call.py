@@ -179,16 +179,15 @@ class WaitingCall(Canceller, Watcher):
         except Exception:  # noqa: BLE001 - BrokenPromise, or the failure of the promise
             self.deferred.errback()
             return
-        run = context.copy().run
-        if not is_own(result):
-            run = self._context.run if self._context is not None else directly
+        own = context.copy() if is_own(result) else self._context
+        run = directly if own is None else own.run
         kw = self.kw if self.wants_answer else {**self.kw, "pbanswer": False}
-        own = run(call_result, result, label, self.kind, self.name, self.args, kw)
-        if own is None:
+        made = run(call_result, result, label, self.kind, self.name, self.args, kw)
+        if made is None:
             self.deferred.callback(None)
         else:
-            self._own = own
-            own.addCallbacks(self.deferred.callback, self.deferred.errback)
+            self._own = made
+            made.addCallbacks(self.deferred.callback, self.deferred.errback)
 
     def fail(self, failure: Failure) -> None:
         """Fail the call, which has not run; an answer that still comes is dropped."""
