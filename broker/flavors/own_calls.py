@@ -8,7 +8,12 @@ arguments are passed as they are.
 from __future__ import annotations
 
 import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 from broker.core.calls.dispatch import Route, call_method, checked_arguments, resolve
 from broker.defer import Deferred, maybeDeferred
@@ -42,10 +47,59 @@ def call_own(
     """
     outer = kind()
     outer.label = name
-    inner = maybeDeferred(_call, target, name, args, kw)
-    outer._canceller = lambda _: inner.cancel()
-    inner.addCallbacks(outer.callback, outer.errback)
+
+    def make() -> bool:
+        if outer.called:
+            return False
+        inner = maybeDeferred(_call, target, name, args, kw)
+        outer._canceller = lambda _: inner.cancel()
+        inner.addCallbacks(outer.callback, outer.errback)
+        return not inner.called
+
+    loop = asyncio._get_running_loop()
+    if loop is None:
+        make()
+    else:
+        starts = _STARTS.get(loop)
+        if starts is None:
+            starts = _STARTS[loop] = _Starts(loop)
+        starts.add(make)
     return outer
+
+
+class _Starts:
+    """The calls of own objects in one loop, which start in the order in which they were made.
+
+    A coroutine method starts in the next turn of the loop, as a task. So calls behind it wait.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop):
+        self._loop = ref(loop)
+        self._queue: deque[Callable[[], bool]] = deque()
+        self._is_paused = False
+
+    def add(self, make: Callable[[], bool]) -> None:
+        """Make a call, now or later; ``make`` returns whether it may have started a task."""
+        if self._is_paused:
+            make = partial(contextvars.copy_context().run, make)
+        self._queue.append(make)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._queue and not self._is_paused:
+            make = self._queue.popleft()
+            if make():
+                loop = self._loop()
+                if loop is not None:
+                    self._is_paused = True
+                    loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        self._go_on()
+
+
+_STARTS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Starts] = WeakKeyDictionary()
 
 
 def _call(target: Any, name: str, args: tuple[object, ...], kw: dict[str, object]) -> object:

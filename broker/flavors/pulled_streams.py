@@ -68,6 +68,9 @@ class PulledStream(Referenceable):
             self.processUniqueID(), self.remote_close, translator.principal
         )
         broker.notifyOnDisconnect(self.remote_close)
+        if translator.transaction is not None:
+            # The items can then be sent again, so they are not closed.
+            translator.transaction.on_rollback(self._let_go)
         return expression
 
     async def remote_pull(self, most: int) -> list[object]:

@@ -219,6 +219,8 @@ class CalledPromise(Followed, Watcher):
         calls, promises = self.calls, self.calls.promises
         self.is_settled = True
         self._forget_request()
+        for path in self.paths():
+            promises.stalled.pop(path, None)
         waited = len(self.arguments) + sum(path.on_the_way for path in self.paths())
         if isinstance(result, Failure):
             for path in self.paths():

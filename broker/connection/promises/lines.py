@@ -99,6 +99,7 @@ class Line:
                 self.is_blocked = False
             self.dequeue(made)
             self.send_queue()
+            self.calls.flush()
 
 
 class HeldTarget(Line):

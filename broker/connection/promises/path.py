@@ -52,6 +52,7 @@ class Path(Line, PromisedTarget):
     __slots__ = (
         "_arrived",
         "_called",
+        "_context",
         "_home",
         "_is_home",
         "_on_the_way",
@@ -72,6 +73,8 @@ class Path(Line, PromisedTarget):
         self._target: int | None = None
         self._is_home = False
         self._home: object = None
+        # That of the calls of the peer to that object.
+        self._context = self.calls.session.incoming.context
         # Calls that came home before that object is known.
         self._arrived: deque[WaitingCall] = deque()
         self.was_called = False
@@ -148,7 +151,7 @@ class Path(Line, PromisedTarget):
                 return reference.jellyFor(jellier)
             raise BrokenPromise(not_passed(called.label, True))
         request_id = called.source.request_id
-        if request_id is None or not calls.promises.can_send or self.queue:
+        if request_id is None or not calls.promises.can_send:
             raise MustWait(self.promise)
         if any(request_id in each.requests for each in transaction.all_open()):
             raise CannotJelly("a promise of a call that is sent behind this one")
@@ -220,6 +223,8 @@ class Path(Line, PromisedTarget):
         if made.request_id is not None:
             del self._on_the_way[made.request_id]
             made.request_id = None
+            if not self._called.is_settled:
+                self.calls.promises.left(1)
         self._arrived.append(made)
         self._go_home()
 
@@ -238,7 +243,8 @@ class Path(Line, PromisedTarget):
         self.send_queue()
 
     def _run(self, made: WaitingCall) -> None:
-        self.calls.promises.in_turn(partial(made.run, self._home, self._called.label))
+        label = self._called.label
+        self.calls.promises.in_turn(partial(made.run, self._home, label, self._context))
 
     def block(self, promise: object) -> None:
         """See :meth:`Line.block`."""
@@ -323,7 +329,11 @@ class Path(Line, PromisedTarget):
     def _own(self, place: Home, result: object) -> object:
         if place.object_id is not None:
             entry = self.calls.session.translator.exports.get(place.object_id)
-            return None if entry is None else entry.value
+            if entry is None:
+                return None
+            if entry.principal is not None:
+                self._context = entry.principal.context
+            return entry.value
         step: Any = self._step
         if step is None:
             return result

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from broker.connection.promises import arguments
-from broker.core.calls.promised import MustWait
+from broker.core.calls.promised import Home, MustWait
 from broker.core.objects.tables import directly
 from broker.core.wire.messages import RequestId, Target
 from broker.defer.awaiting import Watcher
 from broker.failure import Failure
+from broker.flavors.own_calls import is_own
 from broker.flavors.promise import (
     Canceller,
     Kind,
@@ -155,29 +156,38 @@ class WaitingCall(Canceller, Watcher):
         if self.called is not None:
             self.called.follow(request_id)
             for path in self.called.paths():
-                path.send_queue()
+                calls.promises.in_turn(path.send_queue)
 
     def wait_for_arguments(self) -> None:
         """Raise MustWait if a promise among the arguments has no result; see `arguments`."""
         arguments.wait_for((self.args, self.kw))
 
-    def run(self, result: object, label: str) -> None:
-        """Make the call here, on a result; the promises among its arguments have theirs."""
+    def run(self, result: object, label: str, context: contextvars.Context) -> None:
+        """Make the call here; the promises among its arguments have their results.
+
+        Args:
+            result: what is called.
+            label: the method that returned it.
+            context: that of the calls of the peer to an object of this end.
+        """
         if self.deferred.called:
             return
+        if self.called is not None:
+            self.called.named = Home(None)
         try:
             self.args, self.kw = arguments.with_results(self.args), arguments.with_results(self.kw)
         except Exception:  # noqa: BLE001 - BrokenPromise, or the failure of the promise
             self.deferred.errback()
             return
-        run = self._context.run if self._context is not None else directly
+        own = context.copy() if is_own(result) else self._context
+        run = directly if own is None else own.run
         kw = self.kw if self.wants_answer else {**self.kw, "pbanswer": False}
-        own = run(call_result, result, label, self.kind, self.name, self.args, kw)
-        if own is None:
+        made = run(call_result, result, label, self.kind, self.name, self.args, kw)
+        if made is None:
             self.deferred.callback(None)
         else:
-            self._own = own
-            own.addCallbacks(self.deferred.callback, self.deferred.errback)
+            self._own = made
+            made.addCallbacks(self.deferred.callback, self.deferred.errback)
 
     def fail(self, failure: Failure) -> None:
         """Fail the call, which has not run; an answer that still comes is dropped."""

@@ -110,7 +110,7 @@ class PromisedCalls:
         # The first of each has promises among its arguments that are not known.
         self.held: dict[CallEntry, deque[_Waiting]] = {}
         # Those of them that miss promises, by the request of each.
-        self._missing: dict[RequestId, list[_Waiting]] = {}
+        self._missing: dict[RequestId, dict[_Waiting, None]] = {}
         # The calls that open a stream or a cache, by its number.
         self._opening: dict[int, _Waiting] = {}
         self.size = self._counted = 0
@@ -166,10 +166,7 @@ class PromisedCalls:
             else:
                 self._end(waiting, shown_error or place or BrokenPromise(_NO_REFERENCE), ready)
         for waiting in self._missing.pop(request_id, ()):
-            promises = waiting.missing.pop(request_id, None)
-            if promises is None:
-                # It was cancelled.
-                continue
+            promises = waiting.missing.pop(request_id)
             error = shown_error if shown_error is not None else self._resolve(promises, waiting)
             queue = self.held[waiting.entry]  # type: ignore[index]
             if error is not None:
@@ -209,6 +206,8 @@ class PromisedCalls:
                     queue.remove(waiting)
                     self._end(waiting, error, ready)
                     break
+        for request_id in [each for each, queue in self._waiting.items() if not queue]:
+            del self._waiting[request_id]
         for entry, held in list(self.held.items()):
             self._let_go(entry, held, ready)
         if self._incoming.running.pop(call.key, None) is call:
@@ -265,7 +264,10 @@ class PromisedCalls:
     def _forget(self, waiting: _Waiting) -> None:
         self.size -= 1
         self._uncount(waiting)
-        waiting.missing.clear()
+        for number in waiting.missing:
+            others = self._missing.get(number)
+            if others is not None and others.pop(waiting, _ABSENT) is None and not others:
+                del self._missing[number]
         for number in waiting.opens:
             del self._opening[number]
 
@@ -364,7 +366,7 @@ class PromisedCalls:
             self.held.setdefault(entry, deque()).append(waiting)
             entry.methods = NO_METHODS
             for number in waiting.missing:
-                self._missing.setdefault(number, []).append(waiting)
+                self._missing.setdefault(number, {})[waiting] = None
 
     def _search(self, waiting: _Waiting, message: GraphCall, highest: RequestId) -> Work:
         """Find what the arguments of a call name.
@@ -419,6 +421,7 @@ def _step_of(promise: list[Expression]) -> Step:
     return step
 
 
+_ABSENT: Any = object()
 # Other errors are those of promised calls, as the peer is shown them.
 _NEW = (BrokenPromise, CancelledError, ServerBusy, ServerDraining)
 _NO_REFERENCE = "the promised call returned a value that is not a reference; not run"

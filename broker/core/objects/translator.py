@@ -352,6 +352,8 @@ class Translator:
         cls = self._policy.registry.class_for(tag)
         if cls is not None:
             return bool(getattr(cls, "is_remote_cache", False))
+        if tag == PROMISED and self.has_promises:
+            return False
         # An unknown tag may be a cache of an unknown class.
         return not (tag in WORDS or tag in (self._rows or ()) or self._policy.registry.knows(tag))
 
