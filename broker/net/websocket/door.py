@@ -178,7 +178,7 @@ class Door(Struct, frozen=True):
             name = host.lower().rpartition(":")[0] if ":" in host.rpartition("]")[2] else host
             own = f"[{self.host}]" if ":" in self.host else self.host
             if name.lower() not in _LOOPBACK_NAMES | {own}:
-                raise Refused(421, f"{printable(host, 200)} is not a name of this port")
+                raise Refused(421, "the header Host is not a name of this port")
 
 
 def parse_head(parser: Callable[[Any], Generator[None, None, Parsed]], head: bytes) -> Parsed:

@@ -87,6 +87,7 @@ class WebSocketFilter(Filter):
         "_core",
         "_counted",
         "_counts_until",
+        "_masks",
         "_out",
         "_pings",
         "_rest",
@@ -109,6 +110,8 @@ class WebSocketFilter(Filter):
         self._pings = pings
         self._counted = 0
         self._counts_until = 0.0
+        # Random bytes for the next masks of a client.
+        self._masks = b""
         self._core: Core | None = None
         # The bytes of a frame, or of the head of the handshake, that is not complete.
         self._rest: bytearray | None = None
@@ -280,7 +283,10 @@ class WebSocketFilter(Filter):
         else:
             head = bytes((_WHOLE, masked | 127)) + size.to_bytes(8, "big")
         if masked:
-            mask = secrets.token_bytes(4)
+            # Several at a time: asking the system for each takes as long as the rest of a short
+            # message.
+            masks = self._masks or secrets.token_bytes(64)
+            mask, self._masks = masks[:4], masks[4:]
             head += mask
             piece = apply_mask(piece, mask)
         if size <= _COPIED:

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 import websockets.asyncio.client
-from support.web_ends import frame, request
+from support.web_ends import PEER, frame, request, served
 
 import broker
 from broker.core.policy import STRICT
 from broker.net import schemes
+from broker.net.filtered_source import FilteredSource
 from broker.net.schemes import WebPlace, parse_address
 from broker.net.socket_addresses import IPv4Address
 from broker.net.websocket import door
@@ -180,7 +181,7 @@ async def test_the_text_of_a_slow_handshake(caplog: pytest.LogCaptureFixture) ->
 
 async def test_waiting_connections_close_with_the_server() -> None:
     """A connection whose request has not come is closed with the server."""
-    server = await broker.serve(Echo(), ADDRESS)
+    server = await broker.serve(Echo(), ADDRESS, policy=STRICT.but(handshake_timeout=600.0))
     reader, writer = await opened(server, data=b"GET /pb HTTP/1.1\r\n")
     while not server._acceptor.waiting:
         await asyncio.sleep(0)
@@ -213,22 +214,71 @@ async def test_too_many_before_the_request(caplog: pytest.LogCaptureFixture) -> 
 
 
 async def test_long_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page of many bytes is sent whole to a client that begins to read late."""
+    """A page of many bytes is sent whole."""
     body = bytes(8_000_000)
     monkeypatch.setattr(door, "static_page", lambda path: Page("text/plain", body, '"x"'))
     async with broker.serve(Echo(), ADDRESS) as server:
         reader, writer = await opened(server, data=b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await server_has_answered(server)
         answer = await reader.read()
-        assert answer.endswith(b"\r\n\r\n" + body)
         writer.close()
+    assert answer.endswith(b"\r\n\r\n" + body)
 
 
-async def server_has_answered(server: broker.Server) -> None:
-    """Wait until a request has come: it is answered in the same turn."""
-    while not server._acceptor.waiting:
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.05)
+class SlowSource:
+    """The source of a peer that reads slowly; the test says how much is unsent."""
+
+    unsent = 100
+    is_aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        """Return it."""
+        return self.unsent
+
+    def write(self, data: bytes) -> None:
+        """Take it."""
+
+    def write_eof(self) -> None:
+        """Do nothing."""
+
+    def resume_reading(self) -> None:
+        """Do nothing."""
+
+    def abort(self) -> None:
+        """Note it."""
+        self.is_aborted = True
+
+
+class Above:
+    """A stream that has no protocol as yet."""
+
+    def connection_made(self, source: Any) -> None:
+        """Do nothing."""
+
+    def fail_for(self, error: Any, *, is_logged: bool) -> bool:
+        """Take the error."""
+        return True
+
+
+@pytest.mark.parametrize(("left", "is_cut"), [(60, False), (100, True), (0, True)])
+async def test_a_slow_reader(monkeypatch: pytest.MonkeyPatch, left: int, is_cut: bool) -> None:
+    """After an answer, ``close_timeout`` begins anew as long as the peer has taken some of it."""
+    timers: list[Any] = []
+    monkeypatch.setattr(
+        FilteredSource, "_set_timer", lambda self, delay, f, *args: timers.append((f, args))
+    )
+    above: Any = Above()
+    filtered = FilteredSource(
+        above, asyncio.get_running_loop(), [served()], handshake_timeout=1, close_timeout=1
+    )
+    source = SlowSource()
+    filtered.connection_made(source)
+    filtered.begin(PEER)
+    filtered.data_received(b"GET /health HTTP/1.1\r\n\r\n")
+    f, args = timers[-1]
+    source.unsent = left
+    f(*args)
+    assert source.is_aborted == is_cut
+    assert len(timers) == (2 if is_cut else 3)
 
 
 async def test_ready_while_draining() -> None:
