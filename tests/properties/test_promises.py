@@ -18,14 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import broker
 from broker import pb, testing
 from broker.connection.promises.path import Path
 from broker.core.calls import answering, promised_calls
 from broker.core.inbox import Inbox
 from broker.core.outbox import Outbox
 from broker.defer import CancelledError
-from broker.errors import BrokenPromise, CallTimeout, Error
+from broker.errors import BrokenPromise, Error
 
 Step = tuple[int, int, int]
 NUMBERS = st.integers(0, 999)

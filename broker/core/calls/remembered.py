@@ -25,12 +25,14 @@ class Remembered:
     step a dict besides. At most 64 errors are kept, of at most 4,096 bytes.
     """
 
-    __slots__ = ("_failures", "_next", "_places", "_requests", "_steps")
+    __slots__ = ("_failures", "_newest", "_next", "_places", "_requests", "_steps")
 
     def __init__(self) -> None:
         self._requests = array("q")
         self._places = array("q")
+        # The place of the oldest answer, once there are as many as are kept.
         self._next = 0
+        self._newest = 0
         self._steps: dict[RequestId, dict[Step, Place]] = {}
         self._failures: dict[RequestId, KeptReply] = {}
 
@@ -41,6 +43,10 @@ class Remembered:
             place = _AT_CALLER if named.object_id is None else _HOME
         elif isinstance(named, dict):
             self._steps[request_id] = named
+        if request_id <= self._newest and request_id in self._requests:
+            self._places[self._requests.index(request_id)] = place
+            return
+        self._newest = max(self._newest, request_id)
         if len(self._requests) < MOST_OPEN:
             self._requests.append(request_id)
             self._places.append(place)
