@@ -40,6 +40,7 @@ __all__ = [
     "failed",
     "not_a_reference",
     "not_passed",
+    "when_settled",
 ]
 
 T = TypeVar("T")
@@ -157,7 +158,7 @@ class Promise(Deferred[T]):
             if not element.called:
                 element.take(result, step)
 
-        element._canceller = _later(self, take)
+        element._canceller = when_settled(self, take)
         return element
 
     def call_as(
@@ -184,7 +185,7 @@ class Promise(Deferred[T]):
                 deferred._canceller = lambda _: made.cancel()
                 made.addCallbacks(deferred.callback, deferred.errback)
 
-        deferred._canceller = _later(self, make)
+        deferred._canceller = when_settled(self, make)
         return deferred if wants_answer else None
 
     def jellyFor(self, jellier: Jellier) -> Expression:
@@ -330,7 +331,9 @@ def _a(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiouAEIOU" else f"a {noun}"
 
 
-def _later(promise: Promise[Any], then: Callable[[object], object]) -> Callable[[Pending], object]:
+def when_settled(
+    promise: Promise[Any], then: Callable[[object], object]
+) -> Callable[[Pending], object]:
     """Call ``then(result)`` when a promise has its result, as an awaiter; return the canceller."""
     if promise._has_result():
         then(promise.seen_result())

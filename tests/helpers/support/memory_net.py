@@ -47,9 +47,10 @@ class MemoryNet:
         target: Any,
         policy: broker.Policy = POLICY,
         notice: Notice = NO_NOTICE,
+        replies: broker.Replies | None = None,
     ) -> MemoryServer:
         """Serve a target at an address."""
-        server = MemoryServer(target, policy, lambda end: None)
+        server = MemoryServer(target, policy, lambda end: None, replies)
         server._notice = notice
         if server._logins is not None:
             server._logins.begin_serving(server)
@@ -62,6 +63,10 @@ class MemoryNet:
         if server is None:
             return
         server._is_closing = True
+        self.cut(address)
+
+    def cut(self, address: str) -> None:
+        """Cut all connections of a server, which goes on."""
         for end, wire in list(self.wires.items()):
             if wire.address == address:  # type: ignore[attr-defined]
                 wire.cut()
