@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from broker.connection.connection import Connection
 from broker.core.calls.deadline import DEADLINE
 from broker.defer import CancelledError, Deferred
-from broker.errors import ConfigError, DeadReferenceError, PBConnectionLost, ServerDraining
+from broker.errors import (
+    ConfigError,
+    DeadReferenceError,
+    PBConnectionLost,
+    ServerBusy,
+    ServerDraining,
+)
 from broker.failure import Failure
 from broker.flavors.promise import Canceller, Promise, PromisedTarget
 from broker.flavors.reference import RemoteReference
@@ -159,7 +165,11 @@ class LinkedCall(Canceller):
             else:
                 inner = self._begin_once(self._once, target, args, kw)
         except Exception:  # noqa: BLE001 - such as DeadReferenceError; the caller gets it
-            self._done(Failure())
+            failure = Failure()
+            if self.is_repeated(failure):
+                self._done(failure)
+            else:
+                self.refuse(failure)
             return
         if inner is None:
             return
@@ -197,8 +207,15 @@ class LinkedCall(Canceller):
         if self.promise.called:
             self.inner = None
             return
-        if not isinstance(outcome, Failure) or not self.is_repeated(outcome):
+        if not isinstance(outcome, Failure):
             self._end(outcome)
+            return
+        if not self.is_repeated(outcome):
+            # A server that is too busy has not looked whether it has run before.
+            if outcome.check(ServerBusy):
+                self.refuse(outcome)
+            else:
+                self._end(outcome)
             return
         self.inner = None
         error = outcome.as_exception()
@@ -229,7 +246,7 @@ class LinkedCall(Canceller):
     def refuse(self, failure: Failure) -> None:
         """Fail: the call will not be made again."""
         if not self.promise.called:
-            self._end(failure)
+            self._end(failure if self._once is None else self._once.failure(failure))
 
     # The end.
 
@@ -237,8 +254,6 @@ class LinkedCall(Canceller):
         """Give the caller the result or the Failure."""
         once, chain = self._once, self.chain
         if once is not None:
-            if isinstance(outcome, Failure):
-                outcome = once.failure(outcome)
             once.end()
         self._leave()
         if chain is not None:

@@ -67,7 +67,7 @@ class Waiting:
 
     def _too_late(self, call: LinkedCall, seconds: float) -> None:
         del self._calls[call.number]
-        self._refuse(call, f"no connection in {seconds:g} s")
+        self._refuse(call, f"no connection in {round(seconds, 2):g} s")
 
     def end(self, error: BaseException) -> None:
         """Refuse all calls that wait."""
