@@ -313,7 +313,7 @@ async def _outcome(promise: Any) -> Any:
 async def run_program(program: list[Step], dialect: str) -> None:
     """Run a program and check it; at most a second may pass without an end."""
     house = House()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(3):
         async with testing.pair(house, dialect=dialect) as pair:
             for flow in pair.network.flows:
                 flow._profile = replace(flow._profile, pieces=(0, 1, 7, 50))

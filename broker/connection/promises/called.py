@@ -238,6 +238,7 @@ class CalledPromise(Followed, Watcher):
             element = cast("Element", path.promise)
             if not element.called:
                 element.take(result, step)
+                path.keep()
                 if path.was_called and not element._items:
                     # The failure is told by the calls on it.
                     element.seen_result()
