@@ -233,7 +233,6 @@ class Setting:
         used = self.pair.server.broker.session.incoming.used_promises
         return 0 if used is None else used.size
 
-
     async def finish(self) -> None:
         """Close the pair; nothing may remain before."""
         if not self.pair.client.is_closed:

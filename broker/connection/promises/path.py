@@ -350,8 +350,7 @@ class Path(Line, PromisedTarget):
         held = HeldTarget.of(self.calls, self._called.view, target, False)
         for made in list(self.queue):
             self.dequeue(made)
-            made.line = held
-            held.enqueue(made)
+            held.take_over(made)
         held.send_queue()
 
 
