@@ -193,7 +193,9 @@ class PromisedCalls:
                 self._uncount(waiting)
             self._let_go(waiting.entry, queue, ready)  # type: ignore[arg-type]
 
-    def _resolve(self, promises: list[list[Expression]], waiting: _Waiting) -> BrokenPromise | None:
+    def _resolve(
+        self, promises: list[list[Expression]], waiting: _Waiting
+    ) -> BrokenPromise | MalformedJelly | None:
         """Put the objects that promises have become in their place in the arguments of a call.
 
         So the call needs neither the remembered answer when it runs, nor a reference of the peer.
@@ -201,8 +203,8 @@ class PromisedCalls:
         for promise in promises:
             try:
                 promise[:] = [b"local", self.object_of(promise)]
-            except BrokenPromise as broken:
-                return broken
+            except (BrokenPromise, MalformedJelly) as error:
+                return error
             self._pin(promise, waiting)
         return None
 
@@ -422,6 +424,9 @@ class PromisedCalls:
                 self._incoming.check_request(number, highest)
                 if number in running:
                     waiting.missing.setdefault(number, []).append(each)
+                else:
+                    # If it is broken, the call fails when it is read.
+                    self._resolve([each], waiting)
             elif tag == b"local":
                 self._pin(each, waiting)
             elif tag != b"remote" and number not in self._opening:
@@ -460,6 +465,6 @@ def _step_of(promise: list[Expression]) -> Step:
 
 _ABSENT: Any = object()
 # Other errors are those of promised calls, as the peer is shown them.
-_NEW = (BrokenPromise, CancelledError, ServerBusy, ServerDraining)
+_NEW = (BrokenPromise, CancelledError, MalformedJelly, ServerBusy, ServerDraining)
 _NO_REFERENCE = "the promised call returned a value that is not a reference; not run"
 _CALLERS = "the promised call returned an object of the caller; await it before you pass it"
