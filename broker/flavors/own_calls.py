@@ -15,7 +15,13 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
-from broker.core.calls.dispatch import Route, call_method, checked_arguments, overrides_hook, resolve
+from broker.core.calls.dispatch import (
+    Route,
+    call_method,
+    checked_arguments,
+    overrides_hook,
+    resolve,
+)
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import BrokenPromise
 from broker.flavors.referenceable import Referenceable

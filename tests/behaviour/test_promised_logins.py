@@ -12,7 +12,9 @@ from support.ways_in import WaysIn
 from broker.core.policy import STRICT
 from broker.defer import Deferred
 from broker.errors import Error
+from broker.pb import respond
 from cred.error import UnauthorizedLogin
+from cred.scram import ScramClient
 
 WAYS: dict[str, Callable[[Any, bool], Any]] = {
     "password": lambda root, good: root.callRemote(
@@ -221,3 +223,42 @@ async def test_in_the_loop() -> None:
                 assert name == "alice"
             except (Error, UnauthorizedLogin) as error:
                 assert name == "mallory", error
+
+
+@pytest.mark.parametrize("dialect", ["msgpack/1", "pb"])
+@pytest.mark.parametrize("password", ["secret", "wrong"])
+def test_scram(dialect: str, password: str) -> None:
+    """The avatar is the second element of what ``finish`` returns; calls on it leave with it."""
+    pair = ways_in(dialect)
+    client = ScramClient("alice", password, binding=None, plus=False)
+    root = pair.client.remoteForName("root")
+    first, exchange = outcome_after(
+        pair, root.callRemote("loginScram", "SCRAM-SHA-256", client.first())
+    )
+    finish = exchange.callRemote("finish", client.final(first), None)
+    call, proof = outcome(finish[1].callRemote("whoami")), outcome(finish[0])
+    wrong = outcome(finish[0].callRemote("whoami"))
+    pair.exchange()
+    if password == "secret":
+        assert call == ["alice"]
+        client.verify(proof[0])
+        assert "not a reference" in str(wrong[0].value)
+    else:
+        assert call[0].check(UnauthorizedLogin)
+        assert pair.avatars == []
+
+
+@pytest.mark.parametrize("password", [b"secret", b"wrong"])
+def test_challenge(password: bytes) -> None:
+    """PB's own login: the answer to the challenge returns the avatar."""
+    pair = ways_in("pb")
+    root = pair.client.remoteForName("root")
+    challenge, challenger = outcome_after(pair, root.callRemote("login", b"alice"))
+    login = challenger.callRemote("respond", respond(challenge, password), None)
+    call = outcome(login.callRemote("whoami"))
+    pair.exchange()
+    if password == b"secret":
+        assert call == ["alice"]
+    else:
+        assert call[0].check(UnauthorizedLogin)
+        assert pair.avatars == []

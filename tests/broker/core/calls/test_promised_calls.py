@@ -362,5 +362,3 @@ def test_a_large_search_and_an_answer_in_between() -> None:
         caller.cross()
     assert caller.house.heard[0][0] is caller.house.thing
     assert caller.outcome(number) == 2
-
-
