@@ -401,7 +401,7 @@ class IncomingCalls:
         call.is_waiting = False
         if not released.is_checked and promised.must_hold(message):
             promised.unpin(released.pins)
-            return promised.hold(message, call.wants_answer)
+            return promised.hold(message, call.wants_answer, released.number)
         return begun(self.run(released))
 
     def run(self, released: Released) -> Work:
