@@ -260,8 +260,7 @@ def _take_cache(recipe: LinkedReference | None, cache: RemoteCache) -> None:
         keep(recipe.cache, False)
     recipe.cache = cache
     # The program may hold the cache only.
-    cache.hold(recipe)
-    keep(cache, True)
+    keep(cache, True, recipe)
 
 
 def linked_in(value: object, link: Linking, *, is_recipe: bool = False) -> tuple[Need, ...]:
