@@ -18,13 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import broker
 from broker import pb, testing
 from broker.connection.promises.path import Path
 from broker.core.calls import answering, promised_calls
 from broker.core.inbox import Inbox
 from broker.defer import CancelledError
-from broker.errors import BrokenPromise, CallTimeout, Error
+from broker.errors import BrokenPromise, Error
 
 Step = tuple[int, int, int]
 NUMBERS = st.integers(0, 999)
@@ -299,9 +298,7 @@ class Run:
 
     def may_be_cancelled(self, call: Call) -> bool:
         """Whether something of a call was cancelled, or of what it needs."""
-        if call.is_cancelled or any(each.is_cancelled for each in self.calls):
-            return True
-        return False
+        return bool(call.is_cancelled or any(each.is_cancelled for each in self.calls))
 
 
 async def _outcome(promise: Any) -> Any:

@@ -12,8 +12,8 @@ The peer makes no call on a promise while it has more open calls than that.
 An argument may be a promise too. Then the call waits until all its promises are known, and so does
 every later call to the same object. Calls to one object wait in the order in which they arrived: a
 call that was released later goes before those that arrived after it. As a promise names an earlier
-call, no two calls wait for each other. While calls wait for an object, it has no methods on the quick
-path.
+call, no two calls wait for each other. While calls wait for an object, it has no methods on the
+quick path.
 """
 
 from __future__ import annotations
