@@ -298,9 +298,7 @@ class Run:
 
     def may_be_cancelled(self, call: Call) -> bool:
         """Whether something of a call was cancelled, or of what it needs."""
-        if call.is_cancelled or any(each.is_cancelled for each in self.calls):
-            return True
-        return False
+        return bool(call.is_cancelled or any(each.is_cancelled for each in self.calls))
 
 
 async def _outcome(promise: Any) -> Any:

@@ -35,8 +35,7 @@ def fired(result: Any) -> Promise[Any]:
 
 def reference() -> RemoteReference:
     """Return one of no connection."""
-    made = RemoteReference.__new__(RemoteReference)
-    return made
+    return RemoteReference.__new__(RemoteReference)
 
 
 def test_what_must_wait() -> None:
