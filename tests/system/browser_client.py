@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import async_playwright
-from web.office import Office, registered, scram_portal
+from web.office import Office, portal, registered, scram_portal
 
 import broker
 
@@ -65,8 +65,19 @@ EXPECTED = {
 }
 
 
-async def in_chromium(page: str, *arguments: str) -> Any:
-    """Open a page, and run the program in it."""
+IMPORTED = """async ([script, address]) => {
+  const { connect } = await import(script);
+  try {
+    const connection = await connect(address, "anonymous");
+    return await connection.avatar.callRemote("whoami");
+  } catch (error) {
+    return error.name;
+  }
+}"""
+
+
+async def in_chromium(page: str, program: str, *arguments: str) -> Any:
+    """Open a page, and run a program in it."""
     # Chromium refuses to sandbox its processes for root.
     options = ["--no-sandbox"] if os.geteuid() == 0 else []
     async with async_playwright() as playwright:
@@ -76,7 +87,7 @@ async def in_chromium(page: str, *arguments: str) -> Any:
         try:
             tab = await browser.new_page()
             await tab.goto(page)
-            return await tab.evaluate(PROGRAM, list(arguments))
+            return await tab.evaluate(program, list(arguments))
         finally:
             await browser.close()
 
@@ -86,8 +97,28 @@ async def test_the_client_in_chromium(tmp_path: Path) -> None:
     """The file that the server serves logs in by SCRAM, calls, is called, follows and streams."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         site = f"127.0.0.1:{listening.getsockname()[1]}"
-    portal = scram_portal(Office(), tmp_path)
+    users = scram_portal(Office(), tmp_path)
     with registered():
-        async with broker.serve(portal, f"ws://{site}", origins=[f"http://{site}"]):
-            seen = await in_chromium(f"http://{site}/", f"ws://{site}", "alice", "wönderland")
+        async with broker.serve(users, f"ws://{site}", origins=[f"http://{site}"]):
+            arguments = (f"ws://{site}", "alice", "wönderland")
+            seen = await in_chromium(f"http://{site}/", PROGRAM, *arguments)
     assert seen == EXPECTED
+
+
+@pytest.mark.timeout(120)
+async def test_a_page_of_another_site() -> None:
+    """It may import the client; it may connect if its origin is listed."""
+    guests = portal(Office())
+    async with broker.serve(guests, "ws://127.0.0.1:0") as other:
+        page = _site(other)
+        for origins, said in (([page], ["", "anonymous"]), ([], "ConnectionLost")):
+            async with broker.serve(guests, "ws://127.0.0.1:0", origins=origins) as server:
+                script = f"{_site(server)}/broker.js"
+                # This page has no rules for its scripts.
+                arguments = (script, server.addresses[0])
+                seen = await in_chromium(f"{page}/health", IMPORTED, *arguments)
+                assert seen == said
+
+
+def _site(server: broker.Server) -> str:
+    return f"http{server.addresses[0].removeprefix('ws')}".rstrip("/")
