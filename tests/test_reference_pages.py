@@ -177,7 +177,7 @@ def test_limits_of_a_login() -> None:
 
 
 def test_limits_of_a_connection() -> None:
-    """Each number of a Policy, of Replies and of a History has its row, and each size of the terms."""
+    """Each number of a Policy, of Replies and of a History has its row; so has each size."""
     numbers = {
         field.name: f"{getattr(STRICT, field.name):g}"
         if isinstance(getattr(STRICT, field.name), float)
