@@ -26,6 +26,7 @@ __all__ = [
     "Broker",
     "Cacheable",
     "Call",
+    "BrokenPromise",
     "CallTimeout",
     "CannotJelly",
     "CannotListenError",
@@ -139,6 +140,7 @@ if TYPE_CHECKING:
     from broker.errors import (
         BananaError,
         BindError,
+        BrokenPromise,
         CallTimeout,
         CannotJelly,
         CannotListenError,
@@ -222,7 +224,7 @@ _HOMES = {
     "broker.core.policy": "PUBLISHED STRICT Policy",
     "broker.core.stats": "Stats",
     "broker.errors": (
-        "BananaError BindError CallTimeout CannotJelly CannotListenError ConfigError"
+        "BananaError BindError BrokenPromise CallTimeout CannotJelly CannotListenError ConfigError"
         " ConnectBindError ConnectError ConnectionClosed ConnectionAborted ConnectionDone"
         " ConnectionLost ConnectionRefusedError DNSLookupError DeadReferenceError DecodeError"
         " Disconnected EndOfStream"
