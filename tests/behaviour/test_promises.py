@@ -901,7 +901,7 @@ async def test_many_answers_before_the_calls(at: Setting) -> None:
     at.house.open("k")
     promises = [at.root.callRemote("slowly" if n % 3 else "room", "k") for n in range(600)]
     calls = [promise.callRemote("say", n) for n, promise in enumerate(promises)]
-    await asyncio.gather(*calls)
+    assert await asyncio.gather(*calls) == [f"k: {n}" for n in range(600)]
 
 
 @pytest.mark.parametrize("way", ["close", "cut"])
