@@ -133,7 +133,7 @@ class ClientContext(LoginContext):
     def is_of_server(self) -> bool:
         """Whether the peer is the server that was meant, before it has proved that in the login.
 
-        The certificate was verified, or nobody can be between both ends without TLS.
+        The certificate was verified; or without TLS, no third party can be between both ends.
         """
         port = self.broker.port
         return bool(self.verified_chain) if port.is_secure else port.is_private
