@@ -304,8 +304,9 @@ def call_again(
     resuming[place.epoch] = cache
     former = cache.broker
     if former is not None and former is not broker and not former.disconnected:
-        # It stays at the place that is sent.
+        # It stays at the place that is sent, and its former owner is told that it was dropped.
         former.session.translator.remote_caches.replace(cache.luid, _Elsewhere())
+        cache._belong_to(None, cache.luid)
 
     def over(result: object) -> object:
         if resuming.get(place.epoch) is cache:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.connection.connection import Connection
 from broker.core.calls.deadline import DEADLINE
-from broker.defer import CancelledError, Deferred
+from broker.defer import CancelledError
 from broker.errors import (
     ConfigError,
     DeadReferenceError,
@@ -17,7 +17,7 @@ from broker.errors import (
     ServerDraining,
 )
 from broker.failure import Failure
-from broker.flavors.promise import Canceller, Promise, PromisedTarget
+from broker.flavors.promise import Canceller, Kind, Pending, Promise, PromisedTarget
 from broker.flavors.reference import RemoteReference
 from broker.link.chains import Chain, is_awaited
 from broker.link.made import Made, Need, Target, observe
@@ -108,7 +108,7 @@ class LinkedCall(Canceller):
         link: Linking,
         number: int,
         target: LinkedTarget,
-        kind: type[Deferred[Any]],
+        kind: Kind,
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
@@ -127,7 +127,7 @@ class LinkedCall(Canceller):
         # The deadline of the caller, and whatever else goes with its calls.
         self._context: Context = copy_context()
         self.ends = DEADLINE.get()
-        self.inner: Deferred[Any] | None = None
+        self.inner: Pending | None = None
         self.place: Connection | None = None
         self.tried: Connection | None = None
         self.chain: Chain | None = None
@@ -185,7 +185,7 @@ class LinkedCall(Canceller):
 
     def _begin_once(
         self, once: OnceCall, target: Target, args: tuple[object, ...], kw: dict[str, object]
-    ) -> Deferred[Any] | None:
+    ) -> Pending | None:
         """Make a call with a key; return None if it has failed, and must not be made again."""
         assert self.place is not None  # noqa: S101 - it was put on a connection
         why = once.why_not(self.place)

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from broker.connection.connection import Connection
-from broker.defer import Deferred
 from broker.defer.awaiting import Bridge
 from broker.failure import Failure
 from broker.flavors.promise import (
@@ -70,7 +69,7 @@ class Chained(Protocol):
 
     promise: Promise[Any]
     place: Connection | None
-    inner: Deferred[Any] | None
+    inner: Pending | None
     label: str
     chain: Chain | None
 
@@ -225,7 +224,7 @@ class Chain(Canceller, PromisedTarget):
 
     # What its call tells.
 
-    def begin(self, connection: Connection, inner: Deferred[Any]) -> None:
+    def begin(self, connection: Connection, inner: Pending) -> None:
         """Note that the call was made on a connection."""
         for chain in (self, *self.elements.values()):
             made = chain._made.get(connection)
@@ -233,7 +232,7 @@ class Chain(Canceller, PromisedTarget):
                 turn = partial(chain._follow, made, inner)
                 connection.broker.calls.promises.in_turn(turn)
 
-    def _follow(self, made: Made, inner: Deferred[Any]) -> None:
+    def _follow(self, made: Made, inner: Pending) -> None:
         if isinstance(inner, Promise):
             made.follow(inner if self._step is None else inner[self._step])
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from broker.connection.connection import Connection
 from broker.core.calls.attached import NO_REFERENCE
-from broker.defer import Deferred
 from broker.errors import ConfigError, ServerDraining
 from broker.failure import Failure
-from broker.flavors.promise import Promise
+from broker.flavors.promise import Kind, Pending, Promise
 from broker.flavors.reference import RemoteReference
 from broker.link.calls import LinkedCall, LinkedLook, LinkedSend, LinkedTarget
 from broker.link.made import Need, without_own
@@ -60,11 +59,11 @@ class Kept:
     def call(
         self,
         target: LinkedTarget,
-        kind: type[Deferred[Any]],
+        kind: Kind,
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
-    ) -> Deferred[Any]:
+    ) -> Pending:
         """Make a call, now or on the next connection.
 
         Raises:
@@ -83,7 +82,7 @@ class Kept:
         self._put(call)
         return call.promise
 
-    def look(self, recipe: LinkedReference) -> Deferred[Any]:
+    def look(self, recipe: LinkedReference) -> Pending:
         """Wait until a recipe was made; see ``LinkedReference``."""
         self._made += 1
         look = LinkedLook(self, self._made, recipe)

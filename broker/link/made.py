@@ -22,7 +22,7 @@ from broker.flavors.cacheable import RemoteCache
 from broker.flavors.contracts.pending import PendingReference
 from broker.flavors.contracts.proxy import Proxy
 from broker.flavors.own_calls import is_own
-from broker.flavors.promise import Promise, when_settled
+from broker.flavors.promise import Pending, Promise, when_settled
 from broker.flavors.reference import RemoteReference
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Made(Coming):
             and promise._target() is not None
         )
 
-    def begin(self, result: Deferred[Any]) -> None:
+    def begin(self, result: Pending) -> None:
         """Take the result of the call that makes the recipe: its promise now, itself later."""
         if isinstance(result, Promise):
             self.follow(result)
@@ -312,7 +312,7 @@ def without_own(function: Callable[..., Any], *args: object) -> Any:
         ATTACHED.reset(attached)
 
 
-def observe(result: Deferred[Any], then: Callable[[Any], object]) -> None:
+def observe(result: Pending, then: Callable[[Any], object]) -> None:
     """Call ``then(result or Failure)`` when a call has ended; a failure counts as handled."""
     if isinstance(result, Promise):
         when_settled(result, then)

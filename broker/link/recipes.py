@@ -12,7 +12,7 @@ from broker.flavors.cacheable import RemoteCache
 from broker.flavors.contracts.pending import PendingReference
 from broker.flavors.contracts.proxy import Proxy, typed
 from broker.flavors.followed import call_again, keep
-from broker.flavors.promise import Promise
+from broker.flavors.promise import Kind, Pending, Promise
 from broker.flavors.reference import RemoteReference
 from broker.flavors.streams import RemoteStream
 from broker.link.chains import Chain, linked_promise
@@ -44,11 +44,11 @@ class Linking(Protocol):
     def call(
         self,
         target: LinkedReference | Chain,
-        kind: type[Deferred[Any]],
+        kind: Kind,
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
-    ) -> Deferred[Any]:
+    ) -> Pending:
         """Make a call, now or on the next connection."""
         ...
 
@@ -56,7 +56,7 @@ class Linking(Protocol):
         """Make a call again on the next connection; ``failure`` is why it was not made."""
         ...
 
-    def look(self, recipe: LinkedReference) -> Deferred[Any]:
+    def look(self, recipe: LinkedReference) -> Pending:
         """Wait until a recipe was made."""
         ...
 

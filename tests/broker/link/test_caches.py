@@ -71,6 +71,7 @@ class Market(broker.Root):
         self.gauge = Gauge()
         self.asked = 0
         self.is_closed = False
+        self.gate = asyncio.Event()
 
     def remote_book(self) -> Any:
         """Return the table."""
@@ -90,6 +91,10 @@ class Market(broker.Root):
     def remote_ping(self) -> str:
         """Answer."""
         return "pong"
+
+    async def remote_wait(self) -> None:
+        """Wait for the gate."""
+        await self.gate.wait()
 
 
 class TypedMarket(Protocol):
@@ -280,6 +285,7 @@ async def test_it_lives_as_long_as_it_is_held(net: MemoryNet) -> None:
 
 async def test_a_move(net: MemoryNet) -> None:
     """The view goes to another server while the former one still sends changes."""
+    net.delay = 0.01
     markets = [Market(), Market()]
     markets[1].table, markets[1].gauge = markets[0].table, markets[0].gauge
     servers = {each: net.serve(each, market) for each, market in zip((A, B), markets, strict=True)}
@@ -296,18 +302,27 @@ async def test_a_move(net: MemoryNet) -> None:
                     number += 1
                     table[number % 20] = number
                     gauge.add(number)
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(0.001)
 
             task = asyncio.create_task(change())
-            await turns()
+            await asyncio.sleep(0.1)
+            running = link.root.callRemote("wait")
+            await asyncio.sleep(0.1)
             closing = asyncio.create_task(servers[address].close(drain=60))
+            await asyncio.sleep(1)
+            assert link.connection is not None
+            for market in markets:
+                market.gate.set()
+            await running
             await closing
-            await turns()
+            await asyncio.sleep(0.1)
             is_over = True
             await task
             await link.root.callRemote("ping")
             assert dict(view) == dict(table)
             assert dial.numbers == gauge.numbers
+            assert view.is_current
+            assert net.dialled == {A: 1, B: 1}
 
 
 @pytest.mark.timeout(120)
