@@ -24,7 +24,15 @@ from broker.flavors.reference import RemoteReference
 if TYPE_CHECKING:
     from broker.connection.connection import Connection
 
-__all__ = ["OnceKeys", "call_with_meta", "in_once", "once", "peer_terms", "why_not_again"]
+__all__ = [
+    "OnceKeys",
+    "call_with_meta",
+    "in_once",
+    "once",
+    "peer_terms",
+    "terms_now",
+    "why_not_again",
+]
 
 
 @asynccontextmanager
@@ -131,6 +139,16 @@ async def peer_terms(connection: Connection) -> Terms:
         broker.dontNotifyOnDisconnect(came.set)
     if broker.disconnected:
         raise PBConnectionLost(broker.reason, may_have_run=False)
+    return terms_now(connection)
+
+
+def terms_now(connection: Connection) -> Terms:
+    """Return the terms of a peer that keeps replies; they have come.
+
+    Raises:
+        ConfigError: it keeps none.
+    """
+    session = connection.broker.session
     dialect, outbox = session.dialect, session.outbox
     if dialect is None or Feature.META not in outbox.features:
         name = "" if dialect is None else dialect.name.decode("ascii")

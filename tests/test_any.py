@@ -20,7 +20,7 @@ FIGURES = {
     "broker/blocking": 13.6,
     "broker/commands": 7.4,
     "broker/connection": 13.1,
-    "broker/core": 11.0,
+    "broker/core": 8.8,
     "broker/defer": 21.2,
     "broker/demo": 2.4,
     "broker/flavors": 16.6,

@@ -61,12 +61,17 @@ TESTED_ELSEWHERE = {
         "broker/folders/test_folder.py",
         "the files that a folder opens",
     ),
+    "broker/link/chains.py": (
+        "broker/link/test_promises.py",
+        "the results of calls as targets",
+    ),
     "broker/link/functions.py": (
         "broker/link/test_recipes.py",
         "recipes that are functions",
     ),
     "broker/link/kept.py": ("broker/link/test_calls.py", "the calls that a link keeps"),
     "broker/link/made.py": ("broker/link/test_recipes.py", "recipes on one connection"),
+    "broker/link/waiting.py": ("broker/link/test_calls.py", "the calls that wait"),
     "broker/link/rounds.py": ("broker/link/test_link.py", "the connections of a link"),
     "broker/login/mechanisms/anonymous.py": (
         "broker/login/mechanisms/test_mechanisms.py",

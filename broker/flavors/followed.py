@@ -302,6 +302,10 @@ def call_again(
     translator = broker.session.translator
     resuming = translator.resuming = translator.resuming or {}
     resuming[place.epoch] = cache
+    former = cache.broker
+    if former is not None and former is not broker and not former.disconnected:
+        # It stays at the place that is sent.
+        former.session.translator.remote_caches.replace(cache.luid, _Elsewhere())
 
     def over(result: object) -> object:
         if resuming.get(place.epoch) is cache:

@@ -40,6 +40,7 @@ __all__ = [
     "failed",
     "not_a_reference",
     "not_passed",
+    "when_settled",
 ]
 
 T = TypeVar("T")
@@ -157,7 +158,7 @@ class Promise(Deferred[T]):
             if not element.called:
                 element.take(result, step)
 
-        element._canceller = _later(self, take)
+        element._canceller = when_settled(self, take)
         return element
 
     def call_as(
@@ -184,7 +185,7 @@ class Promise(Deferred[T]):
                 deferred._canceller = lambda _: made.cancel()
                 made.addCallbacks(deferred.callback, deferred.errback)
 
-        deferred._canceller = _later(self, make)
+        deferred._canceller = when_settled(self, make)
         return deferred if wants_answer else None
 
     def jellyFor(self, jellier: Jellier) -> Expression:
@@ -214,6 +215,12 @@ class Promise(Deferred[T]):
             # The object of this end that the call has returned, unless callbacks have replaced it.
             if isinstance(canceller, PromisedTarget) and canceller.is_result(self.result):
                 return canceller
+            if is_own(self.result) and self._has_result():
+                # Loaded at the first use: most programs have no calls that come home.
+                from broker.flavors.home_calls import OwnTarget
+
+                self._canceller = target = OwnTarget(self.result, self.method)
+                return target
             return None
         if self._has_callbacks():
             return None
@@ -330,7 +337,9 @@ def _a(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiouAEIOU" else f"a {noun}"
 
 
-def _later(promise: Promise[Any], then: Callable[[object], object]) -> Callable[[Pending], object]:
+def when_settled(
+    promise: Promise[Any], then: Callable[[object], object]
+) -> Callable[[Pending], object]:
     """Call ``then(result)`` when a promise has its result, as an awaiter; return the canceller."""
     if promise._has_result():
         then(promise.seen_result())

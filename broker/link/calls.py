@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from contextvars import Context, copy_context
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.connection.connection import Connection
 from broker.core.calls.deadline import DEADLINE
-from broker.defer import Deferred
-from broker.defer.unhandled import Together
-from broker.errors import DeadReferenceError, PBConnectionLost, ServerDraining
+from broker.defer import CancelledError, Deferred
+from broker.errors import (
+    ConfigError,
+    DeadReferenceError,
+    PBConnectionLost,
+    ServerBusy,
+    ServerDraining,
+)
 from broker.failure import Failure
-from broker.flavors.promise import Promise
+from broker.flavors.promise import Canceller, Promise, PromisedTarget
 from broker.flavors.reference import RemoteReference
-from broker.link.recipes import LinkedReference
+from broker.link.chains import Chain, is_awaited
+from broker.link.made import Made, Need, Target, observe
+from broker.link.once import OnceCall
 
-__all__ = ["MOST_WAITING", "LinkedCall", "LinkedSend", "Waiting"]
+if TYPE_CHECKING:
+    from broker.link.recipes import LinkedReference, Linking
 
-_WITHOUT_HANDLER = "calls without a handler: not run, for want of a connection"
-
-MOST_WAITING = 1_000
-"""Calls of a link that may wait for a connection."""
+__all__ = ["Again", "LinkedCall", "LinkedLook", "LinkedSend", "LinkedTarget"]
 
 
 class Again(Protocol):
@@ -32,35 +37,67 @@ class Again(Protocol):
         ...
 
 
-class LinkedCall:
+class LinkedTarget(Protocol):
+    """What the calls of a link are made on: a LinkedReference, or the result of a call.
+
+    Attributes:
+        is_numbered: whether it is the result of a call, which cannot be got again.
+    """
+
+    @property
+    def is_numbered(self) -> bool:
+        """See the class."""
+        ...
+
+    def on(self, connection: Connection, /) -> Made:
+        """Return what it is on a connection."""
+        ...
+
+    def where(self, now: Connection | None, /) -> Connection | None:
+        """Return the connection for a new call, if ``now`` is the one of the link."""
+        ...
+
+
+class LinkedCall(Canceller):
     """A call: what it needs to be made again on another connection.
 
     Args:
         link: makes it again.
         number: calls that wait are made in the order of their numbers.
-        target: the reference.
+        target: what it is made on.
         kind: the class of its Promise on a connection; it may check the result.
         name, args, kw: the method and its arguments.
-        needs: the references among the arguments.
+        needs: the references among the arguments, and what else it needs.
+        once: its key in ``broker.once``, or None.
 
     Attributes:
         promise: what the caller has.
         ends: its deadline, by the clock of the loop, or None.
+        place: the connection on which it is made, or None while it waits for one.
         tried: the connection on which it was made last, or None.
+        inner: its promise there; None before it has begun.
+        is_direct: whether it waits for references, and is not made on their promises.
         number, target, needs: the arguments.
+        label: the name.
+        chain: its result as the target of calls, if there are some.
     """
 
     __slots__ = (
         "_args",
         "_context",
-        "_inner",
+        "_held",
         "_kind",
         "_kw",
         "_link",
-        "_name",
+        "_once",
+        "chain",
         "ends",
+        "inner",
+        "is_direct",
+        "label",
         "needs",
         "number",
+        "place",
         "promise",
         "target",
         "tried",
@@ -68,90 +105,237 @@ class LinkedCall:
 
     def __init__(
         self,
-        link: Again,
+        link: Linking,
         number: int,
-        target: LinkedReference,
-        kind: type[Deferred[object]],
+        target: LinkedTarget,
+        kind: type[Deferred[Any]],
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
-        needs: tuple[LinkedReference, ...],
+        needs: Sequence[Need],
+        once: OnceCall | None = None,
     ):
         self._link = link
         self.number = number
         self.target = target
         self._kind = kind
-        self._name, self._args, self._kw = name, args, kw
+        self.label, self._args, self._kw = name, args, kw
         self.needs = needs
+        self._once = once
+        # Its arguments and its target must not be of a call that was made on this connection only.
+        self.is_direct = once is not None
         # The deadline of the caller, and whatever else goes with its calls.
         self._context: Context = copy_context()
         self.ends = DEADLINE.get()
-        self._inner: Deferred[object] | None = None
+        self.inner: Deferred[Any] | None = None
+        self.place: Connection | None = None
         self.tried: Connection | None = None
-        self.promise: Promise[Any] = Promise(self._cancel)
+        self.chain: Chain | None = None
+        # Calls on the result that are to be made again, if this one is.
+        self._held: list[tuple[LinkedCall, Failure]] = []
+        self.promise: Promise[Any] = Promise(self)
         self.promise.label = name
+        if isinstance(target, Chain):
+            target.note(self)
+
+    @property
+    def linking(self) -> Linking:
+        """The link."""
+        return self._link
 
     @property
     def is_over(self) -> bool:
         """Whether the caller has its result, or wants none."""
         return self.promise.called
 
-    def begin(self, reference: RemoteReference) -> None:
-        """Make the call on a connection."""
-        try:
-            self._inner = inner = self._context.run(
-                reference.call_as, self._kind, self._name, self._args, dict(self._kw)
-            )
-        except Exception:  # noqa: BLE001 - such as DeadReferenceError; the caller gets it
-            self._failed(Failure())
-            return
-        inner.addCallbacks(self._answered, self._failed)
-
-    def refuse(self, failure: Failure) -> None:
-        """Fail: the call has not run, and will not."""
-        if not self.promise.called:
-            self.promise.errback(failure)
-
-    def put_off(self, failure: Failure) -> None:
-        """Wait for the next connection."""
-        if not self.promise.called:
-            self._link.put_off(self, failure)
+    # On a connection.
 
     def put(self, connection: Connection) -> None:
         """Make the call on a connection, behind those that were made before on its reference."""
-        self.tried = connection
+        self.place = self.tried = connection
         self.target.on(connection).put(self)
+
+    def begin(self, target: Target) -> None:
+        """Make the call on a reference, or on its promise."""
+        args, kw = self._args, dict(self._kw)
+        try:
+            if self._once is None:
+                run = self._context.run
+                inner: Any = run(target.call_as, self._kind, self.label, args, kw)
+            else:
+                inner = self._begin_once(self._once, target, args, kw)
+        except Exception:  # noqa: BLE001 - such as DeadReferenceError; the caller gets it
+            failure = Failure()
+            if self.is_repeated(failure):
+                self._done(failure)
+            else:
+                self.refuse(failure)
+            return
+        if inner is None:
+            return
+        self.inner = inner
+        if self.chain is not None and self.place is not None:
+            self.chain.begin(self.place, inner)
+        observe(inner, self._done)
+
+    def _begin_once(
+        self, once: OnceCall, target: Target, args: tuple[object, ...], kw: dict[str, object]
+    ) -> Deferred[Any] | None:
+        """Make a call with a key; return None if it has failed, and must not be made again."""
+        assert self.place is not None  # noqa: S101 - it was put on a connection
+        why = once.why_not(self.place)
+        if why is None and not isinstance(target, RemoteReference):
+            why = ConfigError("once needs an object of the server, not one of this end")
+        if why is not None:
+            self.refuse(Failure(why))
+            return None
+        return self._context.run(once.call, target, self.label, args, kw, self._kind)  # type: ignore[arg-type]
 
     def is_repeated(self, failure: Failure) -> bool:
         """Return whether the call is made again on the next connection.
 
-        It is if it has surely not run: it was never sent, or a server that drains refused it. This
-        is the place for a call inside ``broker.once``, which may be made again although it may have
-        run, if the server still knows its key.
+        It is if it has surely not run: it was never sent, or a server that drains refused it. A
+        call in ``broker.once`` is too if it may have run; see :meth:`OnceCall.why_not`.
         """
         error = failure.as_exception()
         if isinstance(error, PBConnectionLost):
-            return not error.may_have_run
+            return self._once is not None or not error.may_have_run
         return isinstance(error, DeadReferenceError | ServerDraining)
 
-    def _answered(self, result: object) -> None:
-        self._inner = None
-        if not self.promise.called:
-            self.promise.callback(result)
+    def _done(self, outcome: object) -> None:
+        """Take the result or the Failure on a connection."""
+        if self.promise.called:
+            self.inner = None
+            return
+        if not isinstance(outcome, Failure):
+            self._end(outcome)
+            return
+        if not self.is_repeated(outcome):
+            # A server that is too busy has not looked whether it has run before.
+            if outcome.check(ServerBusy):
+                self.refuse(outcome)
+            else:
+                self._end(outcome)
+            return
+        self.inner = None
+        error = outcome.as_exception()
+        if self._once is not None:
+            may = isinstance(error, PBConnectionLost) and error.may_have_run
+            self._once.lost(may_have_run=may)
+        source = self.target._call if isinstance(self.target, Chain) else None
+        if isinstance(source, LinkedCall) and source.place is self.place and not source.is_over:
+            # It is made again only if the call is that it depends on. That is known soon.
+            source._held.append((self, outcome))
+        else:
+            self.put_off(outcome)
 
-    def _failed(self, failure: Failure) -> None:
-        self._inner = None
+    # Without a connection.
+
+    def put_off(self, failure: Failure) -> None:
+        """Wait for the next connection."""
         if self.promise.called:
             return
-        if self.is_repeated(failure):
-            self.put_off(failure)
-        else:
-            self.promise.errback(failure)
+        tried, self.place = self.tried, None
+        self._link.put_off(self, failure)
+        if self.chain is not None and tried is not None and not self.promise.called:
+            self.chain.forget(tried, failure)
+        held, self._held = self._held, []
+        for call, why in held:
+            call.put_off(why)
 
-    def _cancel(self, promise: Deferred[object]) -> None:
-        inner = self._inner
+    def refuse(self, failure: Failure) -> None:
+        """Fail: the call will not be made again."""
+        if not self.promise.called:
+            self._end(failure if self._once is None else self._once.failure(failure))
+
+    # The end.
+
+    def _end(self, outcome: object) -> None:
+        """Give the caller the result or the Failure."""
+        once, chain = self._once, self.chain
+        if once is not None:
+            once.end()
+        self._leave()
+        if chain is not None:
+            chain.settle(outcome)
+            held, self._held = self._held, []
+            for call, why in held:
+                call.refuse(why)
+        self.inner = None
+        is_used = bool(self.promise._items)
+        if isinstance(outcome, Failure):
+            self.promise.errback(outcome)
+        else:
+            self.promise.callback(outcome)
+        if chain is not None:
+            chain.tell(outcome)
+            if not is_used:
+                # A failure is told by the calls on it.
+                self.promise.seen_result()
+
+    def _leave(self) -> None:
+        if isinstance(self.target, Chain):
+            self.target.left(self)
+
+    # The promise of the caller.
+
+    def target_of(self, promise: Promise[Any]) -> PromisedTarget:
+        """Return the result as the target of calls."""
+        if self.chain is None:
+            self.chain = Chain(self, None, promise)
+            promise._canceller = self.chain
+        return self.chain
+
+    def __call__(self, deferred: object) -> None:
+        """Cancel the call, as the canceller of its promise."""
+        inner = self.inner
         if inner is not None:
             inner.cancel()
+        if not self.promise.called:
+            if self._once is not None:
+                self._once.end()
+            self._leave()
+            if self.chain is not None:
+                self.chain.settle(Failure(CancelledError()))
+        source = self.target._call if isinstance(self.target, Chain) else None
+        if isinstance(source, LinkedCall):
+            source.drop_if_unused()
+
+    def cancel(self) -> None:
+        """Cancel the call."""
+        self.promise.cancel()
+
+    def drop_if_unused(self) -> None:
+        """Cancel the call if it was made for calls on its result only, and none is left."""
+        chain = self.chain
+        if chain is None or self.is_over or chain.is_used or is_awaited(self.promise):
+            return
+        self.promise.cancel()
+
+
+class LinkedLook(LinkedCall):
+    """Waits until a recipe was made: its promise becomes the cache that it has brought, or itself.
+
+    Args:
+        link, number: as of a call.
+        recipe: the recipe.
+    """
+
+    __slots__ = ("_recipe",)
+
+    def __init__(self, link: Linking, number: int, recipe: LinkedReference):
+        super().__init__(link, number, recipe, Promise, "await", (), {}, ())
+        self._recipe = recipe
+        self.is_direct = True
+
+    def begin(self, target: Target) -> None:
+        """Note that the recipe was made."""
+        self._end(self._recipe.cache or self._recipe)
+
+    def refuse(self, failure: Failure) -> None:
+        """Note that it has no reference, since it has a cache, or that it failed."""
+        if not self.is_over:
+            self._end(failure if self._recipe.cache is None else self._recipe.cache)
 
 
 class LinkedSend:
@@ -162,90 +346,27 @@ class LinkedSend:
         needs: the references among the arguments.
     """
 
-    is_over = False
-    __slots__ = ("_args", "_kw", "_name", "needs")
+    is_over = is_direct = False
+    __slots__ = ("_args", "_context", "_kw", "_name", "needs")
 
     def __init__(
         self,
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
-        needs: tuple[LinkedReference, ...],
+        needs: Sequence[Need],
     ):
         self._name, self._args, self._kw = name, args, kw
+        self._context = copy_context()
         self.needs = needs
 
-    def begin(self, reference: RemoteReference) -> None:
+    def begin(self, target: Target) -> None:
         """Send it."""
-        reference.send(self._name, *self._args, **self._kw)
+        kw = {**self._kw, "pbanswer": False}
+        self._context.run(target.callRemote, self._name, *self._args, **kw)
 
     def refuse(self, failure: Failure) -> None:
         """Drop it."""
 
     def put_off(self, failure: Failure) -> None:
         """Drop it."""
-
-
-class Waiting:
-    """The calls of a link that wait for a connection.
-
-    Args:
-        patience: the most seconds that each waits.
-    """
-
-    def __init__(self, patience: float):
-        self._patience = patience
-        self._calls: dict[int, tuple[LinkedCall, asyncio.TimerHandle]] = {}
-        # One record in the log for all that are refused while there is no connection.
-        self._together = Together(_WITHOUT_HANDLER)
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def add(self, call: LinkedCall) -> None:
-        """Let a call wait, or refuse it if too many wait, or its time is over."""
-        if len(self._calls) >= MOST_WAITING:
-            self._forget_ended()
-        if len(self._calls) >= MOST_WAITING:
-            self._refuse(call, f"{MOST_WAITING} calls wait for a connection")
-            return
-        loop = asyncio.get_running_loop()
-        seconds = self._patience
-        if call.ends is not None:
-            seconds = max(0.0, min(seconds, call.ends - loop.time()))
-        timer = loop.call_later(seconds, self._too_late, call, seconds)
-        self._calls[call.number] = call, timer
-
-    def take(self) -> list[LinkedCall]:
-        """Return the calls in their order; they do not wait any more."""
-        calls, self._calls = self._calls, {}
-        self._together.tell()
-        self._together = Together(_WITHOUT_HANDLER)
-        for _, timer in calls.values():
-            timer.cancel()
-        return [call for number, (call, _) in sorted(calls.items())]
-
-    def _forget_ended(self) -> None:
-        for number, (call, timer) in list(self._calls.items()):
-            if call.is_over:
-                timer.cancel()
-                del self._calls[number]
-
-    def _too_late(self, call: LinkedCall, seconds: float) -> None:
-        del self._calls[call.number]
-        self._refuse(call, f"no connection in {seconds:g} s")
-
-    def end(self, error: BaseException) -> None:
-        """Refuse all calls that wait."""
-        together = Together(_WITHOUT_HANDLER)
-        for call in self.take():
-            failure = Failure(error)
-            failure.together = together
-            call.refuse(failure)
-            del failure, call
-        together.tell()
-
-    def _refuse(self, call: LinkedCall, why: str) -> None:
-        failure = Failure(PBConnectionLost(f"not run: {why}", may_have_run=False))
-        failure.together = self._together
-        call.refuse(failure)

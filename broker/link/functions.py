@@ -25,7 +25,8 @@ def result_of(function: Callable[[Any], object], reference: RemoteReference) -> 
     def waited() -> object:
         result = function(reference)
         if isinstance(result, Proxy) and isinstance(result._broker_reference, PendingReference):
-            return result._broker_reference.wait()
+            # Its promise: calls on it are made at once.
+            return result._broker_reference.promise
         return result
 
     return maybeDeferred(waited)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 from broker.connection.connection import Connection
+from broker.core.calls.attached import NO_REFERENCE
 from broker.defer import Deferred
 from broker.errors import ConfigError, ServerDraining
 from broker.failure import Failure
 from broker.flavors.reference import RemoteReference
-from broker.link.calls import LinkedCall, LinkedSend, Waiting
+from broker.link.calls import LinkedCall, LinkedLook, LinkedSend, LinkedTarget
+from broker.link.made import Need, without_own
+from broker.link.once import OnceCall, PeerTerms
 from broker.link.recipes import LinkedReference, linked_in
+from broker.link.waiting import Waiting
+from broker.once_calls import OnceKeys, in_once
 from broker.retry import notice_of
 
 __all__ = ["MOST_RECIPES", "Kept"]
@@ -39,6 +45,9 @@ class Kept:
         # Recipes and calls are numbered in the order in which they were made.
         self._made = 0
         self._end: BaseException | None = None
+        # For calls in ``broker.once``.
+        self._keys = OnceKeys()
+        self._terms = PeerTerms()
 
     def open_connection(self) -> Connection | None:
         """Return the connection on which calls can be made now."""
@@ -47,28 +56,53 @@ class Kept:
 
     def call(
         self,
-        target: LinkedReference,
-        kind: type[Deferred[object]],
+        target: LinkedTarget,
+        kind: type[Deferred[Any]],
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
-    ) -> Deferred[object]:
-        """Make a call, now or on the next connection."""
-        needs = linked_in((args, kw), self) if args or kw else ()
+    ) -> Deferred[Any]:
+        """Make a call, now or on the next connection.
+
+        Raises:
+            ConfigError: an argument is of another link; or the call is made in ``broker.once`` on
+                the result of a call.
+        """
+        needs: tuple[Need, ...] = linked_in((args, kw), self) if args or kw else ()
+        once = None
+        if in_once():
+            if target.is_numbered:
+                raise ConfigError(NO_REFERENCE)
+            once = OnceCall(self._keys)
+            needs = (self._terms, *needs)
         self._made += 1
-        call = LinkedCall(self, self._made, target, kind, name, args, kw, needs)
-        now = self.open_connection()
+        call = LinkedCall(self, self._made, target, kind, name, args, kw, needs, once)
+        self._put(call)
+        return call.promise
+
+    def look(self, recipe: LinkedReference) -> Deferred[Any]:
+        """Wait until a recipe was made; see ``LinkedReference``."""
+        self._made += 1
+        look = LinkedLook(self, self._made, recipe)
+        self._put(look)
+        return look.promise
+
+    def _put(self, call: LinkedCall) -> None:
+        now = call.target.where(self.open_connection())
         if now is None:
             self._wait(call)
         else:
             call.put(now)
-        return call.promise
 
     def send(
-        self, target: LinkedReference, name: str, args: tuple[object, ...], kw: dict[str, object]
+        self,
+        target: LinkedTarget,
+        name: str,
+        args: tuple[object, ...],
+        kw: dict[str, object],
     ) -> None:
         """Make a call without an answer; drop it if there is no connection."""
-        now = self.open_connection()
+        now = target.where(self.open_connection())
         if now is not None:
             needs = linked_in((args, kw), self)
             target.on(now).put(LinkedSend(name, args, kw, needs))
@@ -79,7 +113,7 @@ class Kept:
         if isinstance(error, ServerDraining) and tried is not None:
             # In PB's dialects a server tells it by this refusal only.
             tried.broker.peer_drains(notice_of(error))
-        now = self.open_connection()
+        now = call.target.where(self.open_connection())
         if now is None:
             self._wait(call)
         elif now is tried:
@@ -103,7 +137,7 @@ class Kept:
         recipes[number] = weakref.ref(reference, lambda _: recipes.pop(number, None))
         now = self.open_connection()
         if now is not None:
-            reference.on(now)
+            without_own(reference.on, now)
 
     def begin(self, connection: Connection, first: RemoteReference) -> None:
         """Make the recipes, and then the calls that wait, on a new connection.
@@ -126,6 +160,7 @@ class Kept:
         """Forget a connection that has ended."""
         if self.connection is connection:
             self.connection = None
+        self._terms.forget(connection)
         self.first.forget(connection)
         for made in list(self._recipes.values()):
             recipe = made()
@@ -137,3 +172,7 @@ class Kept:
         if self._end is None:
             self._end = error
             self._waiting.end(error)
+            for made in list(self._recipes.values()):
+                recipe = made()
+                if recipe is not None:
+                    recipe.end()

@@ -14,6 +14,7 @@ from broker.errors import ConfigError, PBConnectionLost, ServerDraining
 from broker.flavors.reference import RemoteReference
 from broker.link.functions import probed, result_of
 from broker.link.kept import Kept
+from broker.link.made import without_own
 from broker.link.recipes import LinkedReference
 from broker.link.rounds import MOVED, Round, Work
 from broker.link.states import Connected, Connecting, Failed, Lost, Moving, State, States
@@ -175,7 +176,11 @@ class Link:
         """
         name = getattr(function, "__name__", "the function")
         made = LinkedReference(
-            self._kept, self._kept.first, name, lambda reference: result_of(function, reference)
+            self._kept,
+            self._kept.first,
+            name,
+            lambda reference: result_of(function, reference),
+            is_direct=True,
         )
         result = made if asyncio.iscoroutinefunction(function) else probed(function, made)
         self._kept.add_recipe(made)
@@ -186,7 +191,7 @@ class Link:
             raise RuntimeError("a link is entered once; make another one")
         loop = asyncio.get_running_loop()
         self._begun = loop.create_future()
-        self._driver = loop.create_task(self._drive())
+        self._driver = without_own(loop.create_task, self._drive())
         try:
             await self._begun
         except BaseException:
@@ -306,7 +311,8 @@ class Link:
         task.add_done_callback(now.tasks.discard)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[object]:
-        task = asyncio.get_running_loop().create_task(coroutine)
+        task: asyncio.Task[object]
+        task = without_own(asyncio.get_running_loop().create_task, coroutine)
         self._others.add(task)
         task.add_done_callback(self._others.discard)
         return task

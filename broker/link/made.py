@@ -1,33 +1,92 @@
 """A recipe on one connection: the reference that it has become, and what waits for it.
 
 Theory of operation. On each connection each recipe is made once, which gives a `Made`. Calls on the
-recipe go through the queue of its Made, in the order in which they were made, so that they wait for
-the reference, and for references among their arguments. The avatar is a recipe that is made at
-once.
+recipe go through the queue of its Made, in the order in which they were made. A call is made on the
+promise of the reference, if the dialect can send it at once. Otherwise it waits for the reference,
+and so do all behind it. The same holds for references among its arguments. The avatar is a recipe
+that is made at once. A call of a link whose result is used before it has come has a Made too.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from broker.core.calls.attached import ATTACHED
+from broker.core.calls.deadline import DEADLINE
 from broker.defer import Deferred
-from broker.errors import Disconnected, ServerDraining
+from broker.errors import Disconnected, PBConnectionLost, ServerDraining
 from broker.failure import Failure
+from broker.flavors.cacheable import RemoteCache
+from broker.flavors.contracts.pending import PendingReference
 from broker.flavors.contracts.proxy import Proxy
+from broker.flavors.own_calls import is_own
+from broker.flavors.promise import Promise, when_settled
 from broker.flavors.reference import RemoteReference
 
 if TYPE_CHECKING:
     from broker.connection.connection import Connection
 
-__all__ = ["Made", "Maker", "Need", "Queued", "lost"]
+__all__ = ["Coming", "Made", "Maker", "Need", "Queued", "Target", "lost", "observe", "without_own"]
+
+Target: TypeAlias = "RemoteReference | Promise[Any]"
+"""What calls are made on: a reference, or the promise of one."""
+
+
+class Coming:
+    """Something on one connection: it has come, or failed, or neither yet.
+
+    Attributes:
+        failure: why it has not come.
+        has_come: whether it has.
+    """
+
+    def __init__(self) -> None:
+        self.failure: Failure | None = None
+        self.has_come = False
+        self._listeners: dict[Callable[[], object], None] = {}
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has come or failed."""
+        return self.has_come or self.failure is not None
+
+    def can_go(self, *, is_direct: bool) -> bool:
+        """Return whether a call that needs it can be made now.
+
+        Args:
+            is_direct: whether the call must not be made on promises.
+        """
+        return self.is_settled
+
+    def listen(self, listener: Callable[[], object]) -> None:
+        """Call ``listener()`` once, when calls that need it may be made."""
+        self._listeners[listener] = None
+
+    def come(self) -> None:
+        """Note that it has come."""
+        if not self.is_settled:
+            self.has_come = True
+            self.tell()
+
+    def fail(self, failure: Failure) -> None:
+        """Note that it has failed on this connection."""
+        if not self.is_settled:
+            self.failure = failure
+            self.tell()
+
+    def tell(self) -> None:
+        """Call the listeners."""
+        listeners, self._listeners = self._listeners, {}
+        for listener in listeners:
+            listener()
 
 
 class Need(Protocol):
-    """A reference of a link, among the arguments of a call."""
+    """What a call needs, such as a reference of a link among its arguments."""
 
-    def on(self, connection: Connection, /) -> Made:
+    def on(self, connection: Connection, /) -> Coming:
         """Return what it is on a connection."""
         ...
 
@@ -36,8 +95,13 @@ class Queued(Protocol):
     """What waits in a queue for the reference of a recipe."""
 
     @property
-    def needs(self) -> tuple[Need, ...]:
-        """The references among the arguments, which must have come."""
+    def needs(self) -> Sequence[Need]:
+        """What must have come besides, such as references among the arguments."""
+        ...
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether it waits for the references, and does not use their promises."""
         ...
 
     @property
@@ -45,7 +109,7 @@ class Queued(Protocol):
         """Whether it is not wanted any more."""
         ...
 
-    def begin(self, reference: RemoteReference, /) -> None:
+    def begin(self, target: Target, /) -> None:
         """Make the call."""
         ...
 
@@ -58,54 +122,98 @@ class Queued(Protocol):
         ...
 
 
-class Made:
+class Made(Coming):
     """A recipe on one connection: the reference, or the failure, or neither yet.
 
     Args:
         connection: the connection.
         name: of the recipe, for errors.
+        take_cache: called with the result if it is a RemoteCache.
+
+    Attributes:
+        connection: as given.
+        target: the reference or its promise; None before the call was made, and after a failure.
     """
 
-    def __init__(self, connection: Connection, name: str):
+    def __init__(
+        self,
+        connection: Connection,
+        name: str,
+        take_cache: Callable[[RemoteCache], object] | None = None,
+    ):
+        super().__init__()
         self.connection = connection
-        self.reference: RemoteReference | None = None
-        self.failure: Failure | None = None
+        self._take_cache = take_cache
+        self.target: Target | None = None
         self._name = name
         self._queue: deque[Queued] = deque()
-        self._listeners: list[Callable[[], object]] = []
         self._is_going = False
 
-    @property
-    def is_settled(self) -> bool:
-        """Whether there is a reference or a failure."""
-        return self.reference is not None or self.failure is not None
+    def can_go(self, *, is_direct: bool) -> bool:
+        """See :meth:`Coming.can_go`."""
+        if self.is_settled:
+            return True
+        promise = self.target
+        return (
+            not is_direct
+            and isinstance(promise, Promise)
+            and self.connection.broker.calls.promises.can_send
+            and promise._target() is not None
+        )
 
-    def begin(self, result: Deferred[object]) -> None:
-        """Take the result of the call that makes the recipe, now or when it comes.
+    def begin(self, result: Deferred[Any]) -> None:
+        """Take the result of the call that makes the recipe: its promise now, itself later."""
+        if isinstance(result, Promise):
+            self.follow(result)
+        observe(result, self.settle)
 
-        Promise pipelining needs one line here: the calls of the queue can be made on ``result``
-        at once, in place of the reference that it becomes.
-        """
-        result.addCallback(self._reference_of).addCallbacks(self.take, self.fail)
+    def follow(self, promise: Promise[Any]) -> None:
+        """Take the promise of the reference; :meth:`settle` is called with the result later."""
+        if not self.is_settled:
+            self.target = promise
+            self.tell()
 
-    def take(self, reference: RemoteReference) -> None:
+    def settle(self, result: object) -> None:
+        """Take the result, or the Failure."""
+        if self.is_settled:
+            return
+        if isinstance(result, Failure):
+            self.fail(result)
+            return
+        if isinstance(result, Proxy):
+            result = result._broker_reference
+        if isinstance(result, PendingReference):
+            result = result.reference
+        if isinstance(result, RemoteReference):
+            self.take(result)
+        elif is_own(result) and isinstance(self.target, Promise):
+            # The promise makes the calls here, in their order.
+            self.come()
+        else:
+            if isinstance(result, RemoteCache) and self._take_cache is not None:
+                self._take_cache(result)
+            text = f"{self._name} returned {type(result).__name__}, not a reference"
+            self.fail(Failure(TypeError(text)))
+
+    def take(self, reference: Target) -> None:
         """Take the reference."""
         if not self.is_settled:
-            self.reference = reference
-            self._settled()
+            self.target = reference
+            self.come()
 
     def fail(self, failure: Failure) -> None:
         """Take the failure of the recipe on this connection."""
         if not self.is_settled:
-            self.failure = failure
-            self._settled()
+            self.target = None
+        super().fail(failure)
 
-    def when_settled(self, listener: Callable[[], object]) -> None:
-        """Call ``listener()`` once there is a reference or a failure."""
-        self._listeners.append(listener)
+    def tell(self) -> None:
+        """Begin what can be begun, and call the listeners."""
+        self.go_on()
+        super().tell()
 
     def put(self, queued: Queued) -> None:
-        """Begin something on the reference as soon as it has come, behind what was put before."""
+        """Begin something on the reference as soon as possible, behind what was put before."""
         self._queue.append(queued)
         self.go_on()
 
@@ -122,49 +230,30 @@ class Made:
 
     def _step(self, first: Queued) -> bool:
         """Begin the first of the queue, or remove it; return False if it must wait."""
-        if not first.is_over:
-            waits_for = self if not self.is_settled else _first_unsettled(first.needs, self)
-            if waits_for is not None:
-                if waits_for is not self:
-                    waits_for.when_settled(self.go_on)
-                return False
+        if first.is_over:
+            self._queue.popleft()
+            return True
+        is_direct = first.is_direct
+        if not self.can_go(is_direct=is_direct):
+            return False
+        needs = [need.on(self.connection) for need in first.needs]
+        if self.failure is None:
+            for need in needs:
+                if not need.can_go(is_direct=is_direct):
+                    need.listen(self.go_on)
+                    return False
         self._queue.popleft()
-        if not first.is_over:
-            self._begin(first)
-        return True
-
-    def _begin(self, first: Queued) -> None:
-        failures = [self.failure, *(need.on(self.connection).failure for need in first.needs)]
+        failures = [self.failure, *(need.failure for need in needs)]
         failure = next((each for each in failures if each is not None), None)
         if failure is None:
-            if self.reference is not None:
-                first.begin(self.reference)
+            if self.target is not None:
+                first.begin(self.target)
         elif failure.check(Disconnected, ServerDraining):
             # The recipe is made again on the next connection.
             first.put_off(failure)
         else:
             first.refuse(failure)
-
-    def _settled(self) -> None:
-        self.go_on()
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            listener()
-
-    def _reference_of(self, result: object) -> RemoteReference:
-        if isinstance(result, Proxy):
-            result = result._broker_reference
-        if not isinstance(result, RemoteReference):
-            raise TypeError(f"{self._name} returned {type(result).__name__}, not a reference")
-        return result
-
-
-def _first_unsettled(needs: tuple[Need, ...], own: Made) -> Made | None:
-    for need in needs:
-        made = need.on(own.connection)
-        if not made.is_settled:
-            return made
-    return None
+        return True
 
 
 class Maker:
@@ -174,6 +263,7 @@ class Maker:
         made: what it becomes.
         needs: the references among the arguments of its call.
         make: ``make(reference of the parent)`` returns the Deferred of the result.
+        is_direct: whether ``make`` needs the reference itself, not its promise.
     """
 
     is_over = False
@@ -181,17 +271,20 @@ class Maker:
     def __init__(
         self,
         made: Made,
-        needs: tuple[Need, ...],
-        make: Callable[[RemoteReference], Deferred[object]],
+        needs: Sequence[Need],
+        make: Callable[[Any], Deferred[object]],
+        *,
+        is_direct: bool,
     ):
         self.needs = needs
+        self.is_direct = is_direct
         self._made = made
         self._make = make
 
-    def begin(self, reference: RemoteReference) -> None:
+    def begin(self, target: Target) -> None:
         """Make the call."""
         try:
-            result = self._make(reference)
+            result = without_own(self._make, target)
         except Exception:  # noqa: BLE001 - such as DeadReferenceError: the failure of the recipe
             self._made.fail(Failure())
         else:
@@ -206,6 +299,27 @@ class Maker:
         self._made.fail(failure)
 
 
+def without_own(function: Callable[..., Any], *args: object) -> Any:
+    """Call a function of the link without what the running code attaches to its own calls.
+
+    The calls of a link for itself have no deadline, no metadata and no key of ``broker.once``.
+    """
+    attached, deadline = ATTACHED.set(None), DEADLINE.set(None)
+    try:
+        return function(*args)
+    finally:
+        DEADLINE.reset(deadline)
+        ATTACHED.reset(attached)
+
+
+def observe(result: Deferred[Any], then: Callable[[Any], object]) -> None:
+    """Call ``then(result or Failure)`` when a call has ended; a failure counts as handled."""
+    if isinstance(result, Promise):
+        when_settled(result, then)
+    else:
+        result.addBoth(lambda outcome: then(outcome) and None)
+
+
 def lost() -> Failure:
     """Return the failure of what was not made before its connection ended."""
-    return Failure(Disconnected("the connection has ended"))
+    return Failure(PBConnectionLost("not run: the connection has ended", may_have_run=False))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from broker.defer import Deferred
 from broker.errors import ConfigError
+from broker.flavors.cacheable import RemoteCache
 from broker.flavors.contracts.pending import PendingReference
 from broker.flavors.contracts.proxy import Proxy, typed
+from broker.flavors.followed import call_again, keep
 from broker.flavors.promise import Promise
 from broker.flavors.reference import RemoteReference
 from broker.flavors.streams import RemoteStream
-from broker.link.made import Made, Maker, lost
+from broker.link.chains import Chain, linked_promise
+from broker.link.made import Made, Maker, Need, Target, lost
 from jelly.atoms import Expression
 from jelly.bases import Jellyable
 from jelly.errors import CannotJelly
@@ -20,6 +24,8 @@ from jelly.leaves import LEAVES
 
 if TYPE_CHECKING:
     from broker.connection.connection import Connection
+    from broker.failure import Failure
+    from broker.link.calls import LinkedCall
     from jelly.jellier import Jellier
 
 __all__ = ["LinkedReference", "Linking", "linked_in"]
@@ -35,17 +41,29 @@ class Linking(Protocol):
 
     def call(
         self,
-        target: LinkedReference,
-        kind: type[Deferred[object]],
+        target: LinkedReference | Chain,
+        kind: type[Deferred[Any]],
         name: str,
         args: tuple[object, ...],
         kw: dict[str, object],
-    ) -> Deferred[object]:
+    ) -> Deferred[Any]:
         """Make a call, now or on the next connection."""
         ...
 
+    def put_off(self, call: LinkedCall, failure: Failure, /) -> None:
+        """Make a call again on the next connection; ``failure`` is why it was not made."""
+        ...
+
+    def look(self, recipe: LinkedReference) -> Deferred[Any]:
+        """Wait until a recipe was made."""
+        ...
+
     def send(
-        self, target: LinkedReference, name: str, args: tuple[object, ...], kw: dict[str, object]
+        self,
+        target: LinkedReference | Chain,
+        name: str,
+        args: tuple[object, ...],
+        kw: dict[str, object],
     ) -> None:
         """Make a call without an answer; drop it if there is no connection."""
         ...
@@ -60,22 +78,36 @@ class LinkedReference(Jellyable):
 
     It lives as long as it is held. It can be an argument of calls of its link, also of recipes.
 
+    ``await`` waits until it has come on a connection. The result is the LinkedReference itself. If
+    the call has returned a RemoteCache, such as the view of a table, the result is that cache. It
+    goes on with each connection, as long as it is held.
+
     Args:
         link: the link.
         parent: the reference that makes it; None for the avatar or the root.
         name: the name of the recipe, for texts.
         make: ``make(reference of the parent)`` returns the Deferred of the result.
         needs: the references among the arguments.
+        is_direct: whether ``make`` needs the reference itself, not its promise.
+
+    Attributes:
+        cache: the RemoteCache that the recipe has brought, or None.
     """
+
+    is_numbered = False
 
     def __init__(
         self,
         link: Linking,
         parent: LinkedReference | None,
         name: str,
-        make: Callable[[RemoteReference], Deferred[object]] | None,
-        needs: tuple[LinkedReference, ...] = (),
+        make: Callable[[Any], Deferred[object]] | None,
+        needs: Sequence[Need] = (),
+        *,
+        is_direct: bool = False,
     ):
+        self._is_direct = is_direct
+        self.cache: RemoteCache | None = None
         self._link = link
         self._parent = parent
         self._name = name
@@ -146,8 +178,8 @@ class LinkedReference(Jellyable):
         """
         needs = linked_in((args, kw), self._link, is_recipe=True)
 
-        def make(reference: RemoteReference) -> Deferred[object]:
-            return reference.callRemote(_name, *args, **kw)
+        def make(target: Target) -> Deferred[object]:
+            return target.callRemote(_name, *args, **kw)
 
         child = LinkedReference(self._link, self, f"'{_name}'", make, needs)
         self._link.add_recipe(child)
@@ -157,14 +189,33 @@ class LinkedReference(Jellyable):
         """Return what it is on a connection; make it if that was not done."""
         made = self._made.get(connection)
         if made is None:
-            made = Made(connection, self._name)
+            # It must not keep this reference alive.
+            own = weakref.ref(self)
+            made = Made(connection, self._name, lambda cache: _take_cache(own(), cache))
             if connection.is_closed:
                 made.fail(lost())
                 return made
             self._made[connection] = made
             if self._parent is not None and self._make is not None:
-                self._parent.on(connection).put(Maker(made, self._needs, self._make))
+                make = _resumed(own, connection, self._make)
+                maker = Maker(made, self._needs, make, is_direct=self._is_direct)
+                self._parent.on(connection).put(maker)
         return made
+
+    def where(self, now: Connection | None) -> Connection | None:
+        """Return the connection for a new call, if ``now`` is the one of the link."""
+        return now
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Wait until it has come; see the class."""
+        if self.cache is not None:
+            return self.cache
+        return (yield from self._link.look(self).__await__())
+
+    def end(self) -> None:
+        """Note that there will be no other connection."""
+        if self.cache is not None:
+            keep(self.cache, False)
 
     def forget(self, connection: Connection) -> None:
         """Forget what it was on a connection that has ended."""
@@ -179,14 +230,41 @@ class LinkedReference(Jellyable):
             CannotJelly: it has not come there.
         """
         for connection, made in self._made.items():
-            if connection.broker is jellier.invoker and made.reference is not None:
-                return made.reference.jellyFor(jellier)
+            if connection.broker is jellier.invoker and made.target is not None:
+                return made.target.jellyFor(jellier)
         raise CannotJelly(f"{self!r} can be sent by calls of its link only")
 
 
-def linked_in(
-    value: object, link: Linking, *, is_recipe: bool = False
-) -> tuple[LinkedReference, ...]:
+def _resumed(
+    recipe: weakref.ref[LinkedReference],
+    connection: Connection,
+    make: Callable[[Any], Deferred[object]],
+) -> Callable[[Any], Deferred[object]]:
+    """Return what makes a recipe, and goes on with the cache that it has brought before."""
+
+    def made_again(target: Target) -> Deferred[object]:
+        own = recipe()
+        cache = None if own is None else own.cache
+        if cache is None:
+            return make(target)
+        return call_again(cache, connection.broker, lambda: make(target))
+
+    return made_again
+
+
+def _take_cache(recipe: LinkedReference | None, cache: RemoteCache) -> None:
+    """Let a recipe go on with the cache that it has brought."""
+    if recipe is None or recipe.cache is cache:
+        return
+    if recipe.cache is not None:
+        keep(recipe.cache, False)
+    recipe.cache = cache
+    # The program may hold the cache only.
+    cache.hold(recipe)
+    keep(cache, True)
+
+
+def linked_in(value: object, link: Linking, *, is_recipe: bool = False) -> tuple[Need, ...]:
     """Return the references of a link in some arguments, also in lists, tuples, sets and dicts.
 
     Args:
@@ -197,16 +275,26 @@ def linked_in(
     Raises:
         ConfigError: there is a reference of another link, or of one connection in a recipe.
     """
-    found: dict[int, LinkedReference] = {}
+    found: dict[int, Need] = {}
     for leaf in _leaves(value, set()):
         each = leaf._broker_reference if isinstance(leaf, Proxy) else leaf
         if isinstance(each, LinkedReference):
             if each._link is not link:
                 raise ConfigError(f"{each!r} is a reference of another link")
             found[id(each)] = each
+            continue
+        chain = None if is_recipe else linked_promise(_promise_of(each))
+        if chain is not None:
+            if chain.linking is not link:
+                raise ConfigError(f"{chain!r} is of another link")
+            found[id(chain)] = chain
         elif is_recipe and isinstance(each, (*_OF_ONE_CONNECTION, PendingReference)):
             raise ConfigError("a recipe cannot hold a reference of one connection")
     return tuple(found.values())
+
+
+def _promise_of(value: object) -> object:
+    return value.promise if isinstance(value, PendingReference) else value
 
 
 def _leaves(value: Any, known: set[int]) -> Iterator[object]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import pytest
@@ -16,7 +16,7 @@ from support.cached_models import Model
 
 import broker
 from broker import blocking, pb, testing
-from broker.defer import CancelledError, Deferred
+from broker.defer import CancelledError
 from broker.errors import BrokenPromise, CallTimeout, Error, PBConnectionLost, ServerBusy
 from broker.flavors.promise import Promise
 
@@ -232,7 +232,6 @@ class Setting:
         """The number of calls that wait at the server for a promise."""
         used = self.pair.server.broker.session.incoming.used_promises
         return 0 if used is None else used.size
-
 
     async def finish(self) -> None:
         """Close the pair; nothing may remain before."""

@@ -58,7 +58,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "an address is text, not bytes;",
     ),
     "port": (lambda: broker.serve(Echo(), 8787), "an address is text, not int;"),
-    "address of connect": (lambda: broker.connect(("h", 1)), "an address is text, not tuple;"),
+    "address of connect": (lambda: broker.connect(5), "an address is text, not int;"),
     "policy of serve": (
         lambda: broker.serve(Echo(), policy={"max_calls": 1}),
         "policy= is a Policy, such as STRICT.but(max_calls=10), not dict",

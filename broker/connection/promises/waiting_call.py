@@ -7,12 +7,12 @@ from asyncio import AbstractEventLoop
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from broker.connection.promises import arguments
 from broker.core.calls.promised import Home, MustWait
 from broker.core.objects.tables import directly
 from broker.core.wire.messages import RequestId, Target
 from broker.defer.awaiting import Watcher
 from broker.failure import Failure
+from broker.flavors.home_calls import wait_for, with_results
 from broker.flavors.own_calls import is_own
 from broker.flavors.promise import (
     Canceller,
@@ -159,8 +159,8 @@ class WaitingCall(Canceller, Watcher):
                 calls.promises.in_turn(path.send_queue)
 
     def wait_for_arguments(self) -> None:
-        """Raise MustWait if a promise among the arguments has no result; see `arguments`."""
-        arguments.wait_for((self.args, self.kw))
+        """Raise MustWait if a promise among the arguments has no result."""
+        wait_for((self.args, self.kw))
 
     def run(self, result: object, label: str, context: contextvars.Context) -> None:
         """Make the call here; the promises among its arguments have their results.
@@ -175,7 +175,7 @@ class WaitingCall(Canceller, Watcher):
         if self.called is not None:
             self.called.named = Home(None)
         try:
-            self.args, self.kw = arguments.with_results(self.args), arguments.with_results(self.kw)
+            self.args, self.kw = with_results(self.args), with_results(self.kw)
         except Exception:  # noqa: BLE001 - BrokenPromise, or the failure of the promise
             self.deferred.errback()
             return

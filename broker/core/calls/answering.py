@@ -126,7 +126,7 @@ class Answers:
 
     def _with_graph(self, call: IncomingCall, value: object) -> Work:
         if isinstance(value, KeptReply):
-            self._repeat(call, value)
+            self.repeat(call, value)
             return
         outbox, route, is_lost = self._outbox, call.route, False
         perspective = None if route is None else route.perspective
@@ -188,8 +188,8 @@ class Answers:
             self._keep(call, frame)
         return frame is not None
 
-    def _repeat(self, call: IncomingCall, reply: KeptReply) -> None:
-        """Answer a second call with the reply to the first one."""
+    def repeat(self, call: IncomingCall, reply: KeptReply) -> None:
+        """Answer a call with the reply to another one."""
         outbox = self._outbox
         frame = frame_with(reply, call.request_id)
         # The peer takes as many elements as bytes, or more, unless its limits are unusual.
@@ -348,6 +348,10 @@ class Answers:
             outbox.roll_back(transaction)
         else:
             outbox.commit(transaction, packed)
+            if isinstance(packed, bytes) and Feature.PROMISES in outbox.features:
+                # A call on the result may be on its way.
+                reply = reply_of(packed, call.request_id)
+                self._make_promises().remember_failure(call.request_id, reply)
         self._keep(call, None if is_lost else packed)
 
     def _owner_of(self, call: IncomingCall) -> Principal | None:

@@ -92,6 +92,9 @@ class MethodRunner:
 
     def begins_at_once(self, message: CallMessage) -> bool:
         """Return whether a call would run a method now, instead of starting a task."""
+        if type(message.object_id) is tuple:
+            # It waits for a promise, or its target is known, and may have a plain method.
+            return True
         try:
             target = self.target_of(message)
             if overrides_hook(target, "remoteMessageReceived"):

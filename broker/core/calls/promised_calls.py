@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING, Any
 from broker.core.arrivals import note_due
 from broker.core.calls.dispatch import NO_METHODS
 from broker.core.calls.incoming_call import IncomingCall
-from broker.core.calls.promised import MOST_OPEN, Home, Named, Step, place_in
+from broker.core.calls.promised import Home, Named, Step, place_in
+from broker.core.calls.remembered import Remembered
 from broker.core.objects.unread import PROMISED
 from broker.core.queued import Queued, Released
 from broker.core.wire.messages import CallMessage, GraphCall, RequestId, Target
+from broker.core.wire.msgpack.replies import KeptReply
 from broker.core.work import Work, WorkLeft, begun
 from broker.defer.errors import CancelledError
 from broker.errors import BrokenPromise, ServerBusy, ServerDraining
@@ -87,12 +89,12 @@ class PromisedCalls:
     """
 
     __slots__ = (
-        "_answers",
         "_counted",
         "_incoming",
         "_missing",
         "_most",
         "_opening",
+        "_remembered",
         "_settled",
         "_translator",
         "_waiting",
@@ -104,7 +106,7 @@ class PromisedCalls:
         self._incoming = incoming
         self._translator = translator
         self._most = most
-        self._answers: dict[RequestId, Named] = {}
+        self._remembered = Remembered()
         # The calls whose target is a promise, by the request that it names.
         self._waiting: dict[RequestId, list[_Waiting]] = {}
         # The first of each has promises among its arguments that are not known.
@@ -121,11 +123,11 @@ class PromisedCalls:
 
     def remember(self, request_id: RequestId, named: Named) -> None:
         """Remember what an answer names."""
-        answers = self._answers
-        answers.pop(request_id, None)
-        answers[request_id] = named
-        if len(answers) > MOST_OPEN:
-            del answers[next(iter(answers))]
+        self._remembered.add(request_id, named)
+
+    def remember_failure(self, request_id: RequestId, reply: KeptReply) -> None:
+        """Remember the error that was the answer to a call."""
+        self._remembered.add_failure(request_id, reply)
 
     def object_of(self, promise: list[Expression]) -> int:
         """Return the id of the object that a promise among arguments has become.
@@ -133,7 +135,7 @@ class PromisedCalls:
         Raises:
             BrokenPromise: it is not an object of this end.
         """
-        place = place_in(self._answers.get(number_in(promise)), _step_of(promise))
+        place = place_in(self._remembered.get(number_in(promise)), _step_of(promise))
         if type(place) is int:
             return place
         raise BrokenPromise(_CALLERS if isinstance(place, Home) else _NO_REFERENCE)
@@ -176,16 +178,19 @@ class PromisedCalls:
                 self._uncount(waiting)
             self._let_go(waiting.entry, queue, ready)  # type: ignore[arg-type]
 
-    def _resolve(self, promises: list[list[Expression]], waiting: _Waiting) -> BrokenPromise | None:
+    def _resolve(self, promises: list[list[Expression]], waiting: _Waiting) -> object:
         """Put the objects that promises have become in their place in the arguments of a call.
 
         So the call needs neither the remembered answer when it runs, nor a reference of the peer.
+
+        Returns:
+            The outcome of the call if a promise is not an object of this end, else None.
         """
         for promise in promises:
             try:
                 promise[:] = [b"local", self.object_of(promise)]
-            except BrokenPromise as broken:
-                return broken
+            except (BrokenPromise, MalformedJelly) as broken:
+                return self._remembered.failure(number_in(promise)) or broken
             self._pin(promise, waiting)
         return None
 
@@ -218,7 +223,7 @@ class PromisedCalls:
 
     def _place(self, message: CallMessage) -> int | Home | None:
         request_id, step = _split(message)
-        return place_in(self._answers.get(request_id), step)
+        return place_in(self._remembered.get(request_id), step)
 
     def _let_go(self, entry: CallEntry, queue: deque[_Waiting], ready: list[Queued]) -> None:
         """Release the calls to a target, up to the first whose promises are not all known."""
@@ -251,6 +256,8 @@ class PromisedCalls:
         if isinstance(outcome, Home):
             self.remember(call.request_id, Home(None))
             answers.send_home(call)
+        elif isinstance(outcome, KeptReply):
+            answers.repeat(call, outcome)
         elif isinstance(outcome, _NEW):
             answers.refuse(call, outcome)
         else:
@@ -290,8 +297,12 @@ class PromisedCalls:
         if type(place) is int:
             message.object_id = place
             return incoming.proceed(message, True)
-        outcome = BrokenPromise(_NO_REFERENCE) if place is None else place
+        outcome = self._outcome(request_id) if place is None else place
         return begun(self._refuse(message, incoming.made(message, True), outcome))
+
+    def _outcome(self, request_id: RequestId) -> KeptReply | BrokenPromise:
+        """Return the outcome of a call on the result of one that has returned no reference."""
+        return self._remembered.failure(request_id) or BrokenPromise(_NO_REFERENCE)
 
     def hold(self, message: CallMessage, wants_answer: bool) -> WorkLeft:
         """Make a call, once all promises among its arguments, and of calls before it, are known."""
@@ -330,7 +341,7 @@ class PromisedCalls:
             place = self._place(message)
             if type(place) is not int:
                 self.unpin(waiting.pins)
-                yield from self._refuse(message, call, place or BrokenPromise(_NO_REFERENCE))
+                yield from self._refuse(message, call, place or self._outcome(request_id))
                 return
             message.object_id, request_id = place, None
         error: object = None
@@ -396,7 +407,7 @@ class PromisedCalls:
 
     def clear(self) -> None:
         """Drop all: the connection has ended."""
-        self._answers.clear()
+        self._remembered = Remembered()
         self._waiting.clear()
         self._missing.clear()
         self.held.clear()
@@ -423,6 +434,6 @@ def _step_of(promise: list[Expression]) -> Step:
 
 _ABSENT: Any = object()
 # Other errors are those of promised calls, as the peer is shown them.
-_NEW = (BrokenPromise, CancelledError, ServerBusy, ServerDraining)
+_NEW = (BrokenPromise, CancelledError, MalformedJelly, ServerBusy, ServerDraining)
 _NO_REFERENCE = "the promised call returned a value that is not a reference; not run"
 _CALLERS = "the promised call returned an object of the caller; await it before you pass it"

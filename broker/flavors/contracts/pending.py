@@ -33,6 +33,11 @@ class PendingReference:
         return self._answer.method
 
     @property
+    def promise(self) -> Promise[Any]:
+        """The promise of the call."""
+        return self._answer
+
+    @property
     def reference(self) -> RemoteReference | None:
         """The reference; None if it has not come."""
         return _reference_in(self._answer.result) if self._answer.called else None

@@ -12,7 +12,7 @@ from support.linked import A, Office, linked, restart, turns
 from support.memory_net import POLICY, MemoryNet, memory_net
 
 import broker
-from broker.link.calls import MOST_WAITING
+from broker.link.waiting import MOST_WAITING
 from broker.testing.clock import virtual_clock
 
 DIALECTS = ["msgpack/1", "pb"]
@@ -258,6 +258,8 @@ async def test_a_thousand_restarts(net: MemoryNet) -> None:
     """
     dice = random.Random(20)
     office = Office()
+    # So that calls are on their way when a connection is cut.
+    net.delay = 0.002
     net.serve(A, office)
     made = 0
     answered: set[int] = set()
@@ -293,4 +295,4 @@ async def test_a_thousand_restarts(net: MemoryNet) -> None:
     assert answered <= set(office.ran)
     assert set(office.ran) <= answered | unknown
     assert answered | unknown == set(range(1, made + 1))
-    assert len(answered) > 5 * len(unknown) > 0
+    assert len(answered) > len(unknown) > 0

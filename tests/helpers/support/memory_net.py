@@ -29,6 +29,7 @@ class MemoryNet:
         dialled: how often each address was dialled.
         times: the times of the loop at which anything was dialled.
         wires: the connections, by the client's broker.
+        cuts: after how many bytes each of the next connections is cut; None for one that is not.
     """
 
     def __init__(self) -> None:
@@ -37,6 +38,7 @@ class MemoryNet:
         self.wires: dict[Broker, Wire] = {}
         # Seconds that bytes travel.
         self.delay = 0.0
+        self.cuts: list[int | None] = []
         self.failures: dict[str, list[BaseException]] = {}
         self._servers: dict[str, MemoryServer] = {}
         self._ports = itertools.count(40_000)
@@ -47,9 +49,10 @@ class MemoryNet:
         target: Any,
         policy: broker.Policy = POLICY,
         notice: Notice = NO_NOTICE,
+        replies: broker.Replies | None = None,
     ) -> MemoryServer:
         """Serve a target at an address."""
-        server = MemoryServer(target, policy, lambda end: None)
+        server = MemoryServer(target, policy, lambda end: None, replies)
         server._notice = notice
         if server._logins is not None:
             server._logins.begin_serving(server)
@@ -62,6 +65,10 @@ class MemoryNet:
         if server is None:
             return
         server._is_closing = True
+        self.cut(address)
+
+    def cut(self, address: str) -> None:
+        """Cut all connections of a server, which goes on."""
         for end, wire in list(self.wires.items()):
             if wire.address == address:  # type: ignore[attr-defined]
                 wire.cut()
@@ -93,7 +100,10 @@ class MemoryNet:
         self.wires[end] = wire
         wire.delay = self.delay
         connecting.reached()
+        after = self.cuts.pop(0) if self.cuts else None
         wire.begin()
+        if after is not None:
+            wire.cut_after(after)
 
 
 def memory_net(monkeypatch: pytest.MonkeyPatch) -> MemoryNet:

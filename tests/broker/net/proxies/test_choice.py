@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import broker
+from broker.connecting import place_of
 from broker.core.policy import STRICT
 from broker.net.proxies.settings import parse_proxy
 
@@ -45,16 +46,13 @@ def test_refused(address: str, proxy: str, text: str) -> None:
 )
 def test_accepted(address: str, proxy: str) -> None:
     """With TLS the proxy may be anywhere; without, both the proxy and the server must be here."""
-    connecting = broker.connect(address, proxy=proxy)
-    connecting.close()
-    assert connecting._proxy == parse_proxy(proxy)
+    assert place_of(address, None, broker.STRICT, proxy).proxy == parse_proxy(proxy)
 
 
 def test_plaintext() -> None:
     """The policy that allows public addresses without TLS allows public proxies."""
-    connecting = broker.connect("pb://10.0.0.2", proxy="http://10.0.0.1:9", policy=PLAINTEXT)
-    connecting.close()
-    assert str(connecting._proxy) == "10.0.0.1:9"
+    place = place_of("pb://10.0.0.2", None, PLAINTEXT, "http://10.0.0.1:9")
+    assert str(place.proxy) == "10.0.0.1:9"
 
 
 def test_env(monkeypatch: pytest.MonkeyPatch) -> None:
