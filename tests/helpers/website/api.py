@@ -11,24 +11,9 @@ from pathlib import Path
 
 from griffe import Alias, GriffeLoader, Module, Object
 
-__all__ = ["API", "Reference", "Undocumented"]
+from website.modules import API
 
-TWISTED = (
-    "adbapi asyncioreactor base basic components endpoints error interfaces log main process protocol service ssl"
-    " stdio strports task threadpool threads typed unix"
-)
-API = {
-    "broker": ["broker", "broker.errors", "broker.blocking", "broker.testing"],
-    "cred and jelly": [
-        *["cred", "cred.checkers", "cred.credentials", "cred.error", "cred.interfaces"],
-        *["cred.portal", "cred.strcred", "cred.users", "jelly", "jelly.banana", "jelly.interfaces"],
-    ],
-    "Names of Twisted": [
-        *["broker.pb", "broker.defer", "broker.failure", "broker.reactor"],
-        *[f"broker.reactor.{name}" for name in TWISTED.split()],
-    ],
-}
-"""The modules that have a page, in groups."""
+__all__ = ["Reference", "Undocumented"]
 
 KINDS = {"function": "Functions", "class": "Classes", "attribute": "Constants and types"}
 
@@ -102,17 +87,17 @@ def _is_error(found: Object) -> bool:
     return found.is_class and found.module.path.split(".")[-1].endswith("errors")
 
 
-def _text(
-    module: str, sections: dict[str, list[str]], others: list[str], short: list[str]
-) -> str:
+def _text(module: str, sections: dict[str, list[str]], others: list[str], short: list[str]) -> str:
     lines = [f"# `{module}`", "", f"::: {module}"]
     options = {"members": "false", "show_root_heading": "false", "show_root_toc_entry": "false"}
     lines += ["    options:", *(f"      {name}: {value}" for name, value in options.items()), ""]
-    if others:
-        lines += ["Described on other pages: " + ", ".join(others) + ".", ""]
-    if short:
-        lines += ["Names without a text of their own: " + ", ".join(short) + ".", ""]
     for title, entries in sections.items():
         if entries:
             lines += [f"## {title}", "", *entries]
+    if others or short:
+        lines += ["## Other names", ""]
+    if others:
+        lines += ["On other pages: " + ", ".join(others) + ".", ""]
+    if short:
+        lines += ["Without a text of their own: " + ", ".join(short) + ".", ""]
     return "\n".join(lines)

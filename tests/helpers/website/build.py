@@ -1,4 +1,4 @@
-"""Builds the documentation site: ``make docs`` runs this. It ends with status 1 at a broken link."""
+"""Builds the documentation site: ``make docs`` runs this. A broken link ends it with status 1."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from support.folders import ROOT
+
 from website import navigation
 from website.api import Reference, Undocumented
 from website.pages import PROJECT, Pages

@@ -24,6 +24,8 @@ PROJECT = {
 
 LANGUAGES = {".py": "python", ".md": "markdown", ".ts": "ts", ".html": "html", ".css": "css"}
 LINK = re.compile(r"(?<=\]\()([^)#\s]*)(#[^)\s]*)?(?=\))")
+WIDE = {"index.md": "[navigation, toc]", "howto/coming-from-*.md": "[toc]"}
+"""Pages that have two programs beside each other, and what is hidden there to make room."""
 FENCE = re.compile(r"(?ms)(^ *```.*?^ *```[ ]*$)")
 
 
@@ -81,10 +83,14 @@ class Pages:
             if not found[1] or "://" in found[1]:
                 return found[0]
             linked = os.path.normpath(PurePosixPath(path).parent / found[1])
-            where = os.path.relpath(self._place(PurePosixPath(linked).as_posix()), Path(place).parent)
+            where = os.path.relpath(
+                self._place(PurePosixPath(linked).as_posix()), Path(place).parent
+            )
             return PurePosixPath(where).as_posix() + (found[2] or "")
 
-        self.add(place, outside_code(lambda part: LINK.sub(target, part), text))
+        hidden = [what for each, what in WIDE.items() if PurePosixPath(place).match(each)]
+        head = f"---\nhide: {hidden[0]}\n---\n" if hidden else ""
+        self.add(place, head + outside_code(lambda part: LINK.sub(target, part), text))
 
     def _place(self, path: str) -> str:
         """Where a file of the repository is in the site."""
@@ -108,5 +114,9 @@ class Pages:
                 lines.append(f"- [`{each.name}`]({found.name}/{each.name}.md)")
         else:
             fence = "````" if found.suffix == ".md" else "```"
-            lines += [fence + LANGUAGES.get(found.suffix, ""), found.read_text("utf-8").rstrip(), fence]
+            lines += [
+                fence + LANGUAGES.get(found.suffix, ""),
+                found.read_text("utf-8").rstrip(),
+                fence,
+            ]
         self.add(f"source/{path}.md", "\n".join([*lines, ""]))
