@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import http.server
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from support.folders import ROOT
+from support.folders import HELPERS, ROOT
 
 from website import navigation
 from website.api import Reference, Undocumented
@@ -39,10 +40,12 @@ def write(root: Path, folder: Path) -> None:
     for group, module, text in Reference(root).pages():
         pages.add(f"api/{module}.md", text)
         names.setdefault(group, []).append({module: f"api/{module}.md"})
+    after = navigation.SECTIONS.index("Look up") + 1
     entries: navigation.Navigation = [
         {"Start": "index.md"},
-        *found,
-        {"Names": [{group: listed} for group, listed in names.items()]},
+        *found[:after],
+        {"API": [{group: listed} for group, listed in names.items()]},
+        *found[after:],
         {"Project": [dict([each]) for each in zip(TITLES, PROJECT.values(), strict=True)]},
     ]
     settings = SETTINGS.read_text("utf-8") + f"nav: {json.dumps(entries)}\n"
@@ -61,7 +64,9 @@ def main() -> None:
         raise SystemExit(str(error)) from None
     command = [sys.executable, "-m", "zensical", "build", "-s", "-c", "-f", "mkdocs.yml"]
     shutil.rmtree(FOLDER / "out", ignore_errors=True)
-    done = subprocess.run(command, cwd=FOLDER, check=False)
+    # For the extension that mkdocstrings loads, whatever folder this was started in.
+    environment = {**os.environ, "PYTHONPATH": str(HELPERS)}
+    done = subprocess.run(command, cwd=FOLDER, env=environment, check=False)
     if done.returncode:
         raise SystemExit(done.returncode)
     print(f"{FOLDER / 'out' / 'index.html'}: built in {time.monotonic() - began:.1f} s")

@@ -6,10 +6,12 @@ The pages of ``docs`` keep their places. README.md and its neighbours become pag
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 __all__ = ["PROJECT", "Pages", "links_of", "outside_code"]
@@ -23,6 +25,7 @@ PROJECT = {
 """Pages beside ``docs``, and their places in the site."""
 
 LANGUAGES = {".py": "python", ".md": "markdown", ".ts": "ts", ".html": "html", ".css": "css"}
+CODE_WITH_BAR = re.compile(r"`([^`\n]*\\\|[^`\n]*)`")
 LINK = re.compile(r"(?<=\]\()([^)#\s]*)(#[^)\s]*)?(?=\))")
 WIDE = {"index.md": "[navigation, toc]", "howto/coming-from-*.md": "[toc]"}
 """Pages that have two programs beside each other, and what is hidden there to make room."""
@@ -40,6 +43,11 @@ def links_of(text: str) -> Iterator[tuple[str, str]]:
     for target, anchor in LINK.findall("".join(FENCE.split(text)[::2])):
         if "://" not in target and not target.startswith("mailto:"):
             yield target, anchor
+
+
+def _with_bar(found: re.Match[str]) -> str:
+    """The code of a cell of a table that has a bar, ``\\|`` in Markdown of GitHub, as HTML."""
+    return f"<code>{html.escape(found[1]).replace(chr(92) + '|', '&#124;')}</code>"
 
 
 class Pages:
@@ -88,9 +96,12 @@ class Pages:
             )
             return PurePosixPath(where).as_posix() + (found[2] or "")
 
-        hidden = [what for each, what in WIDE.items() if PurePosixPath(place).match(each)]
+        def change(part: str) -> str:
+            return CODE_WITH_BAR.sub(_with_bar, LINK.sub(target, part))
+
+        hidden = [what for each, what in WIDE.items() if fnmatch(place, each)]
         head = f"---\nhide: {hidden[0]}\n---\n" if hidden else ""
-        self.add(place, head + outside_code(lambda part: LINK.sub(target, part), text))
+        self.add(place, head + outside_code(change, text))
 
     def _place(self, path: str) -> str:
         """Where a file of the repository is in the site."""
