@@ -32,7 +32,7 @@ class Reference:
     def __init__(self, root: Path) -> None:
         self._loader = GriffeLoader(search_paths=[root], docstring_parser="google")
         for package in ("broker", "cred", "jelly"):
-            self._loader.load(package)
+            self._loader.load(package, try_relative_path=False)
         self._loader.resolve_aliases(external=False)
         self._pages: dict[str, tuple[str, str]] = {}
         """The page of each object by its own path, and the name that it has there."""
