@@ -8,7 +8,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from broker.connecting import Connecting, Place, client_tls, place_of, reach
+from broker.connecting import Behind, Connecting, Place, client_tls, place_of, reach
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
@@ -132,13 +132,17 @@ class Connect(Opening[Connection]):
         return Attempts(self._retry or Retry(), self._addresses, _clock())
 
     async def next(
-        self, attempts: Attempts, tell: Callable[[Attempt], object] | None = None
+        self,
+        attempts: Attempts,
+        tell: Callable[[Attempt], object] | None = None,
+        behind: Behind | None = None,
     ) -> tuple[str, Connection]:
         """Connect, again and again until it succeeds; return the address and the connection.
 
         Args:
             attempts: what `attempts` has returned.
             tell: called with each attempt, before its delay.
+            behind: makes calls behind each login; see `Connecting`.
 
         Raises:
             BaseException: an error that ends the attempts.
@@ -156,17 +160,19 @@ class Connect(Opening[Connection]):
                 attempts.failed(attempt.address, error, is_of_credentials=True)
                 continue
             try:
-                connection = await self._attempt(attempt.address, login, self._timeout)
+                connection = await self._attempt(attempt.address, login, self._timeout, behind)
             except Exception as error:  # noqa: BLE001 - raised again unless it may succeed later
                 attempts.failed(attempt.address, error)
             else:
                 attempts.connected()
                 return attempt.address, connection
 
-    async def _attempt(self, address: str, login: Login | None, timeout: float) -> Connection:
+    async def _attempt(
+        self, address: str, login: Login | None, timeout: float, behind: Behind | None = None
+    ) -> Connection:
         # A server that drains may have named another address.
         place = self._places.get(address) or self._place(address)
-        return await Connecting(place, login, timeout, self._reach).open()
+        return await Connecting(place, login, timeout, self._reach, behind).open()
 
     async def _log_in(self) -> Login | None:
         """Return the login, with credentials of this moment."""

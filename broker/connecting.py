@@ -25,6 +25,7 @@ from broker.errors import (
     TLSError,
 )
 from broker.fixes import fixed_by
+from broker.flavors.promise import Promise
 from broker.flavors.reference import RemoteReference
 from broker.login.client import Login
 from broker.net.proxies.settings import Proxy
@@ -34,6 +35,7 @@ from broker.net.tls.settings import TLS
 from broker.net.transports import StreamTransport
 
 __all__ = [
+    "Behind",
     "Connecting",
     "Place",
     "Reach",
@@ -66,6 +68,9 @@ class Place(Struct, frozen=True):
 Reach: TypeAlias = "Callable[[Broker, Connecting], Awaitable[object]]"
 """Connects a Broker to the place of an attempt."""
 
+Behind: TypeAlias = "Callable[[Connection, Promise[Any]], object]"
+"""Makes calls on the promise of the avatar."""
+
 
 class Connecting:
     """One attempt to connect.
@@ -75,12 +80,22 @@ class Connecting:
         login: the login, or None.
         timeout: seconds for all steps.
         reach: connects the Broker.
+        behind: called with the connection and the promise of its avatar, to make calls that leave
+            behind the login; or None.
 
     Attributes:
         place, timeout: the arguments.
     """
 
-    def __init__(self, place: Place, login: Login | None, timeout: float, reach: Reach):
+    def __init__(
+        self,
+        place: Place,
+        login: Login | None,
+        timeout: float,
+        reach: Reach,
+        behind: Behind | None = None,
+    ):
+        self._behind = behind
         self.place = place
         self.timeout = timeout
         self._login = login
@@ -120,7 +135,8 @@ class Connecting:
         self, broker: Broker, login: Login, entered: Deferred[RemoteReference]
     ) -> None:
         broker.setup_timeouts.add("login", self.place.policy.login_timeout)
-        login.begin(broker).addCallbacks(entered.callback, entered.errback)
+        behind = None if self._behind is None else partial(self._behind, broker.connection)
+        login.begin(broker, behind).addCallbacks(entered.callback, entered.errback)
 
     async def _log_in(self, broker: Broker) -> Connection:
         await self._reach(broker, self)

@@ -19,7 +19,7 @@ FIGURES = {
     "broker/*.py": 8.9,
     "broker/blocking": 13.6,
     "broker/commands": 7.4,
-    "broker/connection": 13.1,
+    "broker/connection": 10.9,
     "broker/core": 8.8,
     "broker/defer": 21.2,
     "broker/demo": 2.4,

@@ -22,6 +22,7 @@ from broker.core.wire.messages import RequestId
 from broker.core.wire.terms import BASELINE
 from broker.flavors.failures import MOST_TEXT_SHOWN
 from broker.flavors.referenceable import Referenceable, Root
+from broker.history import History
 from broker.net import log_throttle
 from broker.replies import KeptReplies, Replies
 from cred import error as cred_error
@@ -176,7 +177,7 @@ def test_limits_of_a_login() -> None:
 
 
 def test_limits_of_a_connection() -> None:
-    """Each number of a Policy and of Replies, and each term about a size, has its row."""
+    """Each number of a Policy, of Replies and of a History has its row; so has each size."""
     numbers = {
         field.name: f"{getattr(STRICT, field.name):g}"
         if isinstance(getattr(STRICT, field.name), float)
@@ -190,6 +191,7 @@ def test_limits_of_a_connection() -> None:
         **numbers,
         **terms,
         **{f"replies.{name}": str(value) for name, value in structs.asdict(Replies()).items()},
+        **{f"History.{name}": str(value) for name, value in structs.asdict(History()).items()},
     }
 
 

@@ -50,6 +50,7 @@ class Released(Struct):
         entry: the target, or None if there is no such object.
         pins: objects of this end in its arguments, which were counted once more.
         is_checked: whether the promises among its arguments are known too.
+        number: its place among the calls that wait or have waited, by their arrival.
     """
 
     message: CallMessage
@@ -57,6 +58,7 @@ class Released(Struct):
     entry: CallEntry | None
     pins: list[int]
     is_checked: bool
+    number: int
 
 
 _QUEUED = {Barrier, Released, *records(lambda row: row.order is Order.QUEUED)}

@@ -76,7 +76,7 @@ class Cacheable(Copyable):
 
 
 # The connection, id and place of a RemoteCache. A peer cannot set these attributes.
-_OURS = ("broker", "luid", "followed_place", "followed_is_wrong", "_maker")
+_OURS = ("broker", "luid", "followed_place", "followed_is_wrong")
 
 
 @engine_class(*_OURS)
@@ -92,17 +92,14 @@ class RemoteCache(RemoteCopy, Serializable):
         followed_is_wrong: whether a change of a Resumable with a wrong offset was refused.
     """
 
+    # What makes it again on the next connection. It is not in the dict, which outlives the cache.
+    __slots__ = ("_maker",)
+
     broker: Invoker | None = None
     luid: Any = None
     followed_place: Position | None = None
     followed_is_wrong = False
     is_remote_cache = True
-    # What makes it again on the next connection, and lives as long as the cache.
-    _maker: object = None
-
-    def hold(self, maker: object) -> None:
-        """Keep an object alive as long as this cache."""
-        object.__setattr__(self, "_maker", maker)
 
     def route(self) -> Route:
         """Return how the owner's calls are made."""
@@ -175,10 +172,8 @@ class RemoteCache(RemoteCopy, Serializable):
 
     def _keep(self, setter: Callable[[], object]) -> None:
         """Call what sets the state, which may replace ``__dict__``, and keep what is ours."""
-        broker, luid, place, maker = self.broker, self.luid, self.followed_place, self._maker
+        broker, luid, place = self.broker, self.luid, self.followed_place
         setter()
-        if maker is not None:
-            self.hold(maker)
         self._belong_to(broker, luid)
         if place is not None:
             set_place(self, place)

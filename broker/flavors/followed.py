@@ -324,11 +324,18 @@ def call_again(
     return deferred.addBoth(over)
 
 
-def keep(cache: Followed, is_kept: bool) -> None:
+def keep(cache: Followed, is_kept: bool, maker: object = None) -> None:
     """Say whether a cache will go on with :func:`call_again` after its connection has ended.
 
     If not, readers of the ``changes()`` of a view get an error when it ends.
+
+    Args:
+        cache: the RemoteCache.
+        is_kept: whether it will.
+        maker: what makes the call again; it lives as long as the cache.
     """
+    # In a slot: the dict outlives the cache.
+    object.__setattr__(cache, "_maker", maker)
     cache._stay(is_kept)
 
 

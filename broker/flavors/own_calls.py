@@ -15,7 +15,13 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
-from broker.core.calls.dispatch import Route, call_method, checked_arguments, resolve
+from broker.core.calls.dispatch import (
+    Route,
+    call_method,
+    checked_arguments,
+    overrides_hook,
+    resolve,
+)
 from broker.defer import Deferred, maybeDeferred
 from broker.errors import BrokenPromise
 from broker.flavors.referenceable import Referenceable
@@ -104,7 +110,7 @@ _STARTS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Starts] = WeakKeyDictiona
 
 def _call(target: Any, name: str, args: tuple[object, ...], kw: dict[str, object]) -> object:
     route = target.route()
-    if not isinstance(route, Route):
+    if not isinstance(route, Route) or overrides_hook(target, "remoteMessageReceived"):
         raise BrokenPromise(f"{type(target).__name__} has its own remoteMessageReceived")
     method = resolve(route, name, False)
     for check in method.conditions:

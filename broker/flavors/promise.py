@@ -219,8 +219,9 @@ class Promise(Deferred[T]):
                 # Loaded at the first use: most programs have no calls that come home.
                 from broker.flavors.home_calls import OwnTarget
 
-                self._canceller = target = OwnTarget(self.result, self.method)
-                return target
+                target: Any = OwnTarget(self.result, self.method)
+                self._canceller = target
+                return cast("PromisedTarget", target)
             return None
         if self._has_callbacks():
             return None

@@ -10,6 +10,7 @@ from broker.core.calls.attached import NO_REFERENCE
 from broker.defer import Deferred
 from broker.errors import ConfigError, ServerDraining
 from broker.failure import Failure
+from broker.flavors.promise import Promise
 from broker.flavors.reference import RemoteReference
 from broker.link.calls import LinkedCall, LinkedLook, LinkedSend, LinkedTarget
 from broker.link.made import Need, without_own
@@ -19,10 +20,12 @@ from broker.link.waiting import Waiting
 from broker.once_calls import OnceKeys, in_once
 from broker.retry import notice_of
 
-__all__ = ["MOST_RECIPES", "Kept"]
+__all__ = ["MOST_BEHIND_LOGIN", "MOST_RECIPES", "Kept"]
 
 MOST_RECIPES = 1_000
 """Recipes of a link."""
+MOST_BEHIND_LOGIN = 3
+"""Recipes that are made before the login is accepted: a server takes four calls then."""
 
 
 class Kept:
@@ -139,6 +142,25 @@ class Kept:
         if now is not None:
             without_own(reference.on, now)
 
+    def enter(self, connection: Connection, avatar: Promise[Any]) -> None:
+        """Make the first recipes behind the login, on the promise of the avatar.
+
+        A server that has not accepted a login yet takes few calls, and only with single values.
+        """
+        if not connection.broker.calls.promises.can_send:
+            return
+        without_own(self.first.on(connection).follow, avatar)
+        connection.broker.closed.addCallback(self._not_entered, connection)
+        for _, made in sorted(self._recipes.items())[:MOST_BEHIND_LOGIN]:
+            recipe = made()
+            if recipe is None or not recipe.is_before_login(self.first):
+                break
+            without_own(recipe.on, connection)
+
+    def _not_entered(self, result: object, connection: Connection) -> object:
+        self.forget(connection)
+        return result
+
     def begin(self, connection: Connection, first: RemoteReference) -> None:
         """Make the recipes, and then the calls that wait, on a new connection.
 
@@ -151,6 +173,7 @@ class Kept:
         for _, made in sorted(self._recipes.items()):
             recipe = made()
             if recipe is not None:
+                recipe.again_if_busy(connection)
                 recipe.on(connection)
         for call in self._waiting.take():
             if not call.is_over:

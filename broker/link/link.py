@@ -247,7 +247,9 @@ class Link:
         attempts = self._connect.attempts()
         try:
             while True:
-                address, connection = await self._connect.next(attempts, self._tell_attempt)
+                address, connection = await self._connect.next(
+                    attempts, self._tell_attempt, self._kept.enter
+                )
                 self._begin(connection)
                 notice = await connection.wait_draining()
                 if connection.is_closed:

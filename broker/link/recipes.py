@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from broker.defer import Deferred
-from broker.errors import ConfigError
+from broker.errors import ConfigError, ServerBusy
 from broker.flavors.cacheable import RemoteCache
 from broker.flavors.contracts.pending import PendingReference
 from broker.flavors.contracts.proxy import Proxy, typed
@@ -20,7 +20,7 @@ from broker.link.made import Made, Maker, Need, Target, lost
 from jelly.atoms import Expression
 from jelly.bases import Jellyable
 from jelly.errors import CannotJelly
-from jelly.leaves import LEAVES
+from jelly.leaves import LEAVES, SCALARS
 
 if TYPE_CHECKING:
     from broker.connection.connection import Connection
@@ -33,6 +33,8 @@ __all__ = ["LinkedReference", "Linking", "linked_in"]
 C = TypeVar("C")
 
 _OF_ONE_CONNECTION = (RemoteReference, RemoteStream, Deferred)
+# Characters of the arguments of a call before a login.
+_MOST_SMALL = 512
 _CONTAINERS = frozenset({list, tuple, set, frozenset})
 
 
@@ -107,6 +109,8 @@ class LinkedReference(Jellyable):
         is_direct: bool = False,
     ):
         self._is_direct = is_direct
+        # Whether its arguments are few single values, which a server takes before a login.
+        self._is_plain = False
         self.cache: RemoteCache | None = None
         self._link = link
         self._parent = parent
@@ -182,6 +186,7 @@ class LinkedReference(Jellyable):
             return target.callRemote(_name, *args, **kw)
 
         child = LinkedReference(self._link, self, f"'{_name}'", make, needs)
+        child._is_plain = not kw and _are_small(_name, *args)
         self._link.add_recipe(child)
         return child
 
@@ -201,6 +206,16 @@ class LinkedReference(Jellyable):
                 maker = Maker(made, self._needs, make, is_direct=self._is_direct)
                 self._parent.on(connection).put(maker)
         return made
+
+    def is_before_login(self, avatar: LinkedReference) -> bool:
+        """Return whether its call can be sent before the login is accepted."""
+        return self._parent is avatar and self._is_plain and self.cache is None
+
+    def again_if_busy(self, connection: Connection) -> None:
+        """Forget its failure if the server took no more calls before the login."""
+        made = self._made.get(connection)
+        if made is not None and made.failure is not None and made.failure.check(ServerBusy):
+            del self._made[connection]
 
     def where(self, now: Connection | None) -> Connection | None:
         """Return the connection for a new call, if ``now`` is the one of the link."""
@@ -260,8 +275,7 @@ def _take_cache(recipe: LinkedReference | None, cache: RemoteCache) -> None:
         keep(recipe.cache, False)
     recipe.cache = cache
     # The program may hold the cache only.
-    cache.hold(recipe)
-    keep(cache, True)
+    keep(cache, True, recipe)
 
 
 def linked_in(value: object, link: Linking, *, is_recipe: bool = False) -> tuple[Need, ...]:
@@ -291,6 +305,12 @@ def linked_in(value: object, link: Linking, *, is_recipe: bool = False) -> tuple
         elif is_recipe and isinstance(each, (*_OF_ONE_CONNECTION, PendingReference)):
             raise ConfigError("a recipe cannot hold a reference of one connection")
     return tuple(found.values())
+
+
+def _are_small(*values: object) -> bool:
+    """Return whether values are single ones, and short."""
+    sizes = [len(each) for each in values if isinstance(each, str | bytes)]
+    return all(type(each) in SCALARS for each in values) and sum(sizes) <= _MOST_SMALL
 
 
 def _promise_of(value: object) -> object:

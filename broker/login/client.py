@@ -12,6 +12,7 @@ uses PB's challenge login, or PB's anonymous login, and never a call that Twiste
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from broker.connection.broker import Broker
@@ -19,6 +20,7 @@ from broker.core.calls.attached import attach_nothing
 from broker.defer import Deferred, fail
 from broker.errors import RemoteError, ServerBusy, ServerDraining, TooManyAttempts, WrongType
 from broker.failure import Failure
+from broker.flavors.promise import Promise
 from broker.flavors.received import as_received
 from broker.flavors.reference import RemoteReference
 from broker.login.context import ClientContext
@@ -84,18 +86,22 @@ class Login:
         if not is_taken(credentials, table):
             raise _wrong_type(credentials)
 
-    def begin(self, broker: Broker) -> Deferred[RemoteReference]:
+    def begin(
+        self, broker: Broker, behind: Callable[[Promise[Any]], object] | None = None
+    ) -> Deferred[RemoteReference]:
         """Log in over a connection, and return a Deferred of the avatar.
 
         Args:
             broker: the client's side, ready for calls.
+            behind: called with the promise of the avatar, to make calls that leave behind the
+                login; see `ClientContext`.
 
         The Deferred fails with LoginFailed or a subclass if the server refuses the login, asks for
         no login, takes no credentials of this kind, or offers only mechanisms that the policy does
         not allow. A refusal that is worth another try is also a TooManyAttempts, ServerBusy,
         ServerDraining or LoginUnavailable; see ``broker.is_transient``.
         """
-        context = ClientContext(broker, broker.remoteForName(b"root"))
+        context = ClientContext(broker, broker.remoteForName(b"root"), behind)
 
         def logged_in(avatar: RemoteReference) -> RemoteReference:
             broker.peer.mechanism = mechanism.name

@@ -24,6 +24,7 @@ from broker.defer import CancelledError, Deferred, fail, maybeDeferred, to_defer
 from broker.errors import Error, ServerBusy
 from broker.failure import Failure
 from broker.flavors.avatar import AsReferenceable
+from broker.flavors.promise import Promise
 from broker.flavors.reference import RemoteReference
 from broker.interfaces import IPerspective
 from broker.login.active_logins import AcceptedUser, ActiveLogins
@@ -92,18 +93,46 @@ class ClientContext(LoginContext):
     Args:
         broker: the connection.
         root: the login object of the server.
+        behind: called with the promise of the avatar when the call is sent that returns it; it may
+            make calls on the promise, which leave at once. Or None.
     """
 
-    __slots__ = ("_root",)
+    __slots__ = ("_behind", "_root")
 
-    def __init__(self, broker: Broker, root: RemoteReference):
+    def __init__(
+        self,
+        broker: Broker,
+        root: RemoteReference,
+        behind: Callable[[Promise[Any]], object] | None = None,
+    ):
         self.broker = broker
         self.policy = broker.policy
         self._root = root
+        self._behind = behind
 
     def call(self, name: str, *args: object) -> Deferred[object]:
         """Call a login method of the server, and return a Deferred of its result."""
         return self._root.callRemote(name, *args)
+
+    def enter(self, name: str, *args: object) -> Deferred[object]:
+        """Call the login method that returns the avatar; calls on the avatar leave behind it."""
+        avatar = self._root.callRemote(name, *args)
+        self.entering(avatar)
+        return avatar
+
+    def entering(self, avatar: Promise[Any]) -> None:
+        """Note the promise of the avatar."""
+        if self._behind is not None:
+            self._behind(avatar)
+
+    @property
+    def is_of_server(self) -> bool:
+        """Whether the peer is the server that was meant, before it has proved that in the login.
+
+        The certificate was verified, or nobody can be between both ends without TLS.
+        """
+        port = self.broker.port
+        return bool(self.verified_chain) if port.is_secure else port.is_private
 
     def sent(self, text: Text) -> Text:
         """Return a user name or password in the type that is sent to the server.

@@ -13,6 +13,7 @@ The chat is up; Ctrl-C ends it. Sign up in a browser, then come by any of these:
 
   web pages         {web}
                     its certificate is signed by {ca}
+  chat in a browser {web}/talk
   PB                {pb}
                     python -m examples.chat.client {pb} --ca {ca}
   PB, this machine  {pb_plain}

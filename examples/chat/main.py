@@ -26,6 +26,7 @@ from examples.chat.archive import SQLArchive
 from examples.chat.line_clients.connection import LineConnection, LinePort
 from examples.chat.line_clients.irc import IRC
 from examples.chat.line_clients.lines import PlainLines
+from examples.chat.live import Live, PageAdmin, PageTokens, Watcher
 from examples.chat.model import ADMINS, IAdmin, IGuest, Town
 from examples.chat.pace import USUAL_RATE, Rate
 from examples.chat.pb_members import Member
@@ -86,6 +87,7 @@ class Chat:
         self.admin_password: str | None = None
         self._settings = settings
         self._server: broker.Server
+        self._tokens: PageTokens
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -123,7 +125,8 @@ class Chat:
         stack.push_async_callback(asyncio.to_thread, archive.close)
         self.town = Town(rate=self._settings.rate)
         await asyncio.to_thread(archive.load, self.town)
-        self.logins = make_logins(self.town, StoreChecker(self.store))
+        self._tokens = PageTokens()
+        self.logins = make_logins(self.town, StoreChecker(self.store), self._tokens)
         await self._start_pb(stack)
         self._start_lines(stack)
         if importlib.util.find_spec("aiohttp") is not None:
@@ -158,7 +161,10 @@ class Chat:
         settings = self._settings
         tls = RenewedContext(settings.folder / CERTIFICATE, settings.folder / KEY)
         where: dict[str, Any] = {"host": settings.host, "port": settings.web, "tls": tls}
-        pages = await serve_pages(self.town, self.logins, self.store, **where, names=settings.names)
+        live = Live(self._server, self._tokens)
+        pages = await serve_pages(
+            self.town, self.logins, self.store, **where, names=settings.names, live=live
+        )
         stack.push_async_callback(pages.close)
         self.addresses["web"] = pages.address
 
@@ -175,14 +181,16 @@ def make_certificates(folder: Path, names: tuple[str, ...]) -> None:
     write_file(folder / CERTIFICATE, server.certificate_pem, is_secret=False)
 
 
-def make_logins(town: Town, checker: CredentialsChecker) -> broker.PortalLogins:
+def make_logins(town: Town, *checkers: CredentialsChecker) -> broker.PortalLogins:
     """Return the logins of all front ends, by one realm for all of them."""
 
-    def member(avatar_id: Any, mind: Any) -> Member:
+    def member(avatar_id: Any, mind: Any) -> Member | Watcher:
+        if isinstance(avatar_id, PageAdmin):
+            return Watcher(town, avatar_id.session)
         return Member(town, avatar_id, mind)
 
     realm = broker.realm({pb.IPerspective: member, IGuest: town.enter, IAdmin: town.administer})
-    logins = broker.PortalLogins(Portal(realm, [checker]))
+    logins = broker.PortalLogins(Portal(realm, list(checkers)))
     town.end_sessions = logins.end_sessions
     return logins
 

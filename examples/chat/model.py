@@ -133,6 +133,17 @@ class Town:
         self.archive = archive
         self.rate = rate
         self._people: dict[str, Guest] = {}
+        self._watchers: set[Callable[[], None]] = set()
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call a function after each change of `where`; return the function that ends that."""
+        self._watchers.add(changed)
+        return lambda: self._watchers.discard(changed)
+
+    def moved(self) -> None:
+        """Tell those who watch that somebody has come, gone, or changed rooms."""
+        for changed in list(self._watchers):
+            changed()
 
     def enter(self, avatar_id: Any, listener: Listener) -> Guest:
         """Let a user in. An earlier session of the same user ends: it hears ``gone``.
@@ -151,6 +162,7 @@ class Town:
                 raise LoginDenied("somebody with almost the same name is here")
             before.dismiss("you have come in again from elsewhere")
         guest = self._people[name.lower()] = Guest(self, name, listener)
+        self.moved()
         return guest
 
     def administer(self, avatar_id: Any) -> Admin:
@@ -211,6 +223,7 @@ class Town:
         """Forget a guest who has left."""
         if self._people.get(guest.name.lower()) is guest:
             del self._people[guest.name.lower()]
+            self.moved()
 
     def set_banner(self, who: str, banner: str) -> None:
         """Set the banner and tell everybody; TooMany if it is longer than a banner may be."""
@@ -277,6 +290,7 @@ class Guest:
                 raise TooMany(f"you are in {MOST_ROOMS_EACH} rooms")
             room = self.rooms[name] = self.town.open_room(name)
             room.add(self)
+            self.town.moved()
         return self.rooms[name]
 
     def part(self, name: str, why: str = "") -> None:
@@ -285,6 +299,7 @@ class Guest:
         room.remove(self, check_text(why))
         del self.rooms[name]
         self.town.close_room(room)
+        self.town.moved()
 
     def say(self, where: str, text: str) -> None:
         """Say something in a room, or to a person; an empty text is not passed on.

@@ -122,6 +122,12 @@ class Site:
         if sites != ["same-origin"] or any(each not in self.origins for each in origins):
             raise Refused(403, "this form is of another site")
 
+    def check_origin(self, request: web.Request) -> None:
+        """Raise Refused if a page of another site asks for a WebSocket."""
+        origins = request.headers.getall("Origin", [])
+        if any(each not in self.origins for each in origins):
+            raise Refused(403, "this page is of another site")
+
     def address_of(self, request: web.Request) -> str:
         """Return the IP address of the browser.
 

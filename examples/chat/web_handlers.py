@@ -20,6 +20,7 @@ from cred.scram_verifier import ScramVerifier
 from cred.users import NoSuchUser, StoreError, User, UserChanged, UserExists, UserStore
 from cred.workers import LOGINS, QueueFull
 from examples.chat.errors import ChatError
+from examples.chat.live import Live
 from examples.chat.model import IAdmin, Town
 from examples.chat.names import check_password, check_person
 from examples.chat.web_guard import (
@@ -37,10 +38,12 @@ from examples.chat.web_html import (
     error_page,
     log_in_page,
     sign_up_page,
+    talk_page,
     welcome_page,
 )
 from examples.chat.web_port import WebPort
 from examples.chat.web_sessions import WebSession, WebSessions
+from examples.chat.web_socket import WebSockets
 
 __all__ = ["SIGN_UPS_AN_HOUR", "WebHandlers"]
 
@@ -49,7 +52,18 @@ SIGN_UPS_AN_HOUR: Final = 10
 
 USERS_A_PAGE: Final = 100
 
-FILES: Final = {"/style.css": "text/css", "/icon.svg": "image/svg+xml"}
+HERE: Final = Path(__file__).parent
+
+FILES: Final[dict[str, tuple[Path, str]]] = {
+    "/style.css": (HERE / "style.css", "text/css"),
+    "/icon.svg": (HERE / "icon.svg", "image/svg+xml"),
+}
+SCRIPTS: Final = {
+    "/broker.js": Path(broker.__file__).parent / "web" / "static" / "broker.js",
+    "/talk.js": HERE / "pages" / "talk.js",
+    "/admin.js": HERE / "pages" / "admin.js",
+}
+FILES.update((path, (file, "text/javascript")) for path, file in SCRIPTS.items())
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -67,10 +81,13 @@ class WebHandlers:
         site: Site,
         sessions: WebSessions,
         sign_ups: HourlyLimit,
+        live: Live | None,
     ):
         self.town, self.logins, self.store = town, logins, store
         self.site, self.sessions, self.sign_ups = site, sessions, sign_ups
         self.port: WebPort
+        self.live = live
+        self.sockets = None if live is None else WebSockets(live.server, site)
         self._adding = threading.Lock()
         # A browser takes such a name from this host only, by https only, and for all paths.
         self._cookie = "__Host-session" if site.is_tls else "session"
@@ -94,7 +111,20 @@ class WebHandlers:
                 *(web.get(path, _show_file) for path in FILES),
             ]
         )
+        if self.sockets is not None:
+            app.add_routes(
+                [
+                    web.get("/pb", self.sockets.answer),
+                    web.get("/talk", _show_talk),
+                    web.post("/admin/token", self.give_token),
+                ]
+            )
         return app
+
+    async def close_sockets(self) -> None:
+        """Close the WebSockets."""
+        if self.sockets is not None:
+            await self.sockets.close()
 
     @web.middleware
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -142,7 +172,7 @@ class WebHandlers:
         except ValueError:
             return _page(sign_up_page(name, "this password has characters it may not have"), 400)
         logger.info("%s has signed up", name)
-        return _page(welcome_page(name, self.town.banner))
+        return _page(welcome_page(name, self.town.banner, is_live=self.live is not None))
 
     def _add(self, name: str, password: str) -> None:
         """Add a user, in a thread: the verifier takes 0.14 s, and a database may be slow."""
@@ -215,8 +245,14 @@ class WebHandlers:
         if not re.fullmatch("[1-9][0-9]{0,5}", number):
             raise Refused(404, "there is no such page")
         people = await self._people(session, int(number))
-        text = admin_page(session.name, self.town.banner, people, notice=session.take_notice())
+        notice, is_live = session.take_notice(), self.live is not None
+        text = admin_page(session.name, self.town.banner, people, notice=notice, is_live=is_live)
         return _page(text)
+
+    async def give_token(self, request: web.Request) -> web.Response:
+        """Return a token, by which the page of an admin logs in by PB once."""
+        assert self.live is not None
+        return web.Response(text=self.live.tokens.make(self._admin(request)))
 
     async def set_banner(self, request: web.Request) -> web.Response:
         """Set the banner."""
@@ -226,7 +262,9 @@ class WebHandlers:
             self._admin(request).login.avatar.set_banner(banner)
         except ChatError as error:
             people = await self._people(session)
-            return _page(admin_page(session.name, banner, people, error=str(error)), 400)
+            is_live = self.live is not None
+            text = admin_page(session.name, banner, people, error=str(error), is_live=is_live)
+            return _page(text, 400)
         logger.info("%s has set the banner", session.name)
         raise self._done(session, "The banner is set.")
 
@@ -306,8 +344,12 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
 
 
 async def _show_file(request: web.Request) -> web.Response:
-    content = Path(__file__).with_name(request.path[1:]).read_bytes()
-    return web.Response(body=content, content_type=FILES[request.path], charset="utf-8")
+    file, kind = FILES[request.path]
+    return web.Response(body=file.read_bytes(), content_type=kind, charset="utf-8")
+
+
+async def _show_talk(request: web.Request) -> web.Response:
+    return _page(talk_page())
 
 
 def _page(text: str, status: int = 200, headers: Any = None) -> web.Response:

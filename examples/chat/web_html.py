@@ -11,7 +11,17 @@ from cred.users import User
 from examples.chat.model import ADMINS, Whereabouts
 from examples.chat.names import LONGEST_BANNER, PASSWORD_LENGTHS
 
-__all__ = ["Html", "People", "admin_page", "error_page", "fill", "log_in_page", "sign_up_page"]
+__all__ = [
+    "Html",
+    "People",
+    "admin_page",
+    "error_page",
+    "fill",
+    "log_in_page",
+    "sign_up_page",
+    "talk_page",
+    "welcome_page",
+]
 
 
 class Html(str):
@@ -45,6 +55,7 @@ PAGE = """<!doctype html>
   <title>{title} – chat</title>
   <link rel="icon" href="/icon.svg" type="image/svg+xml">
   <link rel="stylesheet" href="/style.css">
+  {script}
 </head>
 <body>
   <header>
@@ -60,6 +71,8 @@ PAGE = """<!doctype html>
 """
 
 NAV_OUT = Html("""<a href="/">Sign up</a> <a href="/login">For admins</a>""")
+
+SCRIPT = """<script type="module" src="/{name}.js"></script>"""
 
 NAV_IN = """<a href="/admin">Admin</a>
     <form method="post" action="/logout">
@@ -89,7 +102,10 @@ WELCOME = """<p id="ok" class="said" role="status">Welcome, <bdi>{name}</bdi>.</
     <p>Log in with this name and your password: with a PB client, with an IRC client by SASL or as
       the password of the server, or by lines of text.</p>
     <p>This is what everybody sees who comes in:</p>
-    {banner}"""
+    {banner}
+    {talk}"""
+
+TO_TALK = Html("""<p><a href="/talk">Chat in this browser</a></p>""")
 
 LOG_IN = """{said}
     <form method="post" action="/login">
@@ -115,13 +131,37 @@ ADMIN = """{said}
       </form>
     </section>
     <section>
-      <h2>Here now <span class="count">{count}</span></h2>
+      <h2>Here now <span class="count" id="count">{count}</span></h2>
+      <p id="state" class="detail"></p>
       <ul id="people">{here}</ul>
+      {person}
     </section>
     <section>
       <h2>Users</h2>
       <ul id="users">{users}</ul>
       {more}
+    </section>"""
+
+TALK = """<p id="state" class="said" role="status" hidden></p>
+    <form id="door" method="post" action="/talk">
+      <label>Name
+        <input name="name" required autocomplete="username" autocapitalize="none"
+          spellcheck="false">
+      </label>
+      <label>Password
+        <input name="password" type="password" required autocomplete="current-password">
+      </label>
+      <button>Come in</button>
+    </form>
+    <section id="room" hidden>
+      <h2><span id="topic"></span> <span class="tag" id="names"></span></h2>
+      <ol id="lines" aria-live="polite"></ol>
+      <form id="say" method="post" action="/talk">
+        <label>Say to all
+          <input name="text" required maxlength="500" autocomplete="off">
+        </label>
+        <button>Say</button>
+      </form>
     </section>"""
 
 PERSON = """
@@ -132,6 +172,8 @@ PERSON = """
           </div>
           {kick}
         </li>"""
+
+ROW = """<template id="person">{person}</template>"""
 
 USER = """
         <li>
@@ -162,10 +204,12 @@ def sign_up_page(name: str = "", error: str = "") -> str:
     return _page("Sign up", body)
 
 
-def welcome_page(name: str, banner: str) -> str:
-    """Return what a new user sees."""
+def welcome_page(name: str, banner: str, *, is_live: bool = False) -> str:
+    """Return what a new user sees; with a link to the chat itself if that page is served."""
     shown = fill(BANNER, banner=banner) if banner else Html("")
-    return _page("You are in", fill(WELCOME, name=name, banner=shown))
+    return _page(
+        "You are in", fill(WELCOME, name=name, banner=shown, talk=TO_TALK if is_live else "")
+    )
 
 
 def log_in_page(name: str = "", error: str = "") -> str:
@@ -178,7 +222,20 @@ def error_page(text: str) -> str:
     return _page("That did not work", _error(text))
 
 
-def admin_page(name: str, banner: str, people: People, *, notice: str = "", error: str = "") -> str:
+def talk_page() -> str:
+    """Return the page of the chat itself; its script does the rest."""
+    return _page("Chat", Html(TALK), script="talk")
+
+
+def admin_page(
+    name: str,
+    banner: str,
+    people: People,
+    *,
+    notice: str = "",
+    error: str = "",
+    is_live: bool = False,
+) -> str:
     """Return the page of an admin.
 
     Args:
@@ -187,6 +244,7 @@ def admin_page(name: str, banner: str, people: People, *, notice: str = "", erro
         people: who is here, and users.
         notice: what was done.
         error: why it was not done.
+        is_live: whether a script keeps the list of those who are here up to date.
     """
     said = fill('<p id="ok" class="said" role="status">{text}</p>', text=notice) if notice else ""
     body = fill(
@@ -195,15 +253,19 @@ def admin_page(name: str, banner: str, people: People, *, notice: str = "", erro
         longest=LONGEST_BANNER,
         banner=banner,
         count=len(people.here),
+        person=fill(ROW, person=_person(Whereabouts("", "", 0.0, ()))) if is_live else "",
         here=_join(map(_person, people.here)) or Html('<li class="nobody">Nobody is here.</li>'),
         users=_join(_user(user, name) for user in people.users),
         more=_more(people),
     )
-    return _page("Admin", body, fill(NAV_IN, name=name), "wide")
+    return _page("Admin", body, fill(NAV_IN, name=name), "wide", "admin" if is_live else "")
 
 
-def _page(title: str, body: Html, nav: Html = NAV_OUT, kind: str = "narrow") -> str:
-    return str(fill(PAGE, title=title, body=body, nav=nav, kind=kind))
+def _page(
+    title: str, body: Html, nav: Html = NAV_OUT, kind: str = "narrow", script: str = ""
+) -> str:
+    loading = fill(SCRIPT, name=script) if script else Html("")
+    return str(fill(PAGE, title=title, body=body, nav=nav, kind=kind, script=loading))
 
 
 def _error(text: str) -> Html:

@@ -9,6 +9,8 @@
 ``GET /admin``      banner, who is where, users
 ``POST /admin``     set the banner: ``banner``
 ``POST /admin/...`` ``kick``, ``disable`` and ``enable`` a user: ``name``
+``GET /talk``       the chat itself; its script logs in by PB
+``GET /pb``         PB by WebSocket, for ``/talk`` and ``/admin``
 =================== =========================================================
 """
 
@@ -26,6 +28,7 @@ from aiohttp import web
 import broker
 from broker.net.socket_addresses import host_port
 from cred.users import UserStore
+from examples.chat.live import Live
 from examples.chat.model import Town
 from examples.chat.web_guard import HourlyLimit, Site, origins_of
 from examples.chat.web_handlers import SIGN_UPS_AN_HOUR, WebHandlers
@@ -48,6 +51,7 @@ async def serve_pages(
     is_behind_proxy: bool = False,
     session_seconds: float = SESSION_SECONDS,
     clock: Callable[[], float] = time.monotonic,
+    live: Live | None = None,
 ) -> Pages:
     """Serve the web pages.
 
@@ -67,6 +71,8 @@ async def serve_pages(
         is_behind_proxy: see `examples.chat.web_guard.Site`.
         session_seconds: after which admins are logged out.
         clock: returns seconds, for the limit of sign-ups.
+        live: what live pages need; without it there is neither ``/talk`` nor ``/pb``, and the list
+            of people on ``/admin`` is that of the request.
 
     Raises:
         broker.ConfigError: the addresses of the pages for browsers are not known.
@@ -79,7 +85,7 @@ async def serve_pages(
     own = origins_of(names if names or origins else [host], real, is_tls=tls is not None)
     site = Site(own | frozenset(origins), is_behind_proxy)
     sessions, sign_ups = WebSessions(session_seconds), HourlyLimit(SIGN_UPS_AN_HOUR, clock)
-    handlers = WebHandlers(town, logins, store, site, sessions, sign_ups)
+    handlers = WebHandlers(town, logins, store, site, sessions, sign_ups, live)
     seconds = {"shutdown_timeout": 3.0, "keepalive_timeout": 20.0, "lingering_time": 1.0}
     options: dict[str, Any] = {"access_log": None, **seconds}
     runner = web.AppRunner(handlers.app(), **options)
@@ -88,7 +94,7 @@ async def serve_pages(
     get_tls = partial(_same, tls) if isinstance(tls, ssl.SSLContext) else tls
     handlers.port = WebPort(runner.server, sock, get_tls, has_sources=not is_behind_proxy)
     address = f"{'http' if tls is None else 'https'}://{host_port(host, real)}"
-    return Pages(address, runner, handlers.port, sessions)
+    return Pages(address, runner, handlers, sessions)
 
 
 def _same(tls: ssl.SSLContext) -> ssl.SSLContext:
@@ -111,15 +117,18 @@ class Pages:
         address: ``https://127.0.0.1:8080``, with the real port.
     """
 
-    def __init__(self, address: str, runner: web.AppRunner, port: WebPort, sessions: WebSessions):
+    def __init__(
+        self, address: str, runner: web.AppRunner, handlers: WebHandlers, sessions: WebSessions
+    ):
         self.address = address
         self._runner = runner
-        self._port = port
+        self._handlers, self._port = handlers, handlers.port
         self._sessions = sessions
 
     async def close(self) -> None:
         """Accept no more requests, log all admins out, and close the connections."""
         self._sessions.close()
         await self._port.close()
+        await self._handlers.close_sockets()
         await self._runner.cleanup()
         await self._port.cut()

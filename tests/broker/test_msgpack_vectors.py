@@ -103,7 +103,16 @@ def meant(fields: list[Any]) -> messages.Record:
     if kind == ERROR:
         return messages.GraphError(number, graph)
     make = messages.GraphCall if kind < 3 else messages.GraphCallToCache
-    return make(number, target, name, kind in (1, 3), *graph, *rest)
+    call = make(
+        number,
+        tuple(target) if isinstance(target, list) else target,
+        name,
+        kind in (1, 3),
+        *graph,
+        *rest,
+    )
+    call.has_promises = isinstance(call, messages.GraphCall) and "promised" in repr(graph)
+    return call
 
 
 @pytest.mark.parametrize("case", GOOD)

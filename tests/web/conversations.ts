@@ -27,6 +27,12 @@ const OTHERWISE: Record<string, string> = {
   call_refs_beyond_limit: "a client has no limit of references",
   call_beyond_max_calls: "a client has no limit of calls",
   call_streams_beyond_limit: "the limit is 64 here",
+  once_again_done: "a client keeps no replies: its term `once` is 0",
+  once_again_running: "the same",
+  once_other_method: "the same",
+  once_result_lost: "the same",
+  once_malformed: "the same",
+  once_acknowledged_again: "the same",
 };
 
 /** The terms of the version differ, since the server of the vectors has four streams. */

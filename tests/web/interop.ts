@@ -428,9 +428,10 @@ test("calls on promises run in order, and fail with their promise", () =>
     const rings = [1, 2, 3].map((i) => home.callRemote("ring", i));
     assert.deepEqual(await Promise.all(rings), ["ring 1", "ring 2", "ring 3"]);
     assert.equal(await home.callRemote("ring", 4), "ring 4");
-    // More calls than any peer takes at once wait here.
+    // The server takes 64 at once; others wait here.
     const slow = avatar.callRemote("slow_thing").at(0);
     const many = Array.from({ length: 200 }, (_, i) => slow.callRemote("double", i));
+    assert.equal(slow._call!.underWay, 64);
     assert.deepEqual(
       await Promise.all(many),
       Array.from({ length: 200 }, (_, i) => 2 * i),

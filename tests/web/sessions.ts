@@ -88,15 +88,33 @@ test("an element of a promise is called, and a promise is an argument", async ()
   assert.equal(shown(played.sent.at(-1)[5][0]), "[tuple [promised 1 1] [list [promised 1]]]");
 });
 
-test("without the terms of the peer nothing is promised; calls wait here", async () => {
+test("until the terms of the peer have come, 16 calls on promises leave", async () => {
   const played = new Played();
+  const thing = played.session.root.callRemote("thing");
+  const said = Array.from({ length: 20 }, (_, i) => thing.callRemote("say", i));
+  assert.equal(played.calls.length, 17);
+  played.says([0, 6, { promised: 18 }]);
+  said.push(thing.callRemote("say", 20));
+  // Calls that wait here stay in front of it.
+  assert.equal(played.calls.length, 17);
+  played.says(answer(1, [word("remote"), 5]));
+  assert.equal(played.calls.length, 22);
+  for (let id = 2; id < 23; id++) played.says([5, id, id]);
+  assert.deepEqual(
+    await Promise.all(said),
+    said.map((_, i) => i + 2),
+  );
+});
+
+test("a peer may take no promises; calls wait here", async () => {
+  const played = new Played({ promised: 0 });
   const { session } = played;
   const thing = session.root.callRemote("thing");
   const hi = thing.callRemote("hi");
   session.root.callRemote("take", thing).catch(() => {});
   session.root.callRemote("later").catch(() => {});
   assert.deepEqual(played.calls, [[1, "root", "thing"]]);
-  played.says([0, 6], answer(1, [word("remote"), 5]));
+  played.says(answer(1, [word("remote"), 5]));
   await turn();
   // What waited for the promise leaves first; what came behind a waiting call stays behind it.
   assert.deepEqual(played.calls.slice(1), [
@@ -154,12 +172,12 @@ test("an abort drops a call that waits, and cancels one that was sent", async ()
 });
 
 test("a call without an answer waits for its promises, too; its error disturbs nothing", async () => {
-  const played = new Played();
+  const played = new Played({ promised: 0 });
   const { root } = played.session;
   const thing = root.callRemote("thing");
   root.send("take", thing, new Date(0));
   root.send("take", thing);
-  played.says([0, 6], answer(1, [word("remote"), 5]));
+  played.says(answer(1, [word("remote"), 5]));
   await turn();
   const sends = played.sent.filter((message) => message[0] === 7);
   assert.deepEqual(

@@ -17,6 +17,7 @@ from broker.flavors.contracts import description
 from broker.flavors.contracts.contract import contract_of
 
 BUILT = ROOT / "broker" / "web" / "static" / "broker.js"
+CHAT = ROOT / "examples" / "chat" / "pages"
 PAGE = ROOT / "docs" / "howto" / "use-it-from-a-browser.md"
 FLAGS = re.MULTILINE | re.DOTALL
 MOST = 17_500
@@ -41,9 +42,10 @@ def node(*arguments: object) -> str:
 
 @pytest.mark.usefixtures("tools")
 def test_the_built_file_is_that_of_the_sources(tmp_path: Path) -> None:
-    """A fresh build is the file that is committed."""
+    """A fresh build is what is committed: the client, and the scripts of the chat's pages."""
     node("build.mjs", tmp_path)
-    assert (tmp_path / "broker.js").read_bytes() == BUILT.read_bytes()
+    for made in (BUILT, CHAT / "talk.js", CHAT / "admin.js"):
+        assert (tmp_path / made.name).read_bytes() == made.read_bytes()
 
 
 def test_the_built_file_is_small() -> None:
@@ -61,6 +63,14 @@ def test_types() -> None:
 def test_types_of_the_tests() -> None:
     """The compiler finds no mistake in the programs of these tests."""
     node("node_modules/typescript/bin/tsc", "--noEmit", "-p", Path(__file__).parent)
+
+
+@pytest.mark.usefixtures("tools")
+def test_the_pages_of_the_chat() -> None:
+    """The chat in a browser, and the live page of its admin, are typed, and short."""
+    node("node_modules/typescript/bin/tsc", "-p", CHAT)
+    for name in ("talk.ts", "admin.ts"):
+        assert len((CHAT / name).read_text("utf-8").splitlines()) < 100
 
 
 USE = """

@@ -35,17 +35,18 @@ class OutgoingPromises:
         held: the calls that wait for promises among their arguments, by their target.
         sent: the calls on promises that are on their way, by request id.
         there: how many calls may wait at the peer for a promise.
+        last: the number of the newest call that has waited here.
         here: how many calls wait at this end.
         stalled: the targets with calls that wait until fewer calls wait at the peer.
     """
 
-    __slots__ = ("_has_turn", "_turns", "calls", "held", "here", "sent", "stalled", "there")
+    __slots__ = ("_has_turn", "_turns", "calls", "held", "here", "last", "sent", "stalled", "there")
 
     def __init__(self, calls: PendingCalls):
         self.calls = calls
         self.held: dict[Target, HeldTarget] = {}
         self.sent: dict[RequestId, WaitingCall] = {}
-        self.there = self.here = 0
+        self.there = self.here = self.last = 0
         self.stalled: dict[Path, None] = {}
         self._turns: deque[Callable[[], object]] = deque()
         self._has_turn = False
@@ -238,6 +239,7 @@ class CalledPromise(Followed, Watcher):
             element = cast("Element", path.promise)
             if not element.called:
                 element.take(result, step)
+                path.keep()
                 if path.was_called and not element._items:
                     # The failure is told by the calls on it.
                     element.seen_result()

@@ -136,6 +136,20 @@ class HeldTarget(Line):
         self.send_queue()
         return made.deferred if wants_answer else None
 
+    def take_over(self, made: WaitingCall) -> None:
+        """Let a call of another line wait, before those that were made after it.
+
+        A promise is that of an earlier call, so no two calls wait for each other.
+        """
+        made.line = self
+        place = len(self.queue)
+        while place and self.queue[place - 1].number > made.number:
+            place -= 1
+        self.queue.insert(place, made)
+        self.calls.promises.here += 1
+        if not place:
+            self.is_blocked = False
+
     @classmethod
     def of(cls, calls: PendingCalls, view: object, target: Target, to_cache: bool) -> HeldTarget:
         """Return the one of an object."""

@@ -151,7 +151,7 @@ class Path(Line, PromisedTarget):
                 return reference.jellyFor(jellier)
             raise BrokenPromise(not_passed(called.label, True))
         request_id = called.source.request_id
-        if request_id is None or not calls.promises.can_send:
+        if request_id is None or called.is_settled or not calls.promises.can_send:
             raise MustWait(self.promise)
         if any(request_id in each.requests for each in transaction.all_open()):
             raise CannotJelly("a promise of a call that is sent behind this one")
@@ -190,6 +190,11 @@ class Path(Line, PromisedTarget):
                 promises.stalled[self] = None
             return False
         return True
+
+    def keep(self) -> None:
+        """Have later calls on the promise, which has fired, come here if it is an own object."""
+        if self._is_home:
+            self.promise._canceller = self
 
     def go_on(self) -> None:
         """Send what waits: fewer calls wait at the peer."""
@@ -313,8 +318,7 @@ class Path(Line, PromisedTarget):
             self._home = self._own(place, result)
             self._is_home = _can_be_called(self._home)
         if self._is_home:
-            # Calls on the promise still come here.
-            self.promise._canceller = self
+            self.keep()
             self._go_home()
             return
         if not isinstance(place, int):
@@ -346,8 +350,7 @@ class Path(Line, PromisedTarget):
         held = HeldTarget.of(self.calls, self._called.view, target, False)
         for made in list(self.queue):
             self.dequeue(made)
-            made.line = held
-            held.enqueue(made)
+            held.take_over(made)
         held.send_queue()
 
 

@@ -45,6 +45,7 @@ class WaitingCall(Canceller, Watcher):
         deferred: the Promise; also of a one-way call, whose caller does not get it.
         called: its Promise, if its result is used before it has come.
         request_id: None before it was sent.
+        number: its place among all calls that have waited here.
         calls: the calls of the connection.
     """
 
@@ -60,6 +61,7 @@ class WaitingCall(Canceller, Watcher):
         "line",
         "meta",
         "name",
+        "number",
         "request_id",
         "wants_answer",
     )
@@ -75,6 +77,9 @@ class WaitingCall(Canceller, Watcher):
         meta: Mapping[str, str] | None = None,
     ):
         self.calls = line.calls
+        promises = line.calls.promises
+        promises.last += 1
+        self.number = promises.last
         self.meta = meta
         self.line = line
         self.kind = kind

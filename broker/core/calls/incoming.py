@@ -401,13 +401,15 @@ class IncomingCalls:
         call.is_waiting = False
         if not released.is_checked and promised.must_hold(message):
             promised.unpin(released.pins)
-            return promised.hold(message, call.wants_answer)
-        return begun(self.run(released))
+            return promised.hold(message, call.wants_answer, released.number)
+        # It arrived before the drain, which has waited for it.
+        return begun(self.run(released, is_admitted=self.is_draining))
 
-    def run(self, released: Released) -> Work:
-        """Make a call whose promises are known."""
+    def run(self, released: Released, *, is_admitted: bool = False) -> Work:
+        """Make a call whose promises are known; ``is_admitted`` if it cannot be refused."""
+        call, message, entry = released.call, released.message, released.entry
         try:
-            yield from self._receive_keyed(released.call, released.message, released.entry)
+            yield from self._receive_keyed(call, message, entry, is_admitted=is_admitted)
         finally:
             self._promised().unpin(released.pins)
 
@@ -424,10 +426,15 @@ class IncomingCalls:
         return promised is not None and promised.keep_behind(number, message)
 
     def _receive_keyed(
-        self, call: IncomingCall, message: CallMessage, entry: CallEntry | None = None
+        self,
+        call: IncomingCall,
+        message: CallMessage,
+        entry: CallEntry | None = None,
+        *,
+        is_admitted: bool = False,
     ) -> Work:
         """Like :meth:`_receive`, also for a call that may have the key of a call that runs once."""
-        work = self._receive(call, message, entry)
+        work = self._receive(call, message, entry, is_admitted=is_admitted)
         return work if call.meta is None or self.replies is None else _ending(call, work)
 
     def _outcome_of_first(
@@ -499,7 +506,12 @@ class IncomingCalls:
             raise ProtocolError(f"promise of request {request_id}, which has not been made")
 
     def _receive(
-        self, call: IncomingCall, message: CallMessage, entry: CallEntry | None = None
+        self,
+        call: IncomingCall,
+        message: CallMessage,
+        entry: CallEntry | None = None,
+        *,
+        is_admitted: bool = False,
     ) -> Work:
         outcome: KeptReply | Deferred[KeptReply] | None = None
         target: Any = None
@@ -509,7 +521,8 @@ class IncomingCalls:
             if call.meta is not None:
                 outcome = self._outcome_of_first(call, message, entry)
             if outcome is None:
-                self._admit(call.wants_answer)
+                if not is_admitted:
+                    self._admit(call.wants_answer)
                 if entry is None:
                     target = call_hook(self.runner.target_of, message)
                     call.principal = self.runner.principal_of(message)

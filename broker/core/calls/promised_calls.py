@@ -10,8 +10,10 @@ answer yet. Therefore the references of the last ``MOST_OPEN`` answers that had 
 The peer makes no call on a promise while it has more open calls than that.
 
 An argument may be a promise too. Then the call waits until all its promises are known, and so does
-every later call to the same object. While calls wait for an object, it has no methods on the quick
-path.
+every later call to the same object. Calls to one object wait in the order in which they arrived: a
+call that was released later goes before those that arrived after it. As a promise names an earlier
+call, no two calls wait for each other. While calls wait for an object, it has no methods on the
+quick path.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ class _Waiting:
     Attributes:
         message, call: the call.
         entry: its target, if that is known.
+        number: see `Released`.
         missing: the promises among its arguments that are not known yet, by their requests.
         is_counted: whether it counts for ``max_promised``: it waits for a promise, and not only for
             the calls before it.
@@ -61,9 +64,22 @@ class _Waiting:
         behind: messages about these streams and caches, which came later.
     """
 
-    __slots__ = ("behind", "call", "entry", "is_counted", "message", "missing", "opens", "pins")
+    __slots__ = (
+        "behind",
+        "call",
+        "entry",
+        "is_counted",
+        "message",
+        "missing",
+        "number",
+        "opens",
+        "pins",
+    )
 
-    def __init__(self, message: CallMessage, call: IncomingCall, entry: CallEntry | None):
+    def __init__(
+        self, message: CallMessage, call: IncomingCall, entry: CallEntry | None, number: int
+    ):
+        self.number = number
         self.message = message
         self.call = call
         self.entry = entry
@@ -91,6 +107,7 @@ class PromisedCalls:
     __slots__ = (
         "_counted",
         "_incoming",
+        "_last",
         "_missing",
         "_most",
         "_opening",
@@ -115,7 +132,7 @@ class PromisedCalls:
         self._missing: dict[RequestId, dict[_Waiting, None]] = {}
         # The calls that open a stream or a cache, by its number.
         self._opening: dict[int, _Waiting] = {}
-        self.size = self._counted = 0
+        self.size = self._counted = self._last = 0
         # The calls that are answered now, each with its error.
         self._settled: deque[tuple[RequestId, object]] = deque()
 
@@ -235,9 +252,8 @@ class PromisedCalls:
     def _release(self, waiting: _Waiting, ready: list[Queued], is_checked: bool) -> None:
         """Put a call into ``ready``, unless it was cancelled, with the messages behind it."""
         self._forget(waiting)
-        ready.append(
-            Released(waiting.message, waiting.call, waiting.entry, waiting.pins, is_checked)
-        )
+        message, call, entry = waiting.message, waiting.call, waiting.entry
+        ready.append(Released(message, call, entry, waiting.pins, is_checked, waiting.number))
         ready += waiting.behind
 
     def _end(self, waiting: _Waiting, outcome: object, ready: list[Queued]) -> None:
@@ -304,9 +320,14 @@ class PromisedCalls:
         """Return the outcome of a call on the result of one that has returned no reference."""
         return self._remembered.failure(request_id) or BrokenPromise(_NO_REFERENCE)
 
-    def hold(self, message: CallMessage, wants_answer: bool) -> WorkLeft:
-        """Make a call, once all promises among its arguments, and of calls before it, are known."""
-        return begun(self._wait(message, wants_answer, None))
+    def hold(self, message: CallMessage, wants_answer: bool, number: int = 0) -> WorkLeft:
+        """Make a call, once all promises among its arguments, and of calls before it, are known.
+
+        Args:
+            message, wants_answer: the call.
+            number: its number if it has waited before.
+        """
+        return begun(self._wait(message, wants_answer, None, number))
 
     def must_hold(self, message: CallMessage) -> bool:
         """Return whether a call may have to wait; see :meth:`hold`."""
@@ -329,10 +350,19 @@ class PromisedCalls:
         waiting.behind.append(message)
         return True
 
-    def _wait(self, message: CallMessage, wants_answer: bool, request_id: RequestId | None) -> Work:
+    def _wait(
+        self,
+        message: CallMessage,
+        wants_answer: bool,
+        request_id: RequestId | None,
+        number: int = 0,
+    ) -> Work:
         """Let a call wait: for the promise that is its target, or for those in its arguments."""
         incoming = self._incoming
-        waiting = _Waiting(message, incoming.made(message, wants_answer), None)
+        if not number:
+            self._last += 1
+            number = self._last
+        waiting = _Waiting(message, incoming.made(message, wants_answer), None, number)
         call = waiting.call
         if isinstance(message, GraphCall):
             yield from self._search(waiting, message, incoming.highest_before)
@@ -350,12 +380,8 @@ class PromisedCalls:
             for number in [each for each in waiting.missing if each not in incoming.running]:
                 error = error or self._resolve(waiting.missing.pop(number), waiting)
         entry = waiting.entry
-        if (
-            error is None
-            and request_id is None
-            and (entry is None or not (entry in self.held or waiting.missing))
-        ):
-            yield from incoming.run(Released(message, call, entry, waiting.pins, True))
+        if error is None and request_id is None and not self._is_behind(waiting, entry):
+            yield from incoming.run(Released(message, call, entry, waiting.pins, True, number))
             return
         waiting.is_counted = request_id is not None or bool(waiting.missing)
         error = error or incoming.refusal(wants_answer)
@@ -374,10 +400,21 @@ class PromisedCalls:
         if request_id is not None:
             self._waiting.setdefault(request_id, []).append(waiting)
         elif entry is not None:
-            self.held.setdefault(entry, deque()).append(waiting)
+            queue = self.held.setdefault(entry, deque())
+            place = len(queue)
+            while place and queue[place - 1].number > number:
+                place -= 1
+            queue.insert(place, waiting)
             entry.methods = NO_METHODS
             for number in waiting.missing:
                 self._missing.setdefault(number, {})[waiting] = None
+
+    def _is_behind(self, waiting: _Waiting, entry: CallEntry | None) -> bool:
+        """Return whether a call must wait for its promises, or for calls that arrived before it."""
+        if entry is None:
+            return False
+        queue = self.held.get(entry)
+        return bool(waiting.missing) or bool(queue and queue[0].number < waiting.number)
 
     def _search(self, waiting: _Waiting, message: GraphCall, highest: RequestId) -> Work:
         """Find what the arguments of a call name.
@@ -396,6 +433,9 @@ class PromisedCalls:
                 self._incoming.check_request(number, highest)
                 if number in running:
                     waiting.missing.setdefault(number, []).append(each)
+                else:
+                    # If it is broken, the call fails when it is read.
+                    self._resolve([each], waiting)
             elif tag == b"local":
                 self._pin(each, waiting)
             elif tag != b"remote" and number not in self._opening:

@@ -27,7 +27,7 @@ class AnonymousLogin(Mechanism[object]):
 
     def client(self, context: ClientContext, credentials: object, mind: object) -> Deferred[object]:
         """Call ``loginAnonymous``, even if the server does not name it: Twisted has it too."""
-        return context.call("loginAnonymous", mind).addErrback(no_login)
+        return context.enter("loginAnonymous", mind).addErrback(no_login)
 
     def server(self, context: ServerContext, mind: object) -> object:
         """Log in a guest, and return the avatar.

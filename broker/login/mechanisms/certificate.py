@@ -34,7 +34,7 @@ class CertificateLogin(Mechanism[ClientCertificate]):
         self, context: ClientContext, credentials: ClientCertificate, mind: object
     ) -> Deferred[object]:
         """Call ``loginCertificate``."""
-        return context.call("loginCertificate", mind)
+        return context.enter("loginCertificate", mind)
 
     def server_refusal(self, context: LoginContext) -> str | None:
         """Return that this connection has no verified client certificate, or None."""

@@ -33,7 +33,7 @@ class Password(Mechanism[WithPassword]):
     ) -> Deferred[object]:
         """Send both, in the type that the policy requires."""
         name, password = context.sent(credentials.username), context.sent(credentials.password)
-        return context.call("loginPassword", name, password, mind)
+        return context.enter("loginPassword", name, password, mind)
 
     def server(
         self, context: ServerContext, username: object, password: object, mind: object

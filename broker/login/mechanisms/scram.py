@@ -76,8 +76,14 @@ class ScramLogin(Mechanism[Accepted]):
         def begun(answer: object) -> Deferred[object]:
             server_first, exchange = pair_of(answer, "SCRAM message", RemoteReference)
             worked = context.in_thread(lambda: client.final(server_first))
-            finish = worked.addCallback(lambda final: exchange.callRemote("finish", final, mind))
-            return finish.addCallback(finished)
+            return worked.addCallback(lambda final: proved(exchange, final)).addCallback(finished)
+
+        def proved(exchange: RemoteReference, final: bytes) -> Deferred[object]:
+            answer = exchange.callRemote("finish", final, mind)
+            # Before the server has proved that it knows the password.
+            if context.is_of_server:
+                context.entering(answer[1])
+            return answer
 
         def finished(answer: object) -> object:
             server_final, avatar = pair_of(answer, "SCRAM message", object)

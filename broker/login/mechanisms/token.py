@@ -29,7 +29,7 @@ class TokenLogin(Mechanism[Token]):
 
     def client(self, context: ClientContext, credentials: Token, mind: object) -> Deferred[object]:
         """Send the token."""
-        return context.call("loginToken", credentials.token, mind)
+        return context.enter("loginToken", credentials.token, mind)
 
     def server(self, context: ServerContext, token: object, mind: object) -> object:
         """Log in with a token, and return the avatar.

@@ -1,4 +1,4 @@
-/** Build the client: `node build.mjs` for the page, `node build.mjs --package` for npm too. */
+/** Build the client, and the scripts of examples: `node build.mjs`; with `--package` for npm too. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 import { minify } from "terser";
@@ -35,7 +35,20 @@ async function page() {
   writeFileSync(new URL("broker.js", new URL(`${folder}/`, import.meta.url)), code + "\n");
 }
 
+/** Build the scripts of the example's pages, readable; they load the client from their server. */
+async function chat(to) {
+  await build({
+    ...common,
+    banner: { js: "// Made by esbuild from the file of this name in TypeScript." },
+    alias: { "perspective-broker": "/broker.js" },
+    external: ["/broker.js"],
+    entryPoints: ["talk", "admin"].map((each) => `../../../examples/chat/pages/${each}.ts`),
+    outdir: to,
+  });
+}
+
 await page();
+await chat(folder === "../static" ? "../../../examples/chat/pages" : folder);
 if (process.argv.includes("--package"))
   await build({
     ...common,

@@ -15,6 +15,7 @@ from examples.chat.web_html import (
     fill,
     log_in_page,
     sign_up_page,
+    talk_page,
     welcome_page,
 )
 
@@ -34,6 +35,12 @@ PAGES = {
     "error": error_page(EVIL),
     "admin": admin_page(EVIL, EVIL, People(HERE, USERS, 2, 3), notice=EVIL),
     "admin's error": admin_page("root", EVIL, People([], USERS, 1, None), error=EVIL),
+}
+
+
+LIVE = {
+    "talk": talk_page(),
+    "admin": admin_page("root", EVIL, People(HERE, USERS, 2, 3), is_live=True),
 }
 
 
@@ -75,9 +82,17 @@ def test_escaped() -> None:
         assert "&lt;script&gt;" in page, name
 
 
-def test_nothing_active_and_nothing_external() -> None:
+def test_scripts() -> None:
+    """A live page has one script, which is a file of this site."""
+    for name, page in LIVE.items():
+        scripts = [attributes for tag, attributes in read(page) if tag == "script"]
+        assert scripts == [{"type": "module", "src": f"/{name}.js"}]
+        assert "></script>" in page
+
+
+def test_nothing_inline_and_nothing_external() -> None:
     """No page has a script, a style, a handler or an address of another site in it."""
-    for name, page in PAGES.items():
+    for name, page in [*PAGES.items(), *LIVE.items()]:
         for _, attributes in read(page):
             assert not [key for key in attributes if key == "style" or key.startswith("on")], name
             for key in ("href", "src", "action"):
@@ -86,8 +101,11 @@ def test_nothing_active_and_nothing_external() -> None:
 
 
 def test_posts() -> None:
-    """What changes something is a POST, and passwords are never in an address."""
-    for page in PAGES.values():
+    """What changes something is a POST, and passwords are never in an address.
+
+    The forms of scripts too, since a script may not be loaded.
+    """
+    for page in [*PAGES.values(), *LIVE.values()]:
         assert {at["method"] for tag, at in read(page) if tag == "form"} <= {"post"}
 
 

@@ -232,7 +232,7 @@ def _later_row(dice: Dice) -> list[Any]:
             stream,
             target,
             "echo",
-            [[b"tuple"], [b"dictionary"]],
+            [[b"tuple", *_promised(dice)], [b"dictionary"]],
             None,
             meta,
         ],
@@ -246,6 +246,15 @@ def _later_row(dice: Dice) -> list[Any]:
         [22, stream],
     )
     return dice.pick(rows)
+
+
+def _promised(dice: Dice) -> list[Any]:
+    """Return promises among the arguments of a call."""
+    steps: tuple[list[Any], ...] = ([], [0], [b"key"], [1.5], [1, 2], [[b"list"]])
+    return [
+        [b"promised", dice.pick((1, dice.below(4), 1 << 62, -1)), *dice.pick(steps)]
+        for _ in range(dice.below(3))
+    ]
 
 
 def framed(fields: Any) -> bytes:

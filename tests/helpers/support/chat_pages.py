@@ -12,18 +12,20 @@ import aiohttp
 
 import broker
 from broker.login.visits import Visit
-from cred import Portal, UsernamePassword
+from cred import UsernamePassword
 from cred.scram_verifier import ScramVerifier
 from cred.store_checker import StoreChecker
 from cred.stores import open_store
 from cred.users import User, UserStore
-from examples.chat.model import IAdmin, IGuest, Listener, Town
+from examples.chat.live import Live, PageTokens
+from examples.chat.main import make_logins
+from examples.chat.model import IGuest, Listener, Town
 from examples.chat.web_pages import Pages, serve_pages
 
-__all__ = ["Answer", "Browser", "House", "serving_chat_pages"]
+__all__ = ["Answer", "Browser", "House", "live_chat_pages", "serving_chat_pages"]
 
 PASSWORD = "wonderland"
-VERIFIER = str(ScramVerifier.of_password(PASSWORD, 4096))
+VERIFIER = str(ScramVerifier.of_password(PASSWORD, 10_000))
 
 
 class Answer(NamedTuple):
@@ -89,7 +91,7 @@ class House:
     """A chat whose pages are served, with the admin ``root`` and the user ``alice``.
 
     Attributes:
-        town, logins, store, pages: of the chat.
+        town, logins, store, pages, tokens: of the chat.
         heard: the events that guests have heard.
     """
 
@@ -98,11 +100,15 @@ class House:
         self.store: UserStore = open_store(f"sql:sqlite:///{folder}/chat.sqlite", create=True)
         self.store.add(User("root", VERIFIER, frozenset({"admins"})))
         self.store.add(User("alice", VERIFIER))
-        realm = broker.realm({IGuest: self.town.enter, IAdmin: self.town.administer})
-        self.logins = broker.PortalLogins(Portal(realm, [StoreChecker(self.store)]))
-        self.town.end_sessions = self.logins.end_sessions
+        self.tokens = PageTokens()
+        self.logins = make_logins(self.town, StoreChecker(self.store), self.tokens)
         self.heard: list[tuple[str, str, str, str]] = []
         self.pages: Pages
+
+    @property
+    def socket(self) -> str:
+        """The address of the WebSocket."""
+        return f"ws{self.pages.address.removeprefix('http')}/pb"
 
     async def come_in(self, name: str, password: str = PASSWORD) -> Visit:
         """Log a guest in, by another front end."""
@@ -127,11 +133,28 @@ class House:
 async def serving_chat_pages(folder: Path, **options: Any) -> AsyncIterator[tuple[House, Browser]]:
     """Serve the pages; gives the chat, and a browser."""
     house = House(folder)
+    async with _serving(house, **options) as browser:
+        yield house, browser
+
+
+@asynccontextmanager
+async def live_chat_pages(folder: Path) -> AsyncIterator[tuple[House, Browser]]:
+    """Serve the pages with PB by WebSocket; gives the chat, and a browser."""
+    house = House(folder)
+    async with (
+        broker.serve(house.logins, listen=False) as server,
+        _serving(house, live=Live(server, house.tokens)) as browser,
+    ):
+        yield house, browser
+
+
+@asynccontextmanager
+async def _serving(house: House, **options: Any) -> AsyncIterator[Browser]:
     options = {"port": 0, **options}
     house.pages = await serve_pages(house.town, house.logins, house.store, **options)
     try:
         async with house.browser() as browser:
-            yield house, browser
+            yield browser
     finally:
         await house.pages.close()
         await house.logins.close()

@@ -42,9 +42,5 @@ CASES = [
          (frame(14, "closing", "Bye.") + call(1, "echo", "a"),), "ignored"),
     Case("odd_parents_empty", "An empty list of parents is the type alone.",
          asked(7, 7, 1, 0, "", failure(b"javascript.RangeError", "too far"))),
-    Case("odd_promise", "A promise, which this version does not take: its terms say so.",
-         (call(1, "thing"), call(2, "add_one", 1, target=[1])),
-         "call: broker.errors.NoSuchObject: a promise cannot be called here"
-         " (the term 'promised' is 0)"),
 ]  # fmt: skip
 """All of them, in the order of the file."""

@@ -17,7 +17,7 @@ from jelly.registry import defaults
 
 __all__ = ["POLICY", "Desk", "portal", "surroundings"]
 
-POLICY = STRICT.but(max_refs=20, max_calls=8, max_streams=4)
+POLICY = STRICT.but(max_refs=20, max_calls=8, max_promised=4, max_streams=4)
 """That of the server: its limits are small, so that vectors beyond them are short."""
 
 
@@ -149,6 +149,26 @@ class Desk(broker.Root):
         """Give the waiting call its result."""
         self.waiting.pop(name).callback(name)
 
+    def remote_later_thing(self, name: str) -> Deferred[Any]:
+        """Return the first object after ``release``."""
+        return self.remote_wait(name).addCallback(lambda _: self.things[0])
+
+    def remote_later_back(self, name: str, value: Any) -> Deferred[Any]:
+        """Return a value after ``release``."""
+        return self.remote_wait(name).addCallback(lambda _: value)
+
+    def remote_later_fail(self, name: str) -> Deferred[Any]:
+        """Fail after ``release``."""
+
+        def fail(result: Any) -> Any:
+            raise Missing("not here")
+
+        return self.remote_wait(name).addCallback(fail)
+
+    def remote_keyed(self) -> dict[str, Any]:
+        """Return the first object by a key."""
+        return {"thing": self.things[0], "price": 5}
+
     def remote_thing(self) -> Thing:
         """Return the first object."""
         return self.things[0]
@@ -229,9 +249,17 @@ class Desk(broker.Root):
         raise ValueError("the password of the database is secret")
 
 
+class Guest(broker.Avatar):
+    """A guest."""
+
+    def perspective_hello(self) -> str:
+        """Greet."""
+        return "hello"
+
+
 def portal() -> cred.Portal:
     """Return a portal for guests."""
-    realm = broker.realm(lambda avatar_id, mind: broker.Avatar())
+    realm = broker.realm(lambda avatar_id, mind: Guest())
     return cred.Portal(realm, [cred.AllowAnonymousAccess()])
 
 

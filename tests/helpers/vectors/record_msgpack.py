@@ -22,7 +22,7 @@ from broker.replies import KeptReplies, Replies, RepliesToPeer
 from jelly.codec import Reader
 from jelly.limits import Limits
 from jelly.vocabulary import NONE_VOCABULARY
-from vectors import msgpack_good, msgpack_malformed, msgpack_odd
+from vectors import msgpack_good, msgpack_malformed, msgpack_odd, msgpack_promises
 from vectors.msgpack_case import CHOICE, VERSION, Case, frame
 from vectors.msgpack_served import POLICY, Desk, portal, surroundings
 from vectors.notation import to_json
@@ -34,7 +34,12 @@ MALFORMED = "malformed message"
 
 _GRAPH, _ERROR, _GOODBYE = 7, 7, 14
 
-CASES: list[Case] = [*msgpack_good.CASES, *msgpack_odd.CASES, *msgpack_malformed.CASES]
+CASES: list[Case] = [
+    *msgpack_good.CASES,
+    *msgpack_promises.CASES,
+    *msgpack_odd.CASES,
+    *msgpack_malformed.CASES,
+]
 """All vectors, in the order of the file."""
 
 

@@ -39,7 +39,7 @@ import { Cacheable, Referenceable, RemoteCache, nameOf } from "./registry.ts";
 import { IncomingStreams } from "./incoming_streams.ts";
 import { OutgoingStreams } from "./outgoing_streams.ts";
 import { type Credit, type StreamHost, streamOf } from "./streams.ts";
-import { MINE, type Terms, readTerms } from "./terms.ts";
+import { BASELINE, MINE, type Terms, readTerms } from "./terms.ts";
 import type { Draining, Transport } from "./transport.ts";
 import { type Receiver, Unjellier } from "./unjellier.ts";
 import { type Expression, Tuple } from "./values.ts";
@@ -115,7 +115,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   }
 
   get promised(): number {
-    return this._terms?.promised ?? 0;
+    return (this._terms ?? BASELINE).promised;
   }
 
   // -- bytes ---------------------------------------------------------------------------------

@@ -127,7 +127,12 @@ ANY = {
     messages.Raw: messages.Raw([b"answer", 1, 5]),
     Barrier: Barrier(),
     Released: Released(
-        messages.PlainCall(1, 5, "x", (), {}), IncomingCall(1, "x", True), None, [], True
+        messages.PlainCall(1, 5, "x", (), {}),
+        IncomingCall(1, "x", True),
+        None,
+        [],
+        True,
+        1,
     ),
 }
 PASSING = {

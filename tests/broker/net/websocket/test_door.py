@@ -152,6 +152,15 @@ def test_the_page_of_the_port() -> None:
     assert page("/", host="0.0.0.0")[0] == 404
 
 
+def test_pages_of_other_sites_import_the_client() -> None:
+    """A script is for pages of every site; other pages are not."""
+    for host in ("127.0.0.1", "0.0.0.0"):
+        status, fields, _ = page("/broker.js", "Host: localhost", host=host)
+        assert (status, fields["Access-Control-Allow-Origin"]) == (200, "*")
+    for path in ("/", "/health", "/ready", "/other"):
+        assert "Access-Control-Allow-Origin" not in page(path, "Host: localhost")[1]
+
+
 def test_tags() -> None:
     """A file is sent again only when it has changed."""
     _, fields, _ = page("/")
