@@ -114,9 +114,11 @@ def test_a_name_without_a_text(tmp_path: Path) -> None:
 
 
 def test_docstrings() -> None:
-    """Roles become code, and what stands behind two colons becomes a block of Python."""
-    text = "Ends; see :meth:`close`.\n\n::\n\n    with it:\n        run()\n\nWrite::\n\n    a = 1\n"
+    """Roles become code, and what stands behind two colons becomes a block of code."""
+    text = (
+        "Ends; see :meth:`close`.\n\n::\n\n    with it:\n        run()\n\nDrawn::\n\n    a - ├ b\n"
+    )
     assert markdown(text) == (
         "Ends; see `close`.\n\n\n\n```python\nwith it:\n    run()\n```\n\n"
-        "Write:\n\n```python\na = 1\n```\n\n"
+        "Drawn:\n\n```text\na - ├ b\n```\n\n"
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from support.folders import HELPERS, ROOT
 
-from website import navigation
+from website import links, navigation
 from website.api import Reference, Undocumented
 from website.pages import PROJECT, Pages
 
@@ -28,12 +28,15 @@ def write(root: Path, folder: Path) -> None:
     """Write the pages of the site, and the settings with its navigation.
 
     Raises:
-        SystemExit: a page is in no list of ``docs/index.md``, or in two.
+        SystemExit: a link leads nowhere, or a page is in no list of ``docs/index.md``, or in two.
         Undocumented: a public function or class has no docstring.
     """
     found = navigation.read((root / "docs" / "index.md").read_text("utf-8"))
     if wrong := navigation.missing(root / "docs", found):
         raise SystemExit(f"docs/index.md must name these pages once: {', '.join(wrong)}")
+    for page in links.pages(root):
+        if lost := list(links.broken(page)):
+            raise SystemExit(f"{page.relative_to(root)}: these lead nowhere: {', '.join(lost)}")
     pages = Pages(root, folder / "pages")
     pages.write()
     names: dict[str, navigation.Navigation] = {}

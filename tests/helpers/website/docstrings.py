@@ -6,6 +6,7 @@ projects do; Markdown has neither.
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from typing import Any
@@ -24,9 +25,18 @@ def markdown(text: str) -> str:
     def fenced(found: re.Match[str]) -> str:
         before = found["before"].rstrip()
         code = textwrap.dedent(found["code"]).strip("\n")
-        return f"{before}{':' * bool(before)}\n\n```python\n{code}\n```\n\n"
+        language = "python" if _is_python(code) else "text"
+        return f"{before}{':' * bool(before)}\n\n```{language}\n{code}\n```\n\n"
 
     return CODE.sub(fenced, ROLE.sub(r"`\1`", text))
+
+
+def _is_python(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except SyntaxError:
+        return False
+    return True
 
 
 class Markdown(Extension):
