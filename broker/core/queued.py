@@ -12,8 +12,8 @@ from broker.core.wire.messages import CallMessage, GraphCall, Raw, Received
 from broker.core.work import WorkLeft
 
 if TYPE_CHECKING:
-    from broker.core.calls.incoming import CallEntry
     from broker.core.calls.incoming_call import IncomingCall
+    from broker.core.calls.plain_calls import CallEntry
     from broker.core.session import Session
 
 __all__ = [

@@ -18,7 +18,7 @@ from broker.flavors.promise import (
     not_passed,
     when_settled,
 )
-from broker.flavors.reference import RemoteReference
+from broker.flavors.reference import RemoteReference, unwrapped
 
 if TYPE_CHECKING:
     from jelly.jellier import Jellier
@@ -147,7 +147,7 @@ def _reference_of(promise: Promise[Any]) -> object:
     result = promise.seen_result()
     if isinstance(result, Failure):
         result.raiseException()
-    reference = getattr(result, "_broker_reference", result)
+    reference = unwrapped(result)
     if isinstance(reference, RemoteReference):
         return result
     raise BrokenPromise(not_passed(promise.method, is_own(result)))

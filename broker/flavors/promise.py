@@ -18,7 +18,7 @@ from broker.defer.awaiting import Bridge
 from broker.errors import BrokenPromise
 from broker.failure import Failure
 from broker.flavors.own_calls import call_own, is_own
-from broker.flavors.reference import RemoteReference
+from broker.flavors.reference import RemoteReference, unwrapped
 from broker.flavors.streams import RemoteStream, stream_of
 from jelly.atoms import Expression
 from jelly.interfaces import IJellyable
@@ -203,7 +203,7 @@ class Promise(Deferred[T]):
         label, result = self.method, self.seen_result()
         if isinstance(result, Failure):
             result.raiseException()
-        reference = getattr(result, "_broker_reference", result)
+        reference = unwrapped(result)
         if isinstance(reference, RemoteReference):
             return reference.jellyFor(jellier)
         raise BrokenPromise(not_passed(label, is_own(result)))
@@ -309,7 +309,7 @@ def call_result(
     """
     if isinstance(result, Failure):
         return failed(kind, name, result)
-    reference = getattr(result, "_broker_reference", result)
+    reference = unwrapped(result)
     if isinstance(reference, RemoteReference | Promise):
         try:
             return reference.call_as(kind, name, args, kw)

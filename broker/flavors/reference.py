@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jelly.jellier import Jellier
     from jelly.unjellier import Unjellier
 
-__all__ = ["RemoteMethod", "RemoteReference"]
+__all__ = ["RemoteMethod", "RemoteReference", "unwrapped"]
 
 logger = logging.getLogger("broker.reference")
 
@@ -247,6 +247,12 @@ class RemoteReference(ReferenceBase, Serializable):
                 raise
             except BaseException as exc:  # noqa: BLE001 - logged; the other callbacks run
                 log_error(logger, "a callback of the application raised", exc)
+
+
+def unwrapped(value: object) -> object:
+    """Return the reference of an object with the methods of a contract, else the value itself."""
+    # A class of such objects may not be loaded: most programs have no contracts.
+    return getattr(value, "_broker_reference", value)
 
 
 class RemoteMethod:

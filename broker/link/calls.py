@@ -38,7 +38,7 @@ class Again(Protocol):
 
 
 class LinkedTarget(Protocol):
-    """What the calls of a link are made on: a LinkedReference, or the result of a call.
+    """The target of calls of a link: a LinkedReference, or the result of a call.
 
     Attributes:
         is_numbered: whether it is the result of a call, which cannot be got again.
@@ -148,6 +148,11 @@ class LinkedCall(Canceller):
         """Whether the caller has its result, or wants none."""
         return self.promise.called
 
+    @property
+    def may_have_run(self) -> bool:
+        """Whether it may have run on a connection that has ended, and will be made again."""
+        return self._once is not None and self._once.may_have_run
+
     # On a connection.
 
     def put(self, connection: Connection) -> None:
@@ -246,7 +251,7 @@ class LinkedCall(Canceller):
     def refuse(self, failure: Failure) -> None:
         """Fail: the call will not be made again."""
         if not self.promise.called:
-            self._end(failure if self._once is None else self._once.failure(failure))
+            self._end(failure if self._once is None else self._once.ending(failure))
 
     # The end.
 

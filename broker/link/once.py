@@ -100,7 +100,7 @@ class OnceCall:
         elif not self.may_have_run:
             self._first = None
 
-    def failure(self, failure: Failure) -> Failure:
+    def ending(self, failure: Failure) -> Failure:
         """Return the failure with which the call ends if it is not made again."""
         error = failure.as_exception()
         if not self.may_have_run:
@@ -108,8 +108,7 @@ class OnceCall:
         if isinstance(error, PBConnectionLost):
             if error.may_have_run:
                 return failure
-            text = str(error).removeprefix("not run: ")
-            return Failure(PBConnectionLost(f"may have run: {text}", may_have_run=True))
+            return Failure(PBConnectionLost("may have run: not made again", may_have_run=True))
         return Failure(PBConnectionLost(error, may_have_run=True))
 
     def end(self) -> None:

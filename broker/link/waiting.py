@@ -80,6 +80,8 @@ class Waiting:
         together.tell()
 
     def _refuse(self, call: LinkedCall, why: str) -> None:
-        failure = Failure(PBConnectionLost(f"not run: {why}", may_have_run=False))
+        may = call.may_have_run
+        text = f"{'may have run' if may else 'not run'}: {why}"
+        failure = Failure(PBConnectionLost(text, may_have_run=may))
         failure.together = self._together
         call.refuse(failure)

@@ -117,19 +117,23 @@ class ClientContext(LoginContext):
     def enter(self, name: str, *args: object) -> Deferred[object]:
         """Call the login method that returns the avatar; calls on the avatar leave behind it."""
         avatar = self._root.callRemote(name, *args)
-        self.entering(avatar)
-        return avatar
-
-    def entering(self, avatar: Promise[Any]) -> None:
-        """Note the promise of the avatar."""
         if self._behind is not None:
             self._behind(avatar)
+        return avatar
+
+    def entering(self, answer: Promise[Any], step: int) -> None:
+        """Let calls leave behind the call that returns the avatar as an element of its answer."""
+        if self._behind is not None:
+            avatar = answer[step]
+            self._behind(avatar)
+            # The failure is that of the login.
+            avatar.addErrback(lambda failure: None)
 
     @property
     def is_of_server(self) -> bool:
         """Whether the peer is the server that was meant, before it has proved that in the login.
 
-        The certificate was verified, or nobody can be between both ends without TLS.
+        The certificate was verified; or without TLS, no third party can be between both ends.
         """
         port = self.broker.port
         return bool(self.verified_chain) if port.is_secure else port.is_private

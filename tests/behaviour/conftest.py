@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import pytest
 from OpenSSL import SSL
+from support import promise_house
 from support.certificates import Authority, Pair
 
 import broker
@@ -349,3 +350,14 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
         return found
 
     return read
+
+
+@pytest.fixture(
+    params=[(dialect, face) for dialect in promise_house.DIALECTS for face in promise_house.FACES],
+    ids="-".join,
+)
+def at(request: pytest.FixtureRequest, at_end: list[Any]) -> promise_house.Setting:
+    """A pair, in each dialect and face, that is opened by the test."""
+    setting = promise_house.Setting(*request.param)
+    at_end.append(setting.finish)
+    return setting

@@ -27,7 +27,7 @@ from broker.flavors.promise import (
     not_a_reference,
     not_passed,
 )
-from broker.flavors.reference import RemoteReference
+from broker.flavors.reference import RemoteReference, unwrapped
 from jelly.atoms import Expression
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Path(Line, PromisedTarget):
         if transaction is None or transaction.promised is None:
             raise CannotJelly("a promise is only an argument of a call; await it before it is sent")
         if self._is_home:
-            reference = getattr(self._home, "_broker_reference", self._home)
+            reference = unwrapped(self._home)
             if isinstance(reference, RemoteReference):
                 return reference.jellyFor(jellier)
             raise BrokenPromise(not_passed(called.label, True))
@@ -356,5 +356,5 @@ class Path(Line, PromisedTarget):
 
 def _can_be_called(value: object) -> bool:
     """Return whether calls on a promise can be made on its result: an own object or a reference."""
-    reference = getattr(value, "_broker_reference", value)
+    reference = unwrapped(value)
     return isinstance(reference, RemoteReference | Promise) or is_own(value)

@@ -7,41 +7,30 @@ awaitable, CallPending passes it to the host, which calls ``finish`` or ``fail``
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from broker.core.calls.answering import Answers
 from broker.core.calls.attached import ONCE
-from broker.core.calls.dispatch import (
-    NO_METHODS,
-    Method,
-    as_call_error,
-    note_raised,
-    quick_methods,
-)
 from broker.core.calls.faults import FaultCounter
 from broker.core.calls.incoming_call import IncomingCall
-from broker.core.calls.method_runner import TO_CACHES, Enter, Interceptor, MethodRunner
+from broker.core.calls.method_runner import TO_CACHES, Interceptor, MethodRunner
 from broker.core.calls.once import Replies, read_key
+from broker.core.calls.plain_calls import CallEntry, PlainCalls
 from broker.core.calls.promised_calls import PromisedCalls
-from broker.core.events import CallAnswered, CallBegan, CallCancelled, CallPending
+from broker.core.events import CallAnswered, CallCancelled
 from broker.core.host import Host
 from broker.core.inbox import Inbox
-from broker.core.objects.credit import credit_in
-from broker.core.objects.tables import Export
 from broker.core.objects.translator import Translator
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
-from broker.core.principal import Principal
 from broker.core.queued import Queued, Released
 from broker.core.stats import Stats
-from broker.core.tracer import Outcome, Tracing
+from broker.core.tracer import Tracing
 from broker.core.wire.messages import (
     CallMessage,
     GraphCall,
-    PlainCall,
-    PlainCallToCache,
     Promised,
     RequestId,
     Target,
@@ -61,33 +50,7 @@ DRAINING = "not run: the server is shutting down"
 """The error text for a call that arrives after the server began to shut down."""
 
 
-class CallEntry(Protocol):
-    """An object or a cache that the peer calls: an entry of a table.
-
-    Attributes:
-        enter: runs a call in the context of the principal; set with the methods.
-        methods: the methods of the quick path, by name; None before the first call.
-    """
-
-    enter: Enter
-    methods: Mapping[str, Method] | None
-
-    @property
-    def principal(self) -> Principal | None:
-        """The user on whose behalf it is called, or None."""
-        ...
-
-    @property
-    def leading(self) -> tuple[object, ...]:
-        """The arguments before those of the peer."""
-        ...
-
-    def current(self) -> object:
-        """Return the object to call."""
-        ...
-
-
-class IncomingCalls:
+class IncomingCalls(PlainCalls):
     """The incoming calls of one connection.
 
     Attributes:
@@ -122,7 +85,6 @@ class IncomingCalls:
         "beginning",
         "come_again",
         "context",
-        "highest",
         "highest_before",
         "inbox",
         "is_draining",
@@ -172,177 +134,6 @@ class IncomingCalls:
         self._entry = translator.exports.get
         # A bound method of 72 bytes, which the entries of all objects without a principal share.
         self._enter = self.context.run
-
-    def receive_plain(
-        self, message: PlainCall | PlainCallToCache, wants_answer: bool, to_cache: bool = False
-    ) -> WorkLeft:
-        """Make a call that contains plain values; the quick path of :meth:`receive`.
-
-        Most calls take it. The Method was found at an earlier call. Without this path, with the
-        records, transactions and lookups of :meth:`receive`, both sides take 1.2 times as long in
-        W1, and 1.4 times in W2.
-
-        Args:
-            message: the call.
-            wants_answer: whether the peer waits for an answer.
-            to_cache: whether the object is a cache.
-
-        Returns:
-            The rest of the work; see :meth:`receive`.
-
-        Raises:
-            ProtocolError: the request id is in use.
-        """
-        find: Callable[[Any], CallEntry | None] = (
-            self._translator.remote_caches.get if to_cache else self._entry
-        )
-        entry = find(message.object_id)
-        running = self.running
-        if (
-            entry is None
-            or self.is_draining
-            or len(running) >= self.max_calls
-            or message.request_id in running
-            or message.deadline is not None
-            or message.meta is not None
-        ):
-            return self.receive(message, wants_answer)
-        methods = entry.methods
-        if methods is None:
-            methods = self._find_methods(entry)
-        method = methods.get(message.name)
-        if method is None:
-            return self.receive(message, wants_answer)
-        if wants_answer and message.request_id > self.highest:
-            self.highest = message.request_id
-        self._stats.calls_received += 1
-        self.runner.last_name = message.name
-        outbox = self._outbox
-        before = outbox.unsent.size
-        # Means that the method has not returned.
-        result: object = self
-        tracing, token = self.tracing, None
-        try:
-            leading = entry.leading
-            if tracing is not None:
-                token = entry.enter(
-                    tracing.tracer.call_started, message.name, True, wants_answer, type(leading[0])
-                )
-            result = entry.enter(method.function, *leading, *message.args, **message.kw)
-            is_done = outbox.answer(message.request_id, result) if wants_answer else result is None
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
-            call = self.made(message, wants_answer, entry.principal)
-            if tracing is not None:
-                tracing.adopt(call, token)
-            if result is self:
-                self._refuse_raised(call, error)
-            else:
-                # The method has returned a value that cannot be sent.
-                call.was_run = True
-                self.answers.refuse_result(call, error, result)
-            return None
-        if is_done:
-            self.answers.size += outbox.unsent.size - before
-            if tracing is not None:
-                tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
-            return None
-        call = self.made(message, wants_answer, entry.principal)
-        if tracing is not None:
-            tracing.adopt(call, token)
-        # Not asked of the tables: the method may have ended the connection, which empties them.
-        return self._conclude_plain(call, entry.current(), message.args, message.kw, result)
-
-    def raised(
-        self,
-        request_id: RequestId,
-        entry: Export,
-        name: str,
-        args: tuple[object, ...],
-        wants_answer: bool,
-        error: BaseException,
-    ) -> None:
-        """Answer a call that the lane in C has made, and whose method has raised an error.
-
-        The lane has counted the call.
-        """
-        call = _made_by_lane(request_id, entry, name, wants_answer)
-        try:
-            # Its traceback then begins with this frame, as if the method were called here.
-            raise error
-        except BaseException as again:  # noqa: BLE001 - whatever a method raises is its answer
-            self._refuse_raised(call, again)
-
-    def began(
-        self,
-        request_id: RequestId,
-        entry: Export,
-        name: str,
-        args: tuple[object, ...],
-        wants_answer: bool,
-        task: object,
-    ) -> None:
-        """Answer a call whose coroutine method the lane in C has begun, when its task has ended."""
-        call = _made_by_lane(request_id, entry, name, wants_answer)
-        target: Any = entry.current()
-        call.route = target.route()
-        call.was_run = True
-        call.args = args
-        self._keep(call)
-        self._host.on_event(CallBegan(call, task))
-
-    def returned(
-        self,
-        request_id: RequestId,
-        entry: Export,
-        name: str,
-        args: tuple[object, ...],
-        wants_answer: bool,
-        result: object,
-    ) -> None:
-        """Answer a call that the lane in C has made, and whose result it does not encode."""
-        call = _made_by_lane(request_id, entry, name, wants_answer)
-        self.inbox.add_work(self._conclude_plain(call, entry.current(), args, {}, result))
-
-    def _find_methods(self, entry: CallEntry) -> Mapping[str, Method]:
-        """Find the methods that the quick path may call, and store them in an entry of a table."""
-        target = entry.current()
-        leading, methods = quick_methods(target)
-        if self.runner.interceptor is not None:
-            methods = NO_METHODS
-        if self.used_promises is not None and entry in self.used_promises.held:
-            methods = NO_METHODS
-        if isinstance(entry, Export):
-            entry.leading = leading
-        elif len(leading) != 1 or leading[0] is not target:
-            # The entry passes the cache alone: it may be another object at the next call.
-            methods = NO_METHODS
-        entry.enter = self._enter_of(entry.principal)
-        entry.methods = methods
-        return methods
-
-    def _refuse_raised(self, call: IncomingCall, error: BaseException) -> None:
-        """Refuse a call with the error that calling its method has raised."""
-        fault = as_call_error(error, call.name) if isinstance(error, TypeError) else error
-        if fault is error:
-            note_raised(error)
-            call.was_run = True
-        self.answers.refuse(call, fault)
-
-    def _conclude_plain(
-        self,
-        call: IncomingCall,
-        target: Any,
-        args: tuple[object, ...],
-        kw: dict[str, object],
-        result: object,
-    ) -> Work | None:
-        """Like :meth:`_conclude`, for a call whose method was found without a route."""
-        call.route = target.route()
-        call.was_run = True
-        call.args, call.kw = args, kw
-        return self._conclude(call, result)
 
     def receive(self, message: CallMessage, wants_answer: bool) -> WorkLeft:
         """Make a call, and answer it or pass its awaitable to the host.
@@ -419,6 +210,10 @@ class IncomingCalls:
             promised = PromisedCalls(self, self._translator, self.max_promised)
             self.used_promises = self._translator.promises = self.answers.promises = promised
         return self.used_promises
+
+    def must_hold(self, entry: CallEntry) -> bool:
+        """Return whether calls to an object wait for promises."""
+        return self.used_promises is not None and entry in self.used_promises.held
 
     def keeps_behind(self, number: Target, message: Queued) -> bool:
         """Keep a message about a stream or cache that a waiting call opens; return whether."""
@@ -600,46 +395,9 @@ class IncomingCalls:
         if call.once is not None:
             call.once.end(None, call.was_run)
 
-    def made(
-        self, message: CallMessage, wants_answer: bool, principal: Principal | None = None
-    ) -> IncomingCall:
-        """Return the call of a message."""
-        # No caller waits for a one-way call, so it cannot be late.
-        deadline = message.deadline if wants_answer else None
-        due: float | None = deadline
-        if type(deadline) is int:
-            # Still milliseconds: the call did not wait. Else the inbox has set the deadline.
-            due = self.inbox.arrived + deadline / 1000
-        call = IncomingCall(message.request_id, message.name, wants_answer, due)
-        call.principal = principal
-        if message.meta is not None:
-            call.meta = message.meta
-            call.first_credit = credit_in(message.meta)
-        return call
-
     def context_of(self, call: IncomingCall) -> contextvars.Context:
         """Return the contextvars in which the method of a call runs; an async one gets a copy."""
         return self.context if call.principal is None else call.principal.context
-
-    def _enter_of(self, principal: Principal | None) -> Enter:
-        return self._enter if principal is None else principal.enter
-
-    def _conclude(self, call: IncomingCall, result: object) -> Work | None:
-        """Answer a call with the result of its method, or pass an awaitable to the host."""
-        if getattr(type(result), "__await__", None) is None:
-            self._translator.let_go_unread(call.watched)
-            return self.answers.send(call, result)
-        self._keep(call)
-        self._host.on_event(CallPending(call, result))
-        return None
-
-    def _keep(self, call: IncomingCall) -> None:
-        """Keep a call among the running ones, until it is answered."""
-        if not self._keeps_arguments:
-            # So an argument is collected as soon as the method drops it.
-            call.args, call.kw = (), {}
-        call.since = self.runner.now()
-        self.running[call.key] = call
 
     @property
     def is_full(self) -> bool:
@@ -690,11 +448,3 @@ def _ending(call: IncomingCall, work: Work) -> Work:
         if call.once is not None:
             call.once.end(None, call.was_run)
         raise
-
-
-def _made_by_lane(
-    request_id: RequestId, entry: Export, name: str, wants_answer: bool
-) -> IncomingCall:
-    call = IncomingCall(request_id, name, wants_answer)
-    call.principal = entry.principal
-    return call

@@ -41,7 +41,8 @@ from jelly.numbers import number_in
 from jelly.slices import UNFINISHED
 
 if TYPE_CHECKING:
-    from broker.core.calls.incoming import CallEntry, IncomingCalls
+    from broker.core.calls.incoming import IncomingCalls
+    from broker.core.calls.plain_calls import CallEntry
     from broker.core.objects.translator import Translator
 
 __all__ = ["PromisedCalls"]

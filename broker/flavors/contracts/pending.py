@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from broker.errors import WrongResult
 from broker.flavors.promise import Kind, Pending, Promise
-from broker.flavors.reference import RemoteReference
+from broker.flavors.reference import RemoteReference, unwrapped
 from jelly.atoms import Expression
 
 if TYPE_CHECKING:
@@ -69,5 +69,5 @@ class PendingReference:
 
 
 def _reference_in(result: object) -> RemoteReference | None:
-    reference = getattr(result, "_broker_reference", result)
+    reference = unwrapped(result)
     return reference if isinstance(reference, RemoteReference) else None

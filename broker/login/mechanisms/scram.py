@@ -82,7 +82,7 @@ class ScramLogin(Mechanism[Accepted]):
             answer = exchange.callRemote("finish", final, mind)
             # Before the server has proved that it knows the password.
             if context.is_of_server:
-                context.entering(answer[1])
+                context.entering(answer, 1)
             return answer
 
         def finished(answer: object) -> object:

@@ -155,7 +155,7 @@ async def test_that_a_call_may_have_run(net: MemoryNet, how: str) -> None:
                 expected = {
                     "patience": "may have run: no connection in 20 s",
                     "timeout": "may have run: no connection in 10 s",
-                    "close": "may have run: the link is closed",
+                    "close": "may have run: not made again",
                     "end": "no",
                     "recipe": "no rooms today",
                 }
