@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test system check vectors vocabulary hops pictures bench compare instructions calls costs profile logins attacks sim sim-bugs fuzz soak idle drains crowd field floors native compiled clean
+.PHONY: demo test docs system check vectors vocabulary hops pictures bench compare instructions calls costs profile logins attacks sim sim-bugs fuzz soak idle drains crowd field floors native compiled clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -24,11 +24,11 @@ TWO_FORMS := $(addprefix tests/,broker/core broker/connection broker/defer broke
 test: $(VENV)/.installed $(VENV)/.test $(VENV)/.check
 	$(PYTEST)
 	$(BIN)/python -c 'import sys, broker; sys.exit(broker.accelerated)' || BROKER_PURE=1 $(PYTEST) $(TWO_FORMS)
-	@echo 'make system tests besides, as root: peers that are cut off, the web pages of the chat in Chromium, its window, and GUIs.'
+	@echo 'make system tests besides, as root: peers that are cut off, the documentation and the web pages of the chat in Chromium, its window, and GUIs.'
 
 # What needs root, programs of the system, and its libraries (for Qt and Tk); Debian's packages of the programs are
 # installed.
-system: $(VENV)/.installed $(VENV)/.test $(VENV)/.gui
+system: $(VENV)/.installed $(VENV)/.test $(VENV)/.gui $(VENV)/.docs
 	$(HELPER) project.system_programs
 	$(BIN)/pytest $(wildcard tests/system/*.py)
 
@@ -37,6 +37,10 @@ check: $(VENV)/.installed $(VENV)/.check
 	$(BIN)/ruff format --check broker cred jelly tests examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation as a site, in build/docs/out; ARGS='--serve 8000' shows it at that port.
+docs: $(VENV)/.docs
+	$(HELPER) website.build $(ARGS)
 
 vectors: $(VENV)/.installed $(VENV)/.test
 	$(HELPER) vectors.record
@@ -156,6 +160,6 @@ $(VENV)/.installed: $(VENV)/.pip $(SOURCES)
 	$(PIP) install --force-reinstall --no-deps .
 	@touch $@
 
-$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.gui: $(VENV)/.%: $(VENV)/.pip pyproject.toml
+$(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.gui $(VENV)/.docs: $(VENV)/.%: $(VENV)/.pip pyproject.toml
 	$(PIP) install --group $*
 	@touch $@

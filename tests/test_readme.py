@@ -4,9 +4,11 @@ How a page is written, so that this works:
 
 - ``python`` blocks of a page run in order, as one program, and print what its ``text`` blocks say.
 - A ``python`` block that begins with ``# name.py`` is a file instead, for the commands of the page.
+  So is a ``proto`` block that begins with ``// name.proto``.
 - ``console`` blocks have commands behind ``$``, each followed by what it prints. A program with
-  ``serve_forever`` or ``listenTCP``, and ``pb serve``, keeps running to the end of the page. The
-  block ``^C`` stops the one that was started first.
+  ``serve_forever`` or ``listenTCP``, one of another library whose name ends in ``_server.py`` or
+  ``_router.py``, and ``pb serve``, keep running to the end of the page. The block ``^C`` stops the
+  one that was started first.
 - Files for no command of the page have a test of their own, such as ``tests/system/guis.py``.
 - ``python -m pytest`` runs the files of the page that are tests.
 - ``log`` blocks are what is on standard error. Behind a ``console`` block, or where a program keeps
@@ -122,8 +124,8 @@ def logs(page):
 
 
 def file_name(block):
-    """Return which file a python block is, or None."""
-    name = re.match(r"# (\w+\.py)\n", block.text)
+    """Return which file a python or proto block is, or None."""
+    name = re.match(r"(?:#|//) (\w+\.(?:py|proto))\n", block.text)
     return name and name[1]
 
 
@@ -161,7 +163,7 @@ def ports():
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_languages(page):
     """Each block is in a language that is checked."""
-    known = {"python", "console", "text", "log", "js", "ts"}
+    known = {"python", "console", "text", "log", "js", "ts", "proto"}
     assert {block.language for block in blocks_of(page)} <= known
 
 
@@ -223,8 +225,12 @@ class Terminal:
             arguments += ["-p", "broker.testing.plugin", "-c", os.devnull, "--rootdir=."]
             assert normal(printed) == normal(self._finish(arguments))
             return
+        if arguments[:2] == ["-m", "grpc_tools.protoc"]:
+            assert printed == self._finish(arguments)
+            return
         text = (self.folder / arguments[0]).read_text(encoding="utf-8")
-        if "serve_forever" in text or "listenTCP" in text:
+        is_server = arguments[0].endswith(("_server.py", "_router.py"))
+        if is_server or "serve_forever" in text or "listenTCP" in text:
             assert printed == self._start(arguments, printed.count("\n"))
         else:
             assert normal(printed) == normal(self._finish(arguments))
@@ -296,7 +302,7 @@ def test_console(page, ports, tmp_path):
     with ExitStack() as stack:
         terminal = Terminal(tmp_path, ports, stack)
         for block in blocks_of(page):
-            name = file_name(block) if block.language == "python" else None
+            name = file_name(block) if block.language in ("python", "proto") else None
             if name:
                 terminal.write(name, block.text)
             elif block.language == "log" and terminal.running:

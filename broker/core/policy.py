@@ -224,6 +224,7 @@ _CHECKS = tuple((name, _CHECKS_OF[kind]) for name, kind in Policy.__annotations_
 
 
 STRICT = Policy()
+"""The policy of ``serve`` and ``connect`` unless another is given."""
 
 PUBLISHED = Policy(
     limits=PUBLISHED_LIMITS,
@@ -241,6 +242,7 @@ PUBLISHED = Policy(
     text_user_names=False,
     insecure_plaintext=True,
 )
+"""The policy of the published names, such as ``PBServerFactory``: as in Twisted."""
 
 
 def published_policy(security: Security | None = None, unsafe_tracebacks: bool = False) -> Policy:

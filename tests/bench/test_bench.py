@@ -106,7 +106,7 @@ def test_every_library(tmp_path: Path) -> None:
     assert all(figures["rate"] > 0 for (figures,) in run["figures"]["W5 200k"].values())
     assert run["forms"] == {"ours": describe(), "ours-pure": "pure Python (BROKER_PURE)"}
     assert "| W5 200k " in (tmp_path / "index.md").read_text()
-    for name in ("ratios.png", "pb.png"):
+    for name in ("ratios.png", "pb.png", "short.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
@@ -420,7 +420,7 @@ def test_page_keeps_old_runs(tmp_path: Path) -> None:
 def test_chart_of_one_workload(tmp_path: Path) -> None:
     """A run of a part makes a chart of that part."""
     run = made(W2={"twisted": rates(1), "ours": rates(0.5), "to-twisted": rates(2)})
-    for what in (chart.RATIOS, chart.PB):
+    for what in (chart.RATIOS, chart.PB, chart.SHORT):
         chart.draw(run, what, tmp_path / "chart.png")
         assert (tmp_path / "chart.png").stat().st_size > 1000
 

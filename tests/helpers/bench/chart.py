@@ -6,7 +6,7 @@ logarithmic scale: as long for twice as fast as for half as fast. A short line i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +25,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.ticker import FixedLocator, NullLocator
 
-__all__ = ["PB", "RATIOS", "Chart", "draw"]
+__all__ = ["PB", "RATIOS", "SHORT", "Chart", "draw"]
 
 _INK, _PALE, _GRID = "#1f2933", "#66727f", "#e3e7eb"
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
@@ -39,11 +39,13 @@ class Chart:
         title: its title.
         colours: of the pairings that it shows, in their order.
         goals: the targets of a workload, by pairing.
+        workloads: those that it shows.
     """
 
     title: str
     colours: Mapping[str, str]
     goals: Mapping[str, Mapping[str, float]]
+    workloads: Sequence[str] = tuple(ALL)
 
 
 RATIOS = Chart(
@@ -63,6 +65,16 @@ RATIOS = Chart(
     {name: dict(zip(FORMS, goals, strict=True)) for name, goals in TARGETS.items()},
 )
 """broker in both loops, in pure Python and in the dialect of Twisted, and the other libraries."""
+
+SHORT = Chart(
+    RATIOS.title,
+    MappingProxyType(
+        {each: RATIOS.colours[each] for each in ("ours", "pyro5", "grpc", "websocket")}
+    ),
+    {},
+    ("W1", "W2", "W3", "W6b", "W8"),
+)
+"""The workloads that a stranger understands, for the first page of the documentation."""
 
 PB = Chart(
     "The pb dialect, how many times as fast as between two of Twisted",
@@ -89,7 +101,7 @@ def draw(run: tables.Run, chart: Chart, path: Path) -> None:
     """Draw a chart of a run, and write it as a PNG file."""
     shown = [
         (name, pairing, found[0])
-        for name in ALL
+        for name in chart.workloads
         for pairing in chart.colours
         if (found := tables.ratio(run, name, pairing)) is not None
     ]
@@ -166,9 +178,10 @@ def _legend(figure: Any, pairings: set[str], chart: Chart) -> None:
         for pairing, colour in chart.colours.items()
         if pairing in pairings
     ]
-    handles.append(
-        pyplot.Line2D([], [], color=_INK, marker="|", ls="", ms=9, mew=2, label="target")
-    )
+    if chart.goals:
+        handles.append(
+            pyplot.Line2D([], [], color=_INK, marker="|", ls="", ms=9, mew=2, label="target")
+        )
     figure.legend(
         handles=handles,
         loc="outside lower center",

@@ -16,7 +16,7 @@ _TEMPLATE = Path(__file__).with_name("page.md")
 
 
 def write(folder: Path) -> None:
-    """Make ``index.md`` and the charts from ``runs.jsonl``, all three in the same folder.
+    """Make ``index.md`` and the charts from ``runs.jsonl``, all in the same folder.
 
     The last run is shown whole; of those before, the ratios.
     """
@@ -33,6 +33,7 @@ def write(folder: Path) -> None:
     (folder / "index.md").write_text(text, encoding="utf-8")
     chart.draw(runs[-1], chart.RATIOS, folder / "ratios.png")
     chart.draw(runs[-1], chart.PB, folder / "pb.png")
+    chart.draw(runs[-1], chart.SHORT, folder / "short.png")
 
 
 def _paragraphs(sentences: list[str]) -> str:

@@ -84,10 +84,10 @@ class Screen:
         """Wait until the page says that something was done, or was refused."""
         await self.page.locator(".said", has_text=text).wait_for()
 
-    async def picture(self, name: str) -> None:
-        """Take a picture; nothing of a page is wider than the screen."""
+    async def picture(self, name: str, full_page: bool = True) -> None:
+        """Take a picture of a page, or of its top; nothing of it is wider than the screen."""
         wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert await self.page.evaluate(wide) == 0
+        assert await self.page.evaluate(wide) <= 0
         path = self.pictures / f"{self.name}-{name}.png"
-        await self.page.screenshot(path=path, full_page=True)
+        await self.page.screenshot(path=path, full_page=full_page)
         assert path.stat().st_size > 5_000
