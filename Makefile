@@ -76,6 +76,10 @@ costs: $(VENV)/.installed $(VENV)/.bench
 logins: $(VENV)/.installed $(VENV)/.bench
 	$(HELPER) bench.logins $(ARGS)
 
+# Needs Chromium; nothing else should run on the machine.
+browsers: $(VENV)/.installed $(VENV)/.test
+	$(HELPER) bench.browsers $(ARGS)
+
 attacks: $(VENV)/.installed $(VENV)/.test
 	$(HELPER) attacks.comparison.compare $(ARGS)
 
