@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test system check vectors vocabulary hops pictures bench compare instructions calls costs profile logins attacks sim sim-bugs fuzz soak idle drains crowd field floors native compiled clean
+.PHONY: demo test system check vectors vocabulary hops pictures bench compare instructions calls costs profile logins browsers attacks sim sim-bugs fuzz soak idle drains crowd field floors native compiled clean
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo

@@ -44,9 +44,9 @@ HEAD = """\
 
 `make browsers ARGS=--write` made this page. One server in Python answers one client at a time, all
 on one machine and without TLS. W1 is `echo("hello")` with one call outstanding, and W2 has 100. The
-last column is one `echo` of 10 MiB. *CPU* is the processor time of the client for one call; Chromium
-does not tell it. Each figure is the median of {rounds} rounds of {seconds:g} s, in which the
-clients take turns. Only the order of magnitude holds on other machines.
+last column is one `echo` of 10 MiB. *CPU* is the processor time of the client for one call;
+Chromium does not tell it. Each figure is the median of {rounds} rounds of {seconds:g} s, in which
+the clients take turns. Only the order of magnitude holds on other machines.
 
 | client | address | W2, calls/s | CPU, µs | W1, calls/s | CPU, µs | 10 MiB, ms |
 |---|---|---:|---:|---:|---:|---:|
