@@ -167,7 +167,7 @@ async def fetched(port, server):
         return answer
 
 
-LARGE = {"chat", "live_page.py"}
+LARGE = {"chat", "dashboard", "live_page.py"}
 SMALL = sorted(
     path for path in EXAMPLES.rglob("*.py") if path.relative_to(EXAMPLES).parts[0] not in LARGE
 )
