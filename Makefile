@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test docs system check vectors vocabulary hops pictures bench compare instructions calls costs profile logins attacks sim sim-bugs fuzz soak idle drains crowd field floors native compiled clean
+.PHONY: demo test docs system check vectors vocabulary hops pictures bench compare instructions calls costs profile logins attacks sim sim-bugs fuzz soak idle drains crowd field floors native compiled clean browsers
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -79,6 +79,10 @@ costs: $(VENV)/.installed $(VENV)/.bench
 
 logins: $(VENV)/.installed $(VENV)/.bench
 	$(HELPER) bench.logins $(ARGS)
+
+# Needs Chromium; nothing else should run on the machine.
+browsers: $(VENV)/.installed $(VENV)/.test
+	$(HELPER) bench.browsers $(ARGS)
 
 attacks: $(VENV)/.installed $(VENV)/.test
 	$(HELPER) attacks.comparison.compare $(ARGS)

@@ -13,7 +13,8 @@ from typing import Any
 import psutil
 import pytest
 from attacks.attacker import POLICIES, binds
-from support.web_ends import CONT, PING, PONG, TEXT, frame, request
+from attacks.comparison.websocket_rounds import SMUGGLED, WRONG_FRAMES
+from support.web_ends import CONT, PING, PONG, frame, request
 
 import broker
 import cred
@@ -107,29 +108,11 @@ def codes(heard: bytes) -> list[int]:
     return [] if at < 0 else [int.from_bytes(heard[at + 2 : at + 4], "big")]
 
 
-FRAMES = {
-    "no mask": (frame(b"hello", masked=False), 1002),
-    "reserved bit": (frame(b"hello", bits=0x40), 1002),
-    "unknown opcode": (frame(b"hello", 11), 1002),
-    "text": (frame(b"hello", TEXT), 1003),
-    "huge": (frame(b"", length=(1 << 63) - 1), 1009),
-    "a byte too long": (frame(b"", length=65537), 1009),
-    "huge ping": (frame(bytes(200), PING), 1002),
-    "too long in fragments": (
-        frame(b"", fin=False) + frame(b"", CONT, fin=False, length=65537),
-        1009,
-    ),
-    "continuation of nothing": (frame(b"", CONT), 1002),
-    "message in a message": (frame(bytes(2000), fin=False) * 2, 1002),
-    "compressed": (frame(b"\xaa\x00", bits=0x40), 1002),
-}
-
-
 @binds("E-frames", dialects=())
-@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("name", WRONG_FRAMES)
 async def test_frames(name: str, policy: str, caplog: pytest.LogCaptureFixture) -> None:
     """A wrong frame ends its connection with a code and one line; the bystander goes on."""
-    data, code = FRAMES[name]
+    data, code = WRONG_FRAMES[name]
     async with attacked(policy) as target:
         reader, writer = await target.upgraded()
         writer.write(data)
@@ -239,19 +222,6 @@ async def test_foreign_origins(origin: str, policy: str) -> None:
         heard = await target.ends(*await target.open(request(f"Origin: {origin}")))
         assert heard.startswith(b"HTTP/1.1 403 ")
         assert b"pb" not in heard.partition(b"\r\n\r\n")[0]
-
-
-SMUGGLED = {
-    "behind a page": b"GET /health HTTP/1.1\r\n\r\n" + request(),
-    "behind a length": request("Content-Length: 30", upgrade=False)[:-2] + request(),
-    "chunked": request("Transfer-Encoding: chunked", upgrade=False) + b"0\r\n\r\n" + request(),
-    "two lengths": request("Content-Length: 0", "Content-Length: 9", upgrade=False) + request(),
-    "behind a refusal": request(line="GET /other HTTP/1.1") + request(),
-    "frames behind an upgrade": request() + frame(b"hello"),
-    "a request behind an upgrade": request() + b"GET /health HTTP/1.1\r\n\r\n",
-    "bare line feeds": request().replace(b"\r\nUpgrade", b"\nUpgrade"),
-    "folded": request("X: y\r\n Upgrade: websocket"),
-}
 
 
 @binds("E-smuggling", dialects=())

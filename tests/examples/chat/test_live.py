@@ -101,32 +101,6 @@ async def test_by_a_websocket_of_the_pages(tmp_path: Path) -> None:
     await member.wait_closed()
 
 
-HANDSHAKE = {
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-}
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({**HANDSHAKE, "Sec-WebSocket-Protocol": "pb", "Origin": "http://evil.example"}, 403),
-        ({**HANDSHAKE, "Sec-WebSocket-Protocol": "pb", "Origin": "null"}, 403),
-        ({**HANDSHAKE, "Sec-WebSocket-Protocol": "chat"}, 426),
-        (HANDSHAKE, 426),
-        ({}, 426),
-    ],
-)
-async def test_what_is_no_websocket_of_ours(
-    headers: dict[str, str], status: int, tmp_path: Path
-) -> None:
-    """Pages of other sites, and clients that do not speak PB, are refused."""
-    async with live_chat_pages(tmp_path) as (_, browser):
-        assert (await browser.get("/pb", **headers)).status == status
-
-
 async def test_without_a_server(tmp_path: Path) -> None:
     """Pages that are not live have no script and no WebSocket."""
     async with serving_chat_pages(tmp_path) as (_, browser):

@@ -92,6 +92,7 @@ class House:
 
     Attributes:
         town, logins, store, pages, tokens: of the chat.
+        server: of live pages.
         heard: the events that guests have heard.
     """
 
@@ -104,6 +105,7 @@ class House:
         self.logins = make_logins(self.town, StoreChecker(self.store), self.tokens)
         self.heard: list[tuple[str, str, str, str]] = []
         self.pages: Pages
+        self.server: broker.Server
 
     @property
     def socket(self) -> str:
@@ -138,13 +140,14 @@ async def serving_chat_pages(folder: Path, **options: Any) -> AsyncIterator[tupl
 
 
 @asynccontextmanager
-async def live_chat_pages(folder: Path) -> AsyncIterator[tuple[House, Browser]]:
+async def live_chat_pages(folder: Path, **options: Any) -> AsyncIterator[tuple[House, Browser]]:
     """Serve the pages with PB by WebSocket; gives the chat, and a browser."""
     house = House(folder)
     async with (
         broker.serve(house.logins, listen=False) as server,
-        _serving(house, live=Live(server, house.tokens)) as browser,
+        _serving(house, live=Live(server, house.tokens), **options) as browser,
     ):
+        house.server = server
         yield house, browser
 
 

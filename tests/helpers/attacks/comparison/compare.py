@@ -34,6 +34,7 @@ from attacks.comparison.proxy_rounds import PROXY_ROUNDS, fight_proxied
 from attacks.comparison.review_rounds import REVIEW_ROUNDS
 from attacks.comparison.rounds import ROUNDS, Round
 from attacks.comparison.stream_rounds import STREAM_ROUNDS
+from attacks.comparison.websocket_rounds import WEBSOCKET_ROUNDS
 
 FOLDER = DOCS / "security"
 PAGE, RUNS = FOLDER / "attacks.md", FOLDER / "attacks.jsonl"
@@ -63,6 +64,7 @@ ALL = sorted(
         *CLIENT_ROUNDS,
         *FRONT_END_ROUNDS,
         *PROXY_ROUNDS,
+        *WEBSOCKET_ROUNDS,
     ],
     key=number_of,
 )
@@ -218,6 +220,7 @@ The effects of a peer's bytes on a server, and on a client: attacks of `tests/at
 library, and on Twisted if they can be made on both. `make attacks` makes this page. Rows A, B and C
 are those of the catalogue in `tests/attacks`; row S*n* is about hole *n* of a review by attack.
 Row C10 attacks the front ends of the chat in `examples/chat`, in whose process a PB server is.
+Rows W attack a WebSocket port, and the bystander's port is another one of the same process.
 
 Each attack is made on a fresh process on the loopback interface. Ours is `broker.serve` or
 `broker.connect`, under the strict and the published policy, and the attacker speaks `pb` or

@@ -133,7 +133,7 @@ def mixed() -> Any:
 def served(name: str, policy: Policy) -> tuple[Any, Policy]:
     """The object and the policy of a name."""
     match name:
-        case "root":
+        case "root" | "ws":
             return Root(), policy
         case "small":
             limits = Limits(max_string=1000, max_list=100, max_depth=10)
@@ -190,9 +190,10 @@ async def main(policy: Policy, names: list[str]) -> None:
                 continue
             target, chosen = served(name, policy)
             replies = broker.Replies()
-            server = broker.serve(target, "pb://127.0.0.1:0", policy=chosen, replies=replies)
+            address = "ws://127.0.0.1:0/pb" if name == "ws" else "pb://127.0.0.1:0"
+            server = broker.serve(target, address, policy=chosen, replies=replies)
             addresses = (await stack.enter_async_context(server)).addresses
-            ports[name] = int(addresses[0].rpartition(":")[2])
+            ports[name] = int(addresses[0].rpartition(":")[2].removesuffix("/pb"))
         print(json.dumps(ports), flush=True)
         await asyncio.Event().wait()
 
