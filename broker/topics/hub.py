@@ -388,7 +388,7 @@ class Topics:
     async def _fetch(self, pattern: str, since: Start) -> Fetched:
         """Return what a mailbox begins with."""
         if since is Since.ALL or isinstance(since, Position):
-            page = await self._engine.replay(pattern, since if since is not Since.ALL else None)  # type: ignore[arg-type]
+            page = await self._engine.replay(pattern, since if since is not Since.ALL else None)
             if page is not None:
                 return list(map(_message_of, page.entries)), page.position
             since = LOST

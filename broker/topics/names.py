@@ -42,13 +42,13 @@ def matches(pattern: str, topic: str) -> bool:
 def covers(pattern: str, other: str) -> bool:
     """Return whether a pattern matches each topic that another pattern matches."""
     own, others = pattern.split("."), other.split(".")
-    for index, token in enumerate(own):
+    for index, part in enumerate(own):
         if index >= len(others):
             return False
-        if token == ">":
+        if part == ">":
             return True
         found = others[index]
-        if found == ">" or (token != "*" and token != found):
+        if found == ">" or part not in ("*", found):
             return False
     return len(own) == len(others)
 

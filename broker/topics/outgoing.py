@@ -87,12 +87,12 @@ class Outbox:
         Raises:
             ServerBusy: too many wait.
         """
-        one = _Waiting(message, asyncio.get_running_loop().create_future())
+        result: asyncio.Future[Position | None] = asyncio.get_running_loop().create_future()
+        one = _Waiting(message, result)
         if self._is_full(one):
             raise ServerBusy(f"{len(self)} messages wait for the engine")
         self._add(one)
-        assert one.result is not None
-        return one.result
+        return result
 
     async def drain(self, seconds: float) -> None:
         """Wait until all are published, at most some seconds; then stop, and drop the rest."""
