@@ -183,7 +183,7 @@ class NatsConnection:
         """Take messages of a stream as they come; return a function that ends that."""
         client, js = self._client, self._js
         inbox = client.new_inbox()
-        subscription = await client.subscribe(inbox, cb=took)  # type: ignore[arg-type]
+        subscription = await client.subscribe(inbox, cb=took)
         config = api.ConsumerConfig(
             deliver_subject=inbox,
             deliver_policy=policy,
