@@ -1,4 +1,4 @@
-"""What an engine of topics does, and the records that it takes and gives.
+"""The interface of an engine of topics, and the records that it takes and gives.
 
 Theory of operation. An engine numbers the messages of all topics in one count, and delivers each
 to each node once, in the order of the numbers. If it cannot, it calls ``gap``. A message has an id,

@@ -34,6 +34,8 @@ __all__ = ["Topics"]
 logger = logging.getLogger("broker.topics")
 
 _CLOSE_SECONDS = 5.0
+_MOST_REPLAYED = 10_000
+"""Messages of the history that one subscription gets; beyond them it gets a Reset."""
 
 
 class Topics:
@@ -389,8 +391,11 @@ class Topics:
         """Return what a mailbox begins with."""
         if since is Since.ALL or isinstance(since, Position):
             page = await self._engine.replay(pattern, since if since is not Since.ALL else None)
-            if page is not None:
-                return list(map(_message_of, page.entries)), page.position
+            if page is not None and (
+                since is Since.ALL or len(page.entries) <= _MOST_REPLAYED
+            ):
+                newest = page.entries[-_MOST_REPLAYED:]
+                return list(map(_message_of, newest)), page.position
             since = LOST
         if "retained" in self._engine.capabilities:
             page = await self._engine.retained(pattern)

@@ -184,7 +184,7 @@ class PostgresEngine:
                     " ON CONFLICT (topic, member) DO UPDATE"
                     " SET count = EXCLUDED.count, ends = EXCLUDED.ends"
                 ),
-                sorted(rows),  # type: ignore[type-var]
+                sorted(rows),
             )
 
     async def members(self, pattern: str) -> list[Lease]:
@@ -203,7 +203,7 @@ class PostgresEngine:
     # The connections.
 
     def _sql(self, text: str) -> Composed:
-        return SQL(text).format(**self._names)  # type: ignore[arg-type]
+        return SQL(text).format(**self._names)
 
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[AsyncConnection[Any]]:
