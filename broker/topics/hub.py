@@ -11,11 +11,10 @@ from weakref import WeakKeyDictionary
 
 from broker.connection.peer import current_call
 from broker.errors import ConfigError, DecodeError, ServerBusy, WrongType
-from broker.flavors.contracts.servant import Servant, servant
+from broker.flavors.contracts.servant import Servant
 from broker.flavors.reference import RemoteReference
 from broker.flavors.subscription import Slow
 from broker.history import Position
-from broker.topics.contract import TopicsContract
 from broker.topics.engine import Engine, Entry, Outgoing
 from broker.topics.engines.memory import MemoryEngine
 from broker.topics.grants import Grants
@@ -26,7 +25,7 @@ from broker.topics.names import Patterns, is_pattern, is_topic
 from broker.topics.outgoing import Outbox
 from broker.topics.payload import decoded, encoded
 from broker.topics.presence import Presence
-from broker.topics.view import View
+from broker.topics.view import View, servant_of_view
 from broker.traces import log_error
 
 __all__ = ["Topics"]
@@ -289,7 +288,7 @@ class Topics:
         if view is None:
             view = View(self, _grants_of(avatar), member, self._max_subscriptions)
             views[member] = view
-        return servant(TopicsContract)(view)
+        return servant_of_view(view)
 
     # Presence.
 
@@ -391,9 +390,7 @@ class Topics:
         """Return what a mailbox begins with."""
         if since is Since.ALL or isinstance(since, Position):
             page = await self._engine.replay(pattern, since if since is not Since.ALL else None)
-            if page is not None and (
-                since is Since.ALL or len(page.entries) <= _MOST_REPLAYED
-            ):
+            if page is not None and (since is Since.ALL or len(page.entries) <= _MOST_REPLAYED):
                 newest = page.entries[-_MOST_REPLAYED:]
                 return list(map(_message_of, newest)), page.position
             since = LOST

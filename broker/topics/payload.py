@@ -6,7 +6,6 @@ import msgspec
 
 from broker.core.wire.values import are_plain
 from broker.errors import CannotJelly, DecodeError, MalformedJelly, TooLarge
-from jelly.errors import JellyError
 from jelly.jellier import Jellier
 from jelly.limits import Limits
 from jelly.security import SecurityOptions
@@ -46,7 +45,7 @@ def encoded(data: object, most: int) -> bytes:
             decoded(made)
     except TooLarge:
         raise
-    except (JellyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001 - also what a hook of the value raises
         kind = type(data).__name__
         raise CannotJelly(f"a message of a topic cannot hold this {kind}: {error}") from None
     if len(made) > most:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from broker.errors import ServerBusy, WrongArguments
+from broker.core.calls.dispatch import Route
+from broker.errors import ConfigError, Error, ServerBusy, WrongArguments
 from broker.flavors.contracts.proxy import reference_of
+from broker.flavors.contracts.servant import Servant, servant
 from broker.flavors.reference import RemoteReference
 from broker.flavors.subscription import Slow
 from broker.history import Position
-from broker.topics.contract import Listener
+from broker.topics.contract import Listener, TopicsContract
 from broker.topics.grants import Grants
 from broker.topics.items import Joined, Left, Members, Message, Reset, Since
 from broker.topics.mailbox import Mailbox
@@ -20,7 +24,7 @@ from cred.error import Unauthorized
 if TYPE_CHECKING:
     from broker.topics.hub import Topics
 
-__all__ = ["View"]
+__all__ = ["View", "servant_of_view"]
 
 _MOST_WAITING = 10_000
 
@@ -55,9 +59,10 @@ class View:
     ) -> AsyncIterator[Message | Reset]:
         """See the contract."""
         self._check_subscribe(pattern, most)
-        mailbox = self._topics.messages(
-            pattern, since=since, slow=slow, most=most, ended=self._has_ended
-        )
+        with _told():
+            mailbox = self._topics.messages(
+                pattern, since=since, slow=slow, most=most, ended=self._has_ended
+            )
         self._enter(pattern)
         return mailbox
 
@@ -94,20 +99,23 @@ class View:
             raise _not("publish", "a topic: tokens of A-Z a-z 0-9 _ - joined by dots")
         if not self._grants.may_publish(topic):
             raise Unauthorized(f"you may not publish to '{topic}'")
-        return await self._topics.published(topic, data, keep=keep, by=self._member)
+        with _told():
+            return await self._topics.published(topic, data, keep=keep, by=self._member)
 
     async def members(self, topic: str) -> Members:
         """See the contract."""
         if not is_topic(topic):
             raise _not("members", "a topic: tokens of A-Z a-z 0-9 _ - joined by dots")
         self._check_presence(topic)
-        return await self._topics.members(topic)
+        with _told():
+            return await self._topics.members(topic)
 
     def presence(self, pattern: str) -> AsyncIterator[Joined | Left]:
         """See the contract."""
         self._check_pattern("presence", pattern)
         self._check_presence(pattern)
-        return self._topics.presence(pattern)
+        with _told():
+            return self._topics.presence(pattern)
 
     def _check_pattern(self, method: str, pattern: str) -> None:
         if not is_pattern(pattern):
@@ -138,6 +146,31 @@ class View:
     def _leave(self, pattern: str) -> None:
         self._count -= 1
         self._topics.leave(pattern, self._member)
+
+
+def servant_of_view(view: View) -> Servant:
+    """Return the object that peers call; the errors of its methods are about these calls."""
+    return _servant_class()(view)
+
+
+@cache
+def _servant_class() -> type[Servant]:
+    base = type(servant(TopicsContract)(View.__new__(View)))
+
+    class TopicsServant(base):  # type: ignore[misc, valid-type]
+        def route(self) -> Route:
+            return super().route()._replace(is_ours=True)  # type: ignore[no-any-return]
+
+    return TopicsServant
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell the peer what the engine cannot do, rather than that something has failed."""
+    try:
+        yield
+    except ConfigError as error:
+        raise Error(*error.args) from None
 
 
 def _not(method: str, what: str) -> WrongArguments:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ from broker.topics.payload import decoded, encoded
 
 SCALARS = (
     st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.text() | st.binary()
-    | st.floats(allow_nan=False) | st.dates() | st.decimals(allow_nan=False, places=3)
-    | st.datetimes(timezones=st.none() | st.just(datetime.timezone.utc))
+    | st.floats(allow_nan=False) | st.dates() | st.decimals(allow_nan=False, allow_infinity=False, places=3)
+    | st.datetimes(timezones=st.none() | st.just(datetime.UTC))
 )  # fmt: skip
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner)
@@ -33,6 +32,8 @@ def test_values_come_back(value: object) -> None:
 @broker.register("topics.Copy")
 class Copy(broker.Copyable, broker.RemoteCopy):
     """A copy."""
+
+    name: str = ""
 
 
 @pytest.mark.parametrize(
