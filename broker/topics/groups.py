@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from broker.errors import EncodeError
 from broker.flavors.subscribers import Subscribers
@@ -14,6 +14,11 @@ from broker.traces import log_error
 __all__ = ["Group"]
 
 logger = logging.getLogger("broker.topics")
+
+
+def _key(name: str, args: tuple[object, ...], kw: dict[str, object]) -> Hashable:
+    """Return the topic of a message; other events have their own key."""
+    return (name, args[0]) if name == "message" else (name,)
 
 
 class Group:
@@ -31,7 +36,7 @@ class Group:
     def __init__(self, pattern: str):
         self.pattern = pattern
         self.mailboxes: dict[Mailbox, None] = {}
-        self.listeners = Subscribers(key=lambda name, args, kw: args[0])
+        self.listeners = Subscribers(key=_key)
         self.callbacks: dict[object, Callable[[Message], object]] = {}
 
     @property
@@ -71,6 +76,6 @@ class Group:
             epoch_and_offset = [position.epoch, position.offset]  # type: ignore[attr-defined]
             args = (*args[:2], epoch_and_offset, *args[3:])
         try:
-            self.listeners.send(name, *(args or ()))
+            self.listeners.send(name, *args)
         except EncodeError as error:
             log_error(logger, f"a message of '{self.pattern}' was not sent", error)

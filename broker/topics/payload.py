@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from broker.core.wire.values import are_plain
-from broker.errors import CannotJelly, DecodeError, MalformedJelly, TooLarge
+from broker.errors import BananaError, CannotJelly, DecodeError, MalformedJelly, TooLarge
+from jelly import banana
 from jelly.jellier import Jellier
 from jelly.limits import Limits
 from jelly.security import SecurityOptions
@@ -38,9 +39,8 @@ def encoded(data: object, most: int) -> bytes:
         if are_plain((data,)):
             made = _PLAIN + _encode(data)
         else:
-            made = _EXPRESSION + _encode(
-                Jellier(_values, limits=_limits, has_zones=True).jelly(data)
-            )
+            expression = Jellier(_values, limits=_limits, has_zones=True).jelly(data)
+            made = _EXPRESSION + banana.encode(expression)
             # What a receiver would refuse is refused here.
             decoded(made)
     except TooLarge:
@@ -64,8 +64,10 @@ def decoded(data: bytes) -> object:
         if form == _PLAIN:
             return _decode(rest)
         if form == _EXPRESSION:
-            return Unjellier(_values, limits=_limits, allow_code=False).unjellyFull(_decode(rest))
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return Unjellier(_values, limits=_limits, allow_code=False).unjellyFull(
+                banana.decode(rest)
+            )
+    except (msgspec.DecodeError, BananaError, RecursionError, UnicodeDecodeError, IndexError):
         raise MalformedJelly("the data of a message cannot be decoded") from None
     except DecodeError:
         raise

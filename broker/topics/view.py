@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from broker.core.calls.dispatch import Route
+from broker.core.calls.dispatch import Route, routes_each_call
 from broker.errors import ConfigError, Error, ServerBusy, WrongArguments
 from broker.flavors.contracts.proxy import reference_of
 from broker.flavors.contracts.servant import Servant, servant
@@ -157,6 +157,7 @@ def servant_of_view(view: View) -> Servant:
 def _servant_class() -> type[Servant]:
     base = type(servant(TopicsContract)(View.__new__(View)))
 
+    @routes_each_call
     class TopicsServant(base):  # type: ignore[misc, valid-type]
         def route(self) -> Route:
             return super().route()._replace(is_ours=True)  # type: ignore[no-any-return]
