@@ -16,7 +16,8 @@
                    Error†: raised by applications on purpose; its text is sent to the peer
                    ├─ NoSuchObject (LookupError) · BrokenPromise
                    ├─ NoSuchFile (FileNotFoundError) · FileRefused (PermissionError)
-                   └─ ServerBusy · ServerDraining · TooManyAttempts · TooSlow · LoginExpired · ResultLost
+                   ├─ ServerBusy · ServerDraining · TooManyAttempts · TooSlow
+                   └─ LoginExpired · ResultLost
                    TLSError (ConnectionError) · ConfigError (ValueError) ─ WrongType (TypeError)
     transports:    ConnectionClosed† ─ ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
                    ConnectError† (ConnectionError) and its kinds, each an OSError

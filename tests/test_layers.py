@@ -40,7 +40,10 @@ TESTED_ELSEWHERE = {
     "broker/demo/stage.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/steps.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/visitor.py": ("broker/test_demo.py", "the demonstration as a whole"),
-    "broker/topics/contract.py": ("broker/topics/test_view.py", "a contract, and what implements it"),
+    "broker/topics/contract.py": (
+        "broker/topics/test_view.py",
+        "a contract, and what implements it",
+    ),
     "broker/topics/engine.py": (
         "broker/topics/engines/test_engines.py",
         "an interface and its records, over each engine",

@@ -64,7 +64,7 @@ class Page(Struct):
 
 
 class Lease(Struct, frozen=True):
-    """Somebody who is present until some seconds have passed.
+    """A member, or the guests of a node, who are present until some seconds have passed.
 
     Attributes:
         topic: the pattern that is subscribed to.

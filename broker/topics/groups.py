@@ -41,7 +41,7 @@ class Group:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody subscribes."""
+        """Whether there are no subscriptions."""
         return not (self.mailboxes or self.callbacks or len(self.listeners))
 
     def push(self, message: Message) -> None:

@@ -57,6 +57,7 @@ async def test_guests_are_counted() -> None:
     await here(presence, "a", Members([], 1))
     presence.leave("a", None)
     await here(presence, "a", Members([], 0))
+    assert await presence.members("a") == Members([], 0)
     await presence.close()
 
 

@@ -60,18 +60,21 @@ class Ear:
 
 
 @asynccontextmanager
-async def using(dialect: str, **options: Any) -> AsyncIterator[tuple[broker.Topics, Any, Any]]:
+async def using(
+    dialect: str, face: str = "asyncio", **options: Any
+) -> AsyncIterator[tuple[broker.Topics, Any, Any]]:
     """Connect ann; give the topics, her view of them, and the pair."""
     async with broker.Topics(**options) as topics:
         portal = Portal(broker.realm(lambda name, mind: User(topics)))
-        async with pair(portal, user="ann", dialect=dialect) as ends:
+        async with pair(portal, user="ann", dialect=dialect, face=face) as ends:
             made = ends.client.avatar.callRemote("topics")
             yield topics, made.of(TopicsContract), ends
 
 
-async def test_messages(dialect: str) -> None:
+@pytest.mark.parametrize("face", ["asyncio", "published"])
+async def test_messages(dialect: str, face: str) -> None:
     """Messages arrive with their position and publisher, first those that are kept."""
-    async with using(dialect) as (topics, mine, _):
+    async with using(dialect, face) as (topics, mine, _):
         first = await mine.publish("chat.lobby", {"a": [1, b"x", (1, 2)]}, keep=True)
         assert isinstance(first, broker.Position)
         async with asyncio.timeout(10):
