@@ -296,7 +296,7 @@ class Topics:
         """Return who subscribes to a topic, on all nodes.
 
         Raises:
-            ConfigError: the engine knows nobody.
+            ConfigError: the engine does not keep presence.
         """
         self._check_presence()
         return await self._presence.members(topic)
@@ -305,7 +305,7 @@ class Topics:
         """Return an async iterator of who subscribes: first all, then who comes and goes.
 
         Raises:
-            ConfigError: the engine knows nobody.
+            ConfigError: the engine does not keep presence.
         """
         self._check_presence()
         return self._presence.watch(pattern)
