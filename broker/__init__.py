@@ -54,6 +54,7 @@ __all__ = [
     "Error",
     "FileRefused",
     "Files",
+    "Grants",
     "History",
     "InsecureJelly",
     "JellyError",
@@ -63,6 +64,7 @@ __all__ = [
     "LoginExpired",
     "LoginThrottle",
     "MalformedJelly",
+    "MemoryEngine",
     "NoRouteError",
     "NoSuchFile",
     "NoSuchMethod",
@@ -94,6 +96,7 @@ __all__ = [
     "Server",
     "ServerBusy",
     "ServerDraining",
+    "Since",
     "Slow",
     "Stats",
     "Stream",
@@ -104,6 +107,9 @@ __all__ = [
     "TableView",
     "TooLarge",
     "TooManyAttempts",
+    "TooSlow",
+    "Topics",
+    "TopicsContract",
     "UnknownHostError",
     "UserError",
     "ViewPoint",
@@ -193,6 +199,7 @@ if TYPE_CHECKING:
         TLSError,
         TooLarge,
         TooManyAttempts,
+        TooSlow,
         UnknownHostError,
         UserError,
         WrongArguments,
@@ -236,6 +243,11 @@ if TYPE_CHECKING:
     from broker.stream_credit import credit
     from broker.timeouts import timeout
     from broker.token_bucket import Rate
+    from broker.topics.contract import TopicsContract
+    from broker.topics.engines.memory import MemoryEngine
+    from broker.topics.grants import Grants
+    from broker.topics.hub import Topics
+    from broker.topics.items import Since
     from broker.transient import is_transient
     from jelly.limits import Limits
 
@@ -256,7 +268,7 @@ _HOMES = {
         " NoRouteError NoSuchMethod NoSuchObject PBConnectionLost ProtocolError RemoteError"
         " FileRefused NoSuchFile"
         " ResultLost SSLError ServerBusy ServerDraining TCPTimedOutError TLSError TooLarge"
-        " TooManyAttempts UnknownHostError UserError WrongArguments WrongResult WrongType"
+        " TooManyAttempts TooSlow UnknownHostError UserError WrongArguments WrongResult WrongType"
     ),
     "broker.flavors.adapters": "callback forward",
     "broker.flavors.avatar": "AsReferenceable Avatar",
@@ -297,6 +309,11 @@ _HOMES = {
     "broker.stream_credit": "credit",
     "broker.timeouts": "timeout",
     "broker.token_bucket": "Rate",
+    "broker.topics.contract": "TopicsContract",
+    "broker.topics.engines.memory": "MemoryEngine",
+    "broker.topics.grants": "Grants",
+    "broker.topics.hub": "Topics",
+    "broker.topics.items": "Since",
     "broker.transient": "is_transient",
     "jelly.limits": "Limits",
 }

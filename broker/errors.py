@@ -16,7 +16,8 @@
                    Error†: raised by applications on purpose; its text is sent to the peer
                    ├─ NoSuchObject (LookupError) · BrokenPromise
                    ├─ NoSuchFile (FileNotFoundError) · FileRefused (PermissionError)
-                   └─ ServerBusy · ServerDraining · TooManyAttempts · LoginExpired · ResultLost
+                   ├─ ServerBusy · ServerDraining · TooManyAttempts · TooSlow
+                   └─ LoginExpired · ResultLost
                    TLSError (ConnectionError) · ConfigError (ValueError) ─ WrongType (TypeError)
     transports:    ConnectionClosed† ─ ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
                    ConnectError† (ConnectionError) and its kinds, each an OSError
@@ -118,6 +119,7 @@ __all__ = [
     "TimeoutError",
     "TooLarge",
     "TooManyAttempts",
+    "TooSlow",
     "UnknownHostError",
     "UserError",
     "WrongArguments",
@@ -361,6 +363,10 @@ class TooManyAttempts(Error):
     after: float = 0.0
     twisted_type = "twisted.cred.error.LoginFailed"
     twisted_text = ""
+
+
+class TooSlow(Error):
+    """A subscription of topics has ended, since too many messages waited for its reader."""
 
 
 class LoginExpired(Error):

@@ -31,6 +31,7 @@ FIGURES = {
     "broker/porting": 0.0,
     "broker/reactor": 13.7,
     "broker/testing": 21.4,
+    "broker/topics": 5.1,
     "cred": 11.4,
     "jelly": 14.1,
 }

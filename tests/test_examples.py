@@ -49,6 +49,11 @@ def test_fetch():
     assert run("fetch.py", told=r"song: .+ of 3\.4 MB\n(song: .+\n)*") == "3400000 bytes\n"
 
 
+def test_topics():
+    """Topics: first the retained value, then what is published."""
+    assert run("topics.py") == "prices.tea 3.2\nprices.tea 3.45\n"
+
+
 def test_upload():
     """One file after the other is stored."""
     files = len(list(EXAMPLES.glob("*.py")))

@@ -48,6 +48,28 @@ TESTED_ELSEWHERE = {
     "broker/demo/stage.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/steps.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/visitor.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/topics/contract.py": (
+        "broker/topics/test_view.py",
+        "a contract, and what implements it",
+    ),
+    "broker/topics/engine.py": (
+        "broker/topics/engines/test_engines.py",
+        "an interface and its records, over each engine",
+    ),
+    "broker/topics/engines/nats.py": (
+        "broker/topics/engines/test_engines.py",
+        "one suite for all engines",
+    ),
+    "broker/topics/engines/nats_connection.py": (
+        "broker/topics/engines/test_engines.py",
+        "one suite for all engines",
+    ),
+    "broker/topics/engines/postgres.py": (
+        "broker/topics/engines/test_engines.py",
+        "one suite for all engines",
+    ),
+    "broker/topics/groups.py": ("broker/topics/test_hub.py", "the subscriptions of one pattern"),
+    "broker/topics/items.py": ("broker/topics/test_view.py", "records without behaviour"),
     "broker/testing/ends.py": ("broker/testing/test_connected_pair.py", "both ends of a pair"),
     "broker/testing/flow.py": ("broker/testing/test_network.py", "one direction of the network"),
     "broker/testing/published_ends.py": (

@@ -14,6 +14,8 @@ HELPERS = TESTS / "helpers"
 LONGEST = 500
 
 LOOPS_OF_THEIR_OWN = {
+    "broker/topics/engines/test_memory.py": "each example of Hypothesis has a loop",
+    "broker/topics/test_mailbox.py": "each example of Hypothesis has a loop",
     "broker/connection/test_broker_ends.py": "a reference that outlives its loop",
     "broker/connection/test_direct_wake.py": "an interrupt that ends the loop, which goes on",
     "broker/flavors/test_posted.py": "a call that is awaited in another loop than its own",

@@ -268,7 +268,9 @@ def register_errors(*classes: type[BaseException]) -> None:
         defaults.declared.errors[qual(cls)] = cls
 
 
-register_errors(errors.Error, errors.NoSuchFile, errors.FileRefused, *errors.CONDITIONS)
+register_errors(
+    errors.Error, errors.NoSuchFile, errors.FileRefused, errors.TooSlow, *errors.CONDITIONS
+)
 for _cls in (
     errors.LimitExceeded,
     errors.ServerBusy,

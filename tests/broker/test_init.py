@@ -16,6 +16,7 @@ FACE = """
     contract implements servant describe resolved reference_of interface_of
     Promise Stream RemoteStream stream_of credit read_file write_file Progress throttled Files
     metadata once Replies accelerated
+    Topics TopicsContract Grants MemoryEngine Since
 """
 SETTINGS = "Policy STRICT PUBLISHED Limits LoginThrottle PortalLogins Rate Retry Stats Broker"
 FLAVORS = """

@@ -1,0 +1,1 @@
+"""Topics: values that are published under names, and the subscribers of names and patterns."""
