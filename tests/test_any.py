@@ -25,7 +25,7 @@ FIGURES = {
     "broker/demo": 2.4,
     "broker/flavors": 16.6,
     "broker/folders": 4.8,
-    "broker/link": 12.0,
+    "broker/link": 15.7,
     "broker/login": 11.8,
     "broker/net": 9.3,
     "broker/porting": 0.0,
