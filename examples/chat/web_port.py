@@ -61,6 +61,8 @@ class WebPort:
         self._loop = asyncio.get_running_loop()
         # The sources of the connections whose handshake is going on.
         self._opening: dict[asyncio.Task[None], str] = {}
+        # Those of the others, by handler. A transport that was closed twice does not tell its own.
+        self._opened_by: dict[object, str] = {}
         self._silent: dict[object, asyncio.TimerHandle] = {}
         self._pause: asyncio.TimerHandle | None = None
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
@@ -124,7 +126,7 @@ class WebPort:
             connection.close()
             return
         connection.setblocking(False)
-        task = self._loop.create_task(self._open(connection))
+        task = self._loop.create_task(self._open(connection, source))
         self._opening[task] = source
         task.add_done_callback(self._opened)
 
@@ -133,11 +135,11 @@ class WebPort:
 
     def _sources(self) -> Iterator[str]:
         yield from self._opening.values()
-        for handler in self._server.connections:
-            peer = handler.transport and handler.transport.get_extra_info("peername")
-            yield source_of(peer[0]) if peer else ""
+        known = self._opened_by
+        self._opened_by = {each: known.get(each, "") for each in self._server.connections}
+        yield from self._opened_by.values()
 
-    async def _open(self, connection: socket.socket) -> None:
+    async def _open(self, connection: socket.socket, source: str) -> None:
         options: dict[str, Any] = {}
         if self._tls is not None:
             seconds = {"ssl_handshake_timeout": HANDSHAKE, "ssl_shutdown_timeout": CLOSING}
@@ -151,6 +153,7 @@ class WebPort:
             connection.close()
             return
         self._transports.add(transport)
+        self._opened_by[handler] = source
         self._silent[handler] = self._loop.call_later(FIRST_REQUEST, self._late, transport, handler)
 
     def _late(self, transport: asyncio.Transport, handler: object) -> None:

@@ -152,3 +152,23 @@ async def test_no_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(socket.socket, "accept", fail_once)
         assert (await browser.get("/")).status == 200
         assert tries[1] - tries[0] >= 0.19
+
+
+async def test_a_transport_that_was_closed_twice(tmp_path: Path) -> None:
+    """Inside TLS it may not tell its peer any more; others are let in, and it still counts."""
+    authority = Authority(tmp_path)
+    pair = authority.issue()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.certificate_path, pair.key_path)
+    trust = ssl.create_default_context(cafile=authority.ca_path)
+    async with serving_chat_pages(tmp_path, tls=tls) as (house, browser):
+        port = int(house.pages.address.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
+        while not house.pages._runner.server.connections:
+            await asyncio.sleep(0.01)
+        (handler,) = house.pages._runner.server.connections
+        handler.transport.close()
+        handler.transport.close()
+        assert list(house.pages._port._sources())[-1] == "127.0.0.1"
+        assert (await browser.get("/")).status == 200
+        writer.close()
