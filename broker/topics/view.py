@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ class View:
                 pattern, since=since, slow=slow, most=most, ended=self._has_ended
             )
         self._enter(pattern)
-        return mailbox
+        return _Reader(mailbox)
 
     async def subscribe_reference(
         self, pattern: str, listener: Listener, *, slow: Slow = Slow.DISCONNECT, most: int = 1000
@@ -146,6 +147,31 @@ class View:
     def _leave(self, pattern: str) -> None:
         self._count -= 1
         self._topics.leave(pattern, self._member)
+
+
+class _Reader(AsyncIterator[Message | Reset]):
+    """The reading end of a mailbox: its end, or its collection, ends the subscription.
+
+    A stream may be collected unread, for example that of a call without an answer.
+    """
+
+    __slots__ = ("__weakref__", "_loop", "_mailbox")
+
+    def __init__(self, mailbox: Mailbox):
+        self._mailbox = mailbox
+        self._loop = asyncio.get_running_loop()
+
+    def __del__(self) -> None:
+        # In any thread; the loop may have ended.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._mailbox.fail, None)
+
+    async def __anext__(self) -> Message | Reset:
+        return await self._mailbox.__anext__()
+
+    async def aclose(self) -> None:
+        """End the subscription."""
+        await self._mailbox.aclose()
 
 
 def servant_of_view(view: View) -> Servant:

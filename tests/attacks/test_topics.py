@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -129,6 +131,30 @@ async def test_too_many_subscriptions(dialect: str) -> None:
         await eve.callRemote("unsubscribe", -1)
         await eve.callRemote("unsubscribe", 1 << 62)
         assert "1 patterns" in repr(topics)
+
+
+async def test_unread_streams(dialect: str) -> None:
+    """A subscription whose stream is never read ends when the stream is dropped, or is cut off."""
+    async with attacked(dialect) as (topics, eve):
+        for _ in range(300):
+            eve.callRemote("subscribe", "a.b", pbanswer=False)
+        await none(topics, eve)
+        streams = [await eve.callRemote("subscribe", "a.b") for _ in range(60)]
+        assert "1 patterns" in repr(topics)
+        streams.clear()
+        gc.collect()
+        await none(topics, eve)
+        streams = [await eve.callRemote("subscribe", "a.b") for _ in range(60)]
+    assert "0 patterns" in repr(topics)
+
+
+async def none(topics: broker.Topics, eve: Any) -> None:
+    """Wait until nobody subscribes."""
+    await eve.callRemote("members", "a.b")
+    async with asyncio.timeout(20):
+        while "0 patterns" not in repr(topics):
+            gc.collect()
+            await asyncio.sleep(0.01)
 
 
 class Ear(broker.Referenceable):
