@@ -48,7 +48,7 @@ ALLOWED = {
     ("broker/core/calls/exposed_methods.py", "__dict__", 1): METHOD,
     ("broker/core/calls/exposed_methods.py", "__get__", 2): METHOD,
     ("broker/core/calls/exposed_methods.py", "broker_conditions", 2): METHOD,
-    ("broker/core/calls/incoming.py", "__await__", 1): AWAITABLE,
+    ("broker/core/calls/plain_calls.py", "__await__", 1): AWAITABLE,
     ("broker/core/objects/translator.py", "is_remote_cache", 1): RECEIVED_CLASS,
     ("broker/core/objects/translator.py", "reads_reference", 1): RECEIVED_CLASS,
     ("broker/core/objects/translator.py", "unjellyFor", 1): RECEIVED_CLASS,

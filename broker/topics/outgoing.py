@@ -1,7 +1,7 @@
 """The messages of a node that wait for the engine, in a queue of limited size.
 
-Theory of operation. Nobody who publishes waits for the engine, unless they want the position. A
-task takes the messages that wait, a batch at a time, and publishes them. If that fails it tries
+Theory of operation. A publisher does not wait for the engine, unless it wants the position. A task
+takes the messages that wait, a batch at a time, and publishes them. If that fails it tries
 again with the same batch, since the engine knows by the ids what it has. So the order is kept, and
 nothing is published twice.
 """
@@ -50,7 +50,7 @@ class Outbox:
 
     Args:
         engine: publishes.
-        slow: what happens to messages beyond the limits, if nobody waits for their positions.
+        slow: what happens to messages beyond the limits, if no publisher waits for their positions.
         lost: is called with the topic of each message that is dropped.
 
     Attributes:
@@ -120,7 +120,7 @@ class Outbox:
             self._task = asyncio.get_running_loop().create_task(self._publish())
 
     def _drop_oldest(self) -> bool:
-        """Drop the oldest that nobody waits for; return whether there is one."""
+        """Drop the oldest whose position no publisher waits for; return whether there is one."""
         for index, old in enumerate(self._queue):
             if old.result is None:
                 del self._queue[index]

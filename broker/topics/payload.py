@@ -41,7 +41,7 @@ def encoded(data: object, most: int) -> bytes:
         else:
             expression = Jellier(_values, limits=_limits, has_zones=True).jelly(data)
             made = _EXPRESSION + banana.encode(expression)
-            # What a receiver would refuse is refused here.
+            # Data that a receiver would refuse is refused here.
             decoded(made)
     except TooLarge:
         raise
