@@ -11,7 +11,7 @@ from support.programs import command, environment
 MOST_CALLS = {"call": 36, "cache": 30, "connect": 686}
 """Calls of the packages' own functions on each way. A step that needs more says why.
 
-A login has twenty-one more since ``connect`` takes several addresses, and a function for credentials,
+A login has 21 more since ``connect`` takes several addresses, and a function for credentials,
 and eight since what answers name is remembered for promises, and terms are told.
 
 A change has four more, and a login forty, than before there was a lane, which looks at the first
