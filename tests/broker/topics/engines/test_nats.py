@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 from support.nats_server import NatsServer
 
@@ -45,6 +46,41 @@ async def test_a_stream_in_memory(server: NatsServer) -> None:
         again = await one.published("a", 2)
         assert await anext(reader) == Message("a", 2, again)
         assert isinstance(await anext(other.messages("a", since=first)), Reset)
+
+
+async def test_messages_that_are_gone(server: NatsServer) -> None:
+    """What the stream loses while a node is away is told to the node's readers by a Reset."""
+    async with (
+        broker.Topics(NatsEngine(server.url)) as one,
+        broker.Topics(NatsEngine(server.url)) as other,
+    ):
+        reader = other.messages("a")
+        one.publish("a", 1)
+        assert (await anext(reader)).data == 1  # type: ignore[union-attr]
+        engine: Any = other._engine
+        # The node reads nothing more, as if it were cut off.
+        took = engine._took
+        engine._took = nothing
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        for number in range(2, 6):
+            await one.published("a", number)
+        client = await nats.connect(server.url)
+        await client.jetstream().purge_stream("broker", keep=1)
+        await client.close()
+        engine._took = took
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        reset = await anext(reader)
+        assert isinstance(reset, Reset)
+        assert reset.position is not None
+        await one.published("a", 6)
+        item: Any = await anext(reader)
+        assert item.data == 6
+
+
+async def nothing(message: Any) -> None:
+    """Take a message, and do nothing."""
 
 
 async def test_messages_out_of_turn(server: NatsServer) -> None:
