@@ -9,6 +9,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from msgspec import Struct, field
@@ -17,7 +18,6 @@ from broker.connection.broker import Broker
 from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError, WrongType
-from broker.fixes import fixed_by
 from broker.given import check_given
 from broker.login.accept import Acceptor
 from broker.login.portal_logins import LEAVING, PortalLogins
@@ -25,10 +25,12 @@ from broker.login.server import PortalRoot, root_of
 from broker.net import forks
 from broker.net.listener import Listener
 from broker.net.scheduler import scheduler_of
-from broker.net.schemes import Location, parse_address, scheme_of
+from broker.net.schemes import Location, scheme_of
 from broker.net.tls.settings import TLS
 from broker.opening import Opening
 from broker.printable import printable, text_of_value
+from broker.server_addresses import check_debug, check_locations, locations_of
+from broker.service_manager import ServiceManager
 from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
 from cred.portal import Portal
 
@@ -61,8 +63,12 @@ class Server:
         stats: the counters.
     """
 
-    def __init__(self, root: Any, policy: Policy, drain: float = DRAIN):
+    def __init__(
+        self, root: Any, policy: Policy, drain: float = DRAIN, *, shares_ports: bool = False
+    ):
         self._drain = drain
+        self._shares_ports = shares_ports
+        self._manager = ServiceManager({})
         self.addresses: tuple[str, ...] = ()
         self.stats = ServerStats()
         self._root = root_of(root)
@@ -91,16 +97,25 @@ class Server:
         return tuple(broker.connection for broker in self._brokers)
 
     async def serve_forever(
-        self, *, drain: float | None = None, handle_signals: bool = True
+        self,
+        *,
+        drain: float | None = None,
+        handle_signals: bool = True,
+        reload: Callable[[], object] | None = None,
     ) -> None:
         """Serve until the server is closed, or SIGINT or SIGTERM comes; then drain and close.
 
-        A second signal closes it at once. SIGHUP reads the certificates again if they are files;
-        without such files SIGHUP is not handled here.
+        A second signal closes it at once. SIGHUP reads the certificates again if they are files,
+        and then calls ``reload``; without both, SIGHUP is not handled here.
+
+        A service manager, such as systemd, is told the state if there is ``NOTIFY_SOCKET`` in the
+        environment, and its watchdog is fed by a timer of the loop.
 
         Args:
             drain: seconds for the calls that run when the signal comes; see `close`.
             handle_signals: whether to handle these signals; only possible in the main thread.
+            reload: called at SIGHUP, to read the configuration of the program again. An error of it
+                is logged, and the server continues.
 
         Raises:
             ConfigError: ``drain`` is negative, or not a number.
@@ -109,14 +124,20 @@ class Server:
         handlers: dict[signal.Signals, Callable[[], None]] | None = None
         if handle_signals:
             handlers = {}
-            if self._tls is not None and self._tls.files:
-                handlers[signal.SIGHUP] = self._hung_up
-        await until_told(
-            self._closed.wait(),
-            lambda: self.close(drain=seconds),
-            lambda: self.close(drain=0),
-            handlers,
-        )
+            if reload is not None or (self._tls is not None and self._tls.files):
+                handlers[signal.SIGHUP] = partial(self._hung_up, reload)
+        self._manager = manager = ServiceManager()
+        # After the signals are handled: the manager may send one at once.
+        asyncio.get_running_loop().call_soon(manager.begin, self._status)
+        try:
+            await until_told(
+                self._closed.wait(),
+                lambda: self.close(drain=seconds),
+                lambda: self.close(drain=0),
+                handlers,
+            )
+        finally:
+            manager.end()
 
     def reload_certificates(self) -> None:
         """Read the files of certificates and keys again, for new connections.
@@ -130,12 +151,39 @@ class Server:
         if self._tls is not None:
             self._tls.reload()
 
-    def _hung_up(self) -> None:
+    def use_policy(self, policy: Policy) -> None:
+        """Use another policy for new connections; open connections keep theirs.
+
+        ``max_buffered``, ``turn_time`` and ``handshake_timeout`` stay as they were.
+
+        Raises:
+            WrongType: a TypeError: ``policy`` is not a Policy.
+        """
+        check_given(policy, None)
+        self._policy = policy
+        self._acceptor.use_policy(policy)
+
+    def _hung_up(self, reload: Callable[[], object] | None) -> None:
+        steps = (self.reload_certificates, *(() if reload is None else (reload,)))
+        self._manager.reload(lambda: all(map(self._has_read, steps)))
+
+    def _has_read(self, step: Callable[[], object]) -> bool:
+        """Call a function that reads files again; log its error. Return True, so that all run."""
         try:
-            self.reload_certificates()
+            step()
         except ConfigError as exc:
-            text = "reading certificates again for SIGHUP: ConfigError: %s"
+            text = "reading the configuration again for SIGHUP: ConfigError: %s"
+            if step == self.reload_certificates:
+                text = "reading certificates again for SIGHUP: ConfigError: %s"
             logger.error(text, printable(text_of_value(exc), 600, is_ascii=False))
+        except Exception:
+            logger.exception("reading the configuration again for SIGHUP")
+        return True
+
+    def _status(self) -> str:
+        count = len(self._brokers)
+        state = "draining" if self._is_closing else "serving"
+        return f"{state}, {count} connection{'' if count == 1 else 's'}"
 
     async def close(self, *, drain: float | None = None) -> None:
         """Stop accepting, wait for running calls, and close.
@@ -155,6 +203,8 @@ class Server:
         for broker in self._brokers:
             forks.check(broker)
         self._is_closing = True
+        if seconds:
+            self._manager.stopping()
         logins = self._logins
         is_last = logins is not None and logins.begin_closing(self)
         for listener in self._listeners:
@@ -175,7 +225,9 @@ class Server:
         bound = []
         with ExitStack() as undo:
             for location in locations:
-                sockets = scheme_of(location).bind(location)
+                scheme = scheme_of(location)
+                bind = scheme.bind_shared if self._shares_ports else None
+                sockets = (bind or scheme.bind)(location)
                 bound.append((location, sockets))
                 undo.callback(_unbind, location, sockets)
             undo.pop_all()
@@ -233,7 +285,13 @@ class Serve(Opening[Server]):
         tls: TLS | None,
         policy: Policy,
         drain: float,
+        *,
+        sockets: Sequence[socket.socket] = (),
+        shares_ports: bool = False,
     ):
+        # Kept, so that their descriptors stay valid until the server has duplicates.
+        self._sockets = sockets
+        self._shares_ports = shares_ports
         self._target = target
         self._drain = drain
         self._locations = locations
@@ -249,7 +307,7 @@ class Serve(Opening[Server]):
         return f"of {type(self._target).__name__} at {_listed(self._locations)}"
 
     async def _open(self) -> Server:
-        server = Server(self._target, self._policy, self._drain)
+        server = Server(self._target, self._policy, self._drain, shares_ports=self._shares_ports)
         server._listen(self._locations, self._tls)
         return server
 
@@ -264,6 +322,8 @@ def serve(
     policy: Policy = STRICT,
     drain: float = DRAIN,
     debug: bool = False,
+    sockets: Sequence[socket.socket] = (),
+    reuse_port: bool = False,
 ) -> Serve:
     """Serve an object, or a portal, at one or more addresses.
 
@@ -271,14 +331,21 @@ def serve(
         target: a Root, whose methods every peer may call; or a Portal, which peers log in to; or a
             PortalLogins, whose portal has other front ends too.
         addresses: ``pb://host:port``, or ``pbs://host:port`` for TLS; port 0 takes a free one. Or
-            ``pb+unix:///path`` for a UNIX socket, which replaces a dead one at that path. The
-            default is the loopback address at port 8787.
+            ``pb+unix:///path`` for a UNIX socket, which replaces a dead one at that path. Or
+            ``pb+fd:3`` for a listening socket that the process was started with, and
+            ``pb+systemd:NAME`` for those that systemd has passed under that name, each also with
+            ``pbs`` for TLS. The default is the loopback address at port 8787, unless ``sockets``
+            are given.
         tls: the certificate of the server, for ``pbs://``.
         policy: what is allowed.
         drain: seconds that calls have to end when the server is closed; see `Server.close`.
         debug: send clients the text and the traceback of every exception: the settings
             ``show_all_errors`` and ``unsafe_tracebacks`` of the policy. Only at loopback addresses
             and UNIX sockets.
+        sockets: listening sockets to serve at as well, with TLS if ``tls`` is given. The server
+            uses duplicates of them, and closes only these.
+        reuse_port: whether other processes with this option may listen at the same ports, so that
+            the kernel gives each connection to one of them (SO_REUSEPORT).
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Server. The end of the block
@@ -293,47 +360,34 @@ def serve(
         WrongType: a TypeError and a ConfigError: ``target`` is a class, or another argument is of
             the wrong type.
     """
-    default = "pb://127.0.0.1:8787" if tls is None else "pbs://127.0.0.1:8787"
     check_given(policy, tls)
-    if not isinstance(debug, bool):
-        raise WrongType(f"debug= is True or False, not {type(debug).__name__}")
-    locations = [parse_address(address) for address in addresses or (default,)]
+    for name, flag in (("debug", debug), ("reuse_port", reuse_port)):
+        if not isinstance(flag, bool):
+            raise WrongType(f"{name}= is True or False, not {type(flag).__name__}")
+    locations = locations_of(addresses, sockets, tls)
     root_of(target)
     portal = target.portal if isinstance(target, PortalLogins) else target
     if isinstance(portal, Portal) and not portal.checkers:
         raise ConfigError(
             "this portal has no checker, so no client can log in: Portal(realm, [checker])"
         )
-    for location in locations:
-        _check(location, tls, policy)
-        if debug:
-            _check_debug(location)
+    check_locations(locations, tls, policy, is_shared=reuse_port)
     if debug:
+        check_debug(locations)
         policy = policy.but(show_all_errors=True, unsafe_tracebacks=True)
-    if tls is not None and not any(scheme_of(location).is_tls for location in locations):
-        raise fixed_by(ConfigError, "", "no certificate", f" pbs:// addresses, not {locations[0]}")
-    return Serve(target, locations, tls, policy, checked_drain(drain))
+    return Serve(
+        target,
+        locations,
+        tls,
+        policy,
+        checked_drain(drain),
+        sockets=sockets,
+        shares_ports=reuse_port,
+    )
 
 
 def _listed(places: Sequence[object]) -> str:
     return ", ".join(str(place) for place in places)
-
-
-def _check(location: Location, tls: TLS | None, policy: Policy) -> None:
-    scheme = scheme_of(location)
-    if scheme.is_tls and tls is None:
-        before = f"{location} needs a certificate: "
-        raise fixed_by(ConfigError, before, "server certificate")
-    scheme.check_server(location, policy.insecure_plaintext)
-
-
-def _check_debug(location: Location) -> None:
-    """Refuse ``debug`` on a public address: tracebacks have file names and values."""
-    if scheme_of(location).is_public(location):
-        raise ConfigError(
-            f"debug=True shows tracebacks to every client, so it is not for {location}: listen on"
-            " 127.0.0.1, [::1], localhost or pb+unix:///path, or leave debug out"
-        )
 
 
 def _unbind(location: Location, sockets: Sequence[socket.socket]) -> None:

@@ -70,8 +70,21 @@ class LoginThrottle:
         connection: Rate | None = CONNECTION,
         clock: Callable[[], float] = time.monotonic,
     ):
+        self._clock = clock
+        self.limit(account=account, source=source, connection=connection)
+        # Accounts and the sources they have logged in from, in the order of the last login.
+        self._known: dict[tuple[bytes, str], None] = {}
+
+    def limit(
+        self,
+        *,
+        account: Rate | None = ACCOUNT,
+        source: Rate | None = SOURCE,
+        connection: Rate | None = CONNECTION,
+    ) -> None:
+        """Use these limits from now on, and forget the failed logins that were counted."""
         self._buckets = {
-            kind: TokenBuckets(rate, clock)
+            kind: TokenBuckets(rate, self._clock)
             for kind, rate in (
                 ("account", account),
                 ("source", source),
@@ -79,8 +92,6 @@ class LoginThrottle:
             )
             if rate is not None
         }
-        # Accounts and the sources they have logged in from, in the order of the last login.
-        self._known: dict[tuple[bytes, str], None] = {}
 
     def check(self, attempt: LoginSource) -> None:
         """Return if this login may be tried now.

@@ -1,7 +1,8 @@
 """The schemes of addresses: one row each, with all that a client and a server need to know of it.
 
-``pb://host:port``; ``pbs://host:port`` for TLS; ``pb+unix:///path`` for a UNIX socket; and
-``pb+exec:command args`` for the standard streams of a child process.
+``pb://host:port``; ``pbs://host:port`` for TLS; ``pb+unix:///path`` for a UNIX socket;
+``pb+exec:command args`` for the standard streams of a child process; and ``pb+fd:3`` and
+``pb+systemd:NAME``, or ``pbs+…`` for TLS, for listening sockets that the process was started with.
 
 To add a scheme, write its `Location` and a `Scheme` for it, and call `add_scheme` before the first
 address is used. `broker.connect` and `broker.serve` then take addresses with the new name.
@@ -24,10 +25,11 @@ from msgspec.structs import replace
 from broker.errors import ConfigError, WrongType
 from broker.fixes import fixed_by
 from broker.net.host_names import ascii_name
+from broker.net.inherited import Inherited, bind_inherited, is_public, parse_inherited, public_host
 from broker.net.listener import Listener
 from broker.net.pipes.children import connect_command
 from broker.net.proxies.settings import Proxy
-from broker.net.socket_addresses import is_loopback
+from broker.net.socket_addresses import is_loopback, is_unix
 from broker.net.sockets import bind_stream, bind_unix, connect_stream, connect_unix, start_accepting
 from broker.net.tls.settings import TLS
 from broker.net.transports import MakeProtocol, StreamTransport
@@ -104,10 +106,13 @@ class Scheme(Struct, Generic[Place], frozen=True, kw_only=True):
         connect: ``await connect(location, make_protocol, settings)`` connects; settings are
             ConnectSettings. The errors are those of `broker.net.sockets.connect_stream`.
         bind: ``bind(location)`` returns listening sockets, or raises CannotListenError.
+        bind_shared: like ``bind``, for an address at which other processes listen too; None if only
+            one process can.
         accept: accepts connections on them, as `broker.net.sockets.start_accepting` does.
         unbind: ``unbind(location)`` removes what ``bind`` has made, after the sockets were closed
             because the server cannot listen at another address.
-        real_address: ``real_address(location, sockets)`` returns the location with the real port.
+        real_address: ``real_address(location, sockets)`` returns the location with the real port,
+            to which clients can connect.
         check_client, check_server: ``check(location, plaintext)`` raises ConfigError if a client
             or a server may not use the location. ``plaintext`` is whether a public address without
             TLS is allowed.
@@ -122,9 +127,10 @@ class Scheme(Struct, Generic[Place], frozen=True, kw_only=True):
     parse: Callable[[str], Place]
     connect: Callable[[Place, MakeProtocol, ConnectSettings], Awaitable[StreamTransport]]
     bind: Callable[[Place], Sequence[socket.socket]]
+    bind_shared: Callable[[Place], Sequence[socket.socket]] | None = None
     accept: Callable[..., Listener] = start_accepting
     unbind: Callable[[Place], object] = _nothing
-    real_address: Callable[[Place, Sequence[socket.socket]], Place] = _unchanged
+    real_address: Callable[[Place, Sequence[socket.socket]], Location] = _unchanged
     check_client: Callable[[Place, bool], object] = _without_rules
     check_server: Callable[[Place, bool], object] = _without_rules
     is_public: Callable[[Place], bool] = _not_public
@@ -327,6 +333,10 @@ def _bind_host(location: HostPort) -> Sequence[socket.socket]:
     return bind_stream(location.host, location.port)
 
 
+def _bind_shared_host(location: HostPort) -> Sequence[socket.socket]:
+    return bind_stream(location.host, location.port, reuse_port=True)
+
+
 def _bind_path(location: SocketPath) -> Sequence[socket.socket]:
     return bind_unix(location.path)
 
@@ -368,6 +378,35 @@ def _check_plain_server(location: HostPort, plaintext: bool) -> None:
         raise fixed_by(ConfigError, before, "tls or plaintext")
 
 
+def _check_plain_inherited(location: Inherited, plaintext: bool) -> None:
+    host = public_host(location)
+    if host and not plaintext:
+        before = f"{location} is {host}, without TLS; "
+        raise fixed_by(ConfigError, before, "tls or plaintext")
+
+
+def _check_inherited(location: Inherited, plaintext: bool) -> None:
+    public_host(location)
+
+
+def _cannot_connect(location: Inherited, plaintext: bool) -> None:
+    raise ConfigError(f"{location} is an address for serve: it is a socket that listens")
+
+
+def _first_place(location: Inherited, sockets: Sequence[socket.socket]) -> Location:
+    name = sockets[0].getsockname()
+    if not is_unix(sockets[0].family):
+        return HostPort(name[0], name[1], location.is_tls)
+    is_reached = isinstance(name, str) and name.startswith("/") and not location.is_tls
+    return SocketPath(name) if is_reached else location
+
+
+async def _connect_inherited(
+    location: Inherited, make_protocol: MakeProtocol, settings: ConnectSettings
+) -> StreamTransport:
+    raise TypeError(f"a client cannot connect to {location}")
+
+
 def _refuse_command(location: Command, plaintext: bool) -> None:
     raise ConfigError(
         f"{location} is an address for connect, which runs the command; serve has"
@@ -380,6 +419,7 @@ _PB = Scheme(
     parse=_host_port,
     connect=_connect_host,
     bind=_bind_host,
+    bind_shared=_bind_shared_host,
     real_address=_with_real_port,
     check_client=_check_plain_client,
     check_server=_check_plain_server,
@@ -392,6 +432,7 @@ _PBS = Scheme(
     parse=_host_port,
     connect=_connect_host,
     bind=_bind_host,
+    bind_shared=_bind_shared_host,
     real_address=_with_real_port,
     is_public=_is_public,
     target=_target,
@@ -412,5 +453,25 @@ _EXEC = Scheme(
     check_server=_refuse_command,
 )
 
-for _scheme in (_PB, _PBS, _UNIX, _EXEC):
+_INHERITED: list[Scheme[Any]] = [
+    Scheme(
+        name=f"{base}+{kind}",
+        parse=functools.partial(parse_inherited, is_tls=base == "pbs"),
+        connect=_connect_inherited,
+        bind=bind_inherited,
+        bind_shared=bind_inherited,
+        # The files of UNIX sockets belong to the program that has made them.
+        accept=functools.partial(start_accepting, removes_paths=False),
+        real_address=_first_place,
+        check_client=_cannot_connect,
+        check_server=_check_inherited if base == "pbs" else _check_plain_inherited,
+        is_public=is_public,
+        is_tls=base == "pbs",
+    )
+    for base in ("pb", "pbs")
+    for kind in ("fd", "systemd")
+]
+
+_ROWS: tuple[Scheme[Any], ...] = (_PB, _PBS, _UNIX, _EXEC, *_INHERITED)
+for _scheme in _ROWS:
     add_scheme(_scheme)
