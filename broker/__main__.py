@@ -29,6 +29,7 @@ _COMMANDS = {
     ),
     "run": ("broker.commands.run:run", "Run the application that a file makes."),
     "serve": ("broker.commands.serve:serve", "Serve an object of a module."),
+    "unit": ("broker.commands.unit:unit", "Print a unit of systemd for a server."),
     "users": ("broker.commands.users:users", "Add, change and list those who may log in."),
 }
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from broker import server_log
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
@@ -30,6 +32,7 @@ from broker.net.tls.settings import TLS
 from broker.opening import Opening
 from broker.printable import printable, text_of_value
 from broker.server_addresses import check_debug, check_locations, locations_of
+from broker.server_log import Accepted
 from broker.service_manager import ServiceManager
 from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
 from cred.portal import Portal
@@ -79,7 +82,7 @@ class Server:
         self._policy = policy
         self._tls: TLS | None = None
         # A dict for its order: connections are closed in the order in which they came.
-        self._brokers: dict[Broker, None] = {}
+        self._brokers: dict[Broker, Accepted] = {}
         self._listeners: list[Listener] = []
         self._is_closing = False
         self._closed = asyncio.Event()
@@ -255,19 +258,17 @@ class Server:
         broker.peer.address = address
         if not self._acceptor.receive(broker, self._root.rootObject(broker), address):
             return None
-        self._brokers[broker] = None
         self.stats.accepted += 1
-        broker.log_throttle.log(logger, logging.INFO, address, "connection from %s", address)
+        accepted = Accepted(self.stats.accepted, time.monotonic())
+        self._brokers[broker] = accepted
+        server_log.begun(broker, accepted)
         broker.closed.addCallback(self._forget, broker)
         return broker
 
     def _forget(self, result: Any, broker: Broker) -> None:
-        self._brokers.pop(broker, None)
+        accepted = self._brokers.pop(broker)
         self.stats.closed += 1
-        address, reason = broker.peer.address, text_of_value(broker.reason, 301)
-        broker.log_throttle.log(
-            logger, logging.INFO, address, "connection from %s ended: %s", address, reason
-        )
+        server_log.ended(broker, accepted)
 
 
 class Serve(Opening[Server]):
@@ -277,6 +278,11 @@ class Serve(Opening[Server]):
     """
 
     makes = "server"
+
+    @property
+    def locations(self) -> tuple[Location, ...]:
+        """The parsed addresses."""
+        return tuple(self._locations)
 
     def __init__(
         self,

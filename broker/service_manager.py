@@ -69,11 +69,11 @@ class ServiceManager:
             return
         self._status = status
         self._told = self._line()
-        self._send("READY=1", f"STATUS={self._told}")
+        self.send("READY=1", f"STATUS={self._told}")
         self._every("status", STATUS_EVERY, self._send_status)
         if self.watchdog:
-            self._send("WATCHDOG=1")
-            self._every("watchdog", self.watchdog / 2, lambda: self._send("WATCHDOG=1"))
+            self.send("WATCHDOG=1")
+            self._every("watchdog", self.watchdog / 2, lambda: self.send("WATCHDOG=1"))
 
     def reload(self, read: Callable[[], object]) -> None:
         """Say that the program reads its configuration again, call ``read``, and say that it did.
@@ -82,20 +82,20 @@ class ServiceManager:
             Exception: that of ``read``, after the manager was told.
         """
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000 if self.path else 0
-        self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
+        self.send("RELOADING=1", f"MONOTONIC_USEC={now}")
         try:
             read()
         finally:
-            self._send("READY=1")
+            self.send("READY=1")
 
     def stopping(self) -> None:
         """Say that the program stops, and until `end` ask for the time that draining needs."""
         if not self.path or "stopping" in self._timers:
             return
         micro = int(2 * STOPPING_EVERY * _MICRO)
-        self._send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={micro}")
+        self.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={micro}")
         more = f"EXTEND_TIMEOUT_USEC={micro}"
-        self._every("stopping", STOPPING_EVERY, lambda: self._send(more))
+        self._every("stopping", STOPPING_EVERY, lambda: self.send(more))
 
     def end(self) -> None:
         """Send nothing any more."""
@@ -119,9 +119,10 @@ class ServiceManager:
         line = self._line()
         if line != self._told:
             self._told = line
-            self._send(f"STATUS={line}")
+            self.send(f"STATUS={line}")
 
-    def _send(self, *lines: str) -> None:
+    def send(self, *lines: str) -> None:
+        """Send a message of these lines."""
         if not self.path:
             return
         address = "\0" + self.path[1:] if self.path[0] == "@" else self.path

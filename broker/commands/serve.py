@@ -9,11 +9,16 @@ from typing import Any
 
 import click
 
+from broker.commands.config_file import ConfigFile, config_option, from_file
+from broker.commands.log_formats import FORMATS, LEVELS, start_logging
+from broker.commands.processes import Processes
+from broker.commands.reloading import Reloading
 from broker.commands.settings import Settings, server_options
 from broker.commands.target import WrongTarget, load, served, show_cause
 from broker.commands.throttle import write_audit
 from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
+from broker.login.throttle import LoginThrottle
 from broker.server import Serve
 from broker.server import serve as serve_at
 from broker.stopping import DRAIN
@@ -24,13 +29,21 @@ __all__ = ["serve"]
 
 logger = logging.getLogger("broker.server")
 
-LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 CANNOT_START, WRONG_USE = 1, 2
 
 
-@click.command()
-@click.argument("target", metavar="MODULE:NAME")
-@click.argument("addresses", metavar="[ADDRESS]…", nargs=-1)
+class _Command(click.Command):
+    """Keeps its command line, to be read again at SIGHUP."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[__name__] = tuple(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Command)
+@click.argument("target", metavar="[MODULE:NAME]", required=False, callback=from_file)
+@click.argument("addresses", metavar="[ADDRESS]…", nargs=-1, callback=from_file)
+@config_option
 @server_options
 @click.option(
     "--drain",
@@ -41,14 +54,39 @@ CANNOT_START, WRONG_USE = 1, 2
     help="How many seconds running calls may continue after a signal.",
 )
 @click.option(
+    "--processes",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many processes serve at the same ports.",
+)
+@click.option(
     "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
+    type=click.Choice(LEVELS),
     default="info",
     show_default=True,
     help="The lowest level of log records on the standard error.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="The form of log records: text for people, or a line of JSON or logfmt for programs.",
+)
+@click.pass_context
 def serve(
-    target: str, addresses: tuple[str, ...], drain: float, log_level: str, **options: Any
+    context: click.Context,
+    /,
+    target: str | None,
+    addresses: tuple[str, ...],
+    config: ConfigFile | None,
+    drain: float,
+    processes: int,
+    log_level: str,
+    log_format: str,
+    **options: Any,
 ) -> None:
     """Serve the object NAME of MODULE at each ADDRESS, until SIGTERM or SIGINT.
 
@@ -57,34 +95,67 @@ def serve(
     Root.
 
     An ADDRESS is pb://host:port, pbs://host:port for TLS, or pb+unix:///path; port 0 takes a free
-    one. SIGHUP reloads the certificates. After the first signal running calls may end; a second
-    signal closes their connections at once. The exit status is then 0. It is 1 if the server could
-    not start, 2 if the command line is wrong.
+    one. pb+systemd:NAME and pb+fd:3 are sockets that the process was started with. SIGHUP reloads
+    the certificates and the configuration file. After the first signal running calls may end; a
+    second signal closes their connections at once. The exit status is then 0. It is 1 if the server
+    could not start, 2 if the command line is wrong.
     """
-    logging.basicConfig(level=log_level.upper(), format=LINE)
+    start_logging(log_format, log_level)
+    if target is None:
+        raise click.UsageError("Missing argument 'MODULE:NAME', also without target in --config.")
     try:
         settings = Settings(addresses, **options)
+        if config is not None:
+            settings = settings.on(config.policy)
         checkers = settings.make_checkers()
-        root = served(load(target), checkers, target, settings.throttle())
+        throttle = settings.throttle()
+        if checkers and throttle is None:
+            # An object of its own, whose limits a new configuration can change.
+            throttle = LoginThrottle()
+        root = served(load(target, config), checkers, target, throttle)
         tls, policy = settings.tls(checkers), settings.policy()
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
-        server = serve_at(root, *addresses, tls=tls, policy=policy, drain=drain)
+        reloading = Reloading(context, context.meta[__name__], root)
+        is_shared = processes > 1
+
+        def make(at: tuple[str, ...]) -> Serve:
+            return serve_at(root, *at, tls=tls, policy=policy, drain=drain, reuse_port=is_shared)
+
+        first = make(addresses)
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
         show_cause(exc)
         click.echo(f"pb serve: {in_words(exc)}", err=True)
         sys.exit(WRONG_USE)
     try:
-        asyncio.run(_serve(server))
+        if is_shared:
+            run = _in_process(make, reloading)
+            sys.exit(Processes(processes, first, run).run())
+        asyncio.run(_serve(first, reloading))
     except (CannotListenError, ConfigError) as exc:
         click.echo(f"pb serve: {in_words(exc)}", err=True)
         sys.exit(CANNOT_START)
 
 
-async def _serve(serving: Serve) -> None:
+def _in_process(make: Any, reloading: Reloading) -> Any:
+    """Return the function that serves in one of several processes, and returns its exit status."""
+
+    def run(addresses: tuple[str, ...]) -> int:
+        try:
+            asyncio.run(_serve(make(addresses), reloading, is_quiet=True))
+        except (CannotListenError, ConfigError) as exc:
+            click.echo(f"pb serve: {in_words(exc)}", err=True)
+            return CANNOT_START
+        return 0
+
+    return run
+
+
+async def _serve(serving: Serve, reloading: Reloading, *, is_quiet: bool = False) -> None:
     server = await serving
-    # A reader of this line may send a signal at once, so it is logged when signals are handled.
-    said = f"serving at {' '.join(server.addresses)}"
-    asyncio.get_running_loop().call_soon(click.echo, said)
-    await server.serve_forever()
+    if not is_quiet:
+        # A reader of this line may send a signal at once, so it is logged when signals are handled.
+        said = f"serving at {' '.join(server.addresses)}"
+        asyncio.get_running_loop().call_soon(click.echo, said)
+    await server.serve_forever(reload=reloading.of(server))
     logger.info("ended, after %d connections", server.stats.accepted)

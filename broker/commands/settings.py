@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.commands.throttle import Failures, read_failures, throttle_of
 from broker.core.policy import STRICT, Policy
@@ -35,6 +36,7 @@ class Settings(Struct, frozen=True):
         failures: how many logins may fail.
         audit_log: the path of the audit log; None for the general log.
         challenge_login, insecure_plaintext: as in `Policy`.
+        base: the policy of a configuration file, or the strict one.
     """
 
     addresses: tuple[str, ...]
@@ -46,12 +48,17 @@ class Settings(Struct, frozen=True):
     audit_log: str | None = None
     challenge_login: bool = False
     insecure_plaintext: bool = False
+    base: Policy = STRICT
 
     def policy(self) -> Policy:
         """Return the policy of the server."""
-        return STRICT.but(
+        return self.base.but(
             challenge_login=self.challenge_login, insecure_plaintext=self.insecure_plaintext
         )
+
+    def on(self, base: Policy) -> Settings:
+        """Return the same settings with the policy of a configuration file."""
+        return replace(self, base=base)
 
     def make_checkers(self) -> list[CredentialsChecker]:
         """Return the checkers that the strings describe.

@@ -70,21 +70,8 @@ class LoginThrottle:
         connection: Rate | None = CONNECTION,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._clock = clock
-        self.limit(account=account, source=source, connection=connection)
-        # Accounts and the sources they have logged in from, in the order of the last login.
-        self._known: dict[tuple[bytes, str], None] = {}
-
-    def limit(
-        self,
-        *,
-        account: Rate | None = ACCOUNT,
-        source: Rate | None = SOURCE,
-        connection: Rate | None = CONNECTION,
-    ) -> None:
-        """Use these limits from now on, and forget the failed logins that were counted."""
         self._buckets = {
-            kind: TokenBuckets(rate, self._clock)
+            kind: TokenBuckets(rate, clock)
             for kind, rate in (
                 ("account", account),
                 ("source", source),
@@ -92,6 +79,15 @@ class LoginThrottle:
             )
             if rate is not None
         }
+        # Accounts and the sources they have logged in from, in the order of the last login.
+        self._known: dict[tuple[bytes, str], None] = {}
+
+    def use_limits_of(self, other: LoginThrottle) -> None:
+        """Use the limits of another throttle, and forget the failed logins that were counted.
+
+        The sources from which accounts have logged in stay known.
+        """
+        self._buckets = other._buckets
 
     def check(self, attempt: LoginSource) -> None:
         """Return if this login may be tried now.
