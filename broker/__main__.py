@@ -23,6 +23,7 @@ _COMMANDS = {
         "broker.commands.describe:describe",
         "Print the contracts of a server's object.",
     ),
+    "ping": ("broker.commands.ping:ping", "Say whether a server answers, and how fast."),
     "port": (
         "broker.commands.port:port",
         "Say what of a program for Twisted moves here, and move its imports.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,12 @@ class ConnectionSnapshot(Struct, frozen=True):
             `broker.Peer`.
         last_heard: time of the last received byte, by the clock of the connection, in seconds; None
             in the dialects without pings.
+        round_trip: seconds that the last answered ping took; None before.
         unsent: bytes that the transport has taken and not sent.
+        unsent_in_kernel: bytes that the kernel has taken and the peer's kernel has not; None where
+            that is not known.
+        slow_since: when more than ``high_water`` bytes became unsent, by the clock of the
+            connection; None if they are not.
         is_reading: whether received bytes are read.
         open_calls: the methods of the outgoing calls without an answer, oldest first.
     """
@@ -52,12 +58,17 @@ class ConnectionSnapshot(Struct, frozen=True):
     avatar_id: str | None
     mechanism: str | None
     last_heard: float | None
+    round_trip: float | None
     unsent: int
+    unsent_in_kernel: int | None
+    slow_since: float | None
     is_reading: bool
     open_calls: tuple[str, ...]
 
 
-def snapshot_of(broker: Broker, last_heard: float | None) -> ConnectionSnapshot:
+def snapshot_of(
+    broker: Broker, last_heard: float | None, round_trip: float | None = None
+) -> ConnectionSnapshot:
     """Return what a connection shows; takes time in proportion to the number of open calls."""
     session, peer = broker.session.snapshot(), broker.peer
     port = None if broker.transport is None else broker.port
@@ -81,7 +92,15 @@ def snapshot_of(broker: Broker, last_heard: float | None) -> ConnectionSnapshot:
         avatar_id=peer.avatar_id,
         mechanism=peer.mechanism,
         last_heard=last_heard,
+        round_trip=round_trip,
         unsent=unsent,
+        unsent_in_kernel=_unsent_in_kernel(port),
+        slow_since=broker.pump.slow_since,
         is_reading=broker.pump.is_reading,
         open_calls=broker.calls.names,
     )
+
+
+def _unsent_in_kernel(port: object) -> int | None:
+    ask: Callable[[], int | None] | None = getattr(port, "unsent_in_kernel", None)
+    return None if ask is None else ask()

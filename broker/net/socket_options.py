@@ -16,6 +16,10 @@ from broker.net.socket_addresses import Address, PipeAddress, UNIXAddress, addre
 
 __all__ = ["SocketOptions"]
 
+if sys.platform == "linux":
+    import fcntl
+
+_SIOCOUTQ = 0x5411
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -62,6 +66,20 @@ class SocketOptions:
         """
         if self._has_options():
             tcp_keepalive.watch(self._socket(), silence, wait)
+
+    def unsent_in_kernel(self) -> int | None:
+        """Return how many bytes the kernel of the peer has not taken; None if it is not known.
+
+        Only Linux tells it. Of a UNIX socket these are the bytes that the peer has not read.
+        """
+        number = self._number()
+        if sys.platform != "linux" or not self.connected or number < 0:
+            return None
+        try:
+            return int.from_bytes(fcntl.ioctl(number, _SIOCOUTQ, bytes(4)), sys.byteorder)
+        except OSError:
+            # Pipes have no such queue.
+            return None
 
     def _give_back(self) -> None:
         """Give up this process's copy of the socket, if there is a socket."""
