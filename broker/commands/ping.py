@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -21,14 +22,16 @@ __all__ = ["NOT_REACHED", "ping"]
 NOT_REACHED, WRONG_USE, INTERRUPTED = 3, 2, 130
 
 
+_CLOSING = 1.0
+_FILE = click.Path(dir_okay=False)
+
+
 @click.command()
 @click.argument("address")
-@click.option(
-    "--ca", type=click.Path(dir_okay=False), help="Trust this authority instead of the usual ones."
-)
+@click.option("--ca", type=_FILE, help="Trust this authority instead of the usual ones.")
 @click.option("--pin", metavar="HEX", help="Trust the server whose key has this SHA-256 hash.")
-@click.option("--cert", type=click.Path(dir_okay=False), help="Present this certificate.")
-@click.option("--key", type=click.Path(dir_okay=False), help="The private key of the certificate.")
+@click.option("--cert", type=_FILE, help="Present this certificate.")
+@click.option("--key", type=_FILE, help="The private key of the certificate.")
 @click.option(
     "--count",
     type=click.IntRange(1),
@@ -75,11 +78,11 @@ def ping(
         sys.exit(WRONG_USE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except TimeoutError:
-        click.echo(f"pb ping: no answer from {address} in {timeout:g} s", err=True)
-        sys.exit(NOT_REACHED)
     except (Disconnected, TLSError, ProtocolError) as exc:
         click.echo(f"pb ping: {in_words(exc)}", err=True)
+        sys.exit(NOT_REACHED)
+    except TimeoutError:
+        click.echo(f"pb ping: no answer from {address} in {timeout:g} s", err=True)
         sys.exit(NOT_REACHED)
 
 
@@ -99,5 +102,6 @@ async def _ping(making: Any, address: str, count: int, timeout: float) -> None:
             async with asyncio.timeout(timeout):
                 click.echo(f"{address}: answered in {await connection.ping():.4f} s")
     finally:
-        connection.broker.port.abortConnection()
-        await connection.wait_closed()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING):
+                await connection.close()

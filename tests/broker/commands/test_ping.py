@@ -25,7 +25,7 @@ async def run(*arguments: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("dialect", ["msgpack/1", "pb"])
 async def test_a_server(dialect: str) -> None:
-    """A server answers, with or without a login; a dialect without pings has answered by its offer."""
+    """A server answers, with or without a login; without pings its offer is the answer."""
     portal = Portal(broker.realm(lambda name, mind: broker.Avatar()), [AllowAnonymousAccess()])
     policy = broker.STRICT.but(dialects=(dialect,))
     for target in (broker.Root(), portal):
