@@ -110,6 +110,7 @@ __all__ = [
     "describe",
     "forward",
     "implements",
+    "inspector",
     "interface_of",
     "is_transient",
     "metadata",
@@ -207,7 +208,7 @@ if TYPE_CHECKING:
     from broker.net.tls.settings import TLS
     from broker.progress import Progress, throttled
     from broker.served_files import Files
-    from broker.server import Serve, Server, serve
+    from broker.server import Serve, Server, inspector, serve
     from broker.stream_credit import credit
     from broker.timeouts import timeout
     from broker.token_bucket import Rate
@@ -258,7 +259,7 @@ _HOMES = {
     "broker.connection.peer": "Call Peer current_call",
     "broker.progress": "Progress throttled",
     "broker.served_files": "Files",
-    "broker.server": "Serve Server serve",
+    "broker.server": "Serve Server inspector serve",
     "broker.stream_credit": "credit",
     "broker.timeouts": "timeout",
     "broker.token_bucket": "Rate",

@@ -8,10 +8,10 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
@@ -31,13 +31,19 @@ from broker.net.schemes import Location, scheme_of
 from broker.net.tls.settings import TLS
 from broker.opening import Opening
 from broker.printable import printable, text_of_value
-from broker.server_addresses import check_debug, check_locations, locations_of
+from broker.server_addresses import admin_location, check_debug, check_locations, locations_of
 from broker.server_log import Accepted
 from broker.service_manager import ServiceManager
 from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
 from cred.portal import Portal
 
-__all__ = ["Serve", "Server", "ServerStats", "serve"]
+if TYPE_CHECKING:
+    from broker.inspection.health import Checks
+    from broker.inspection.inspector import Inspector
+
+__all__ = ["Serve", "Server", "ServerStats", "inspector", "serve"]
+
+_ADMIN_DRAIN = 1.0
 
 logger = logging.getLogger("broker.server")
 
@@ -85,6 +91,10 @@ class Server:
         self._brokers: dict[Broker, Accepted] = {}
         self._listeners: list[Listener] = []
         self._is_closing = False
+        self._closing: asyncio.Future[None] | None = None
+        self._health: Checks | None = None
+        self.inspector: Inspector | None = None
+        self._admin: Server | None = None
         self._closed = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -93,6 +103,67 @@ class Server:
         count = len(self._brokers)
         state = f"{count} connection{'' if count == 1 else 's'}"
         return f"<Server at {_listed(self.addresses)}, {state}{', closing' * self._is_closing}>"
+
+    @property
+    def health(self) -> Checks:
+        """The checks of the application: ``server.health.add(name, check)``."""
+        if self._health is None:
+            # Imported here: most servers have none.
+            from broker.inspection.health import Checks
+
+            self._health = Checks()
+        return self._health
+
+    @property
+    def accepted(self) -> Mapping[Broker, Accepted]:
+        """The open connections, oldest first, each with its number and its time."""
+        return self._brokers
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """How often each limit has refused something."""
+        return self.stats.limits
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The connections that were accepted, and those that have ended."""
+        return self.stats.accepted, self.stats.closed
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it accepts no more connections."""
+        return self._is_closing
+
+    def kick(self, *, user: str | None = None, number: int | None = None, reason: str = "") -> int:
+        """End all connections on which a user has logged in, or one connection.
+
+        The clients may connect again. See `PortalLogins.end_sessions` for the rules of users.
+
+        Args:
+            user: the avatar id.
+            number: the number of a connection, as the inspector and the log show it.
+            reason: a text for the clients.
+
+        Returns:
+            How many connections were ended.
+
+        Raises:
+            TypeError: not one of ``user`` and ``number`` is given.
+        """
+        if (user is None) == (number is None):
+            raise TypeError("kick takes user= or number=")
+        text = reason or "an operator has ended the session"
+        if user is not None:
+            return 0 if self._logins is None else self._logins.end_sessions(user, text)
+        found = [each for each, accepted in self._brokers.items() if accepted.number == number]
+        for broker in found:
+            broker.leave("kicked", text, at_once=True)
+        return len(found)
+
+    def begin_closing(self, drain: float | None = None) -> None:
+        """Begin `close`, without waiting for its end; ``serve_forever`` returns at that."""
+        seconds = self._drain if drain is None else checked_drain(drain)
+        self._closing = self._closing or asyncio.ensure_future(self.close(drain=seconds))
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -220,7 +291,22 @@ class Server:
         else:
             await closing
         self._acceptor.log_throttle.settle()
+        await self._end_inspection()
         self._closed.set()
+
+    async def _end_inspection(self) -> None:
+        inspector, self.inspector = self.inspector, None
+        if inspector is not None:
+            inspector.stop()
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            # An operator who has asked for the drain gets an answer.
+            await admin.close(drain=_ADMIN_DRAIN)
+
+    def _listen_admin(self, location: Location) -> None:
+        """Open the socket of operators: only the user of this process can connect to it."""
+        self._admin = admin = Server(inspector(self), STRICT)
+        admin._listen([location], None)
 
     def _listen(self, locations: list[Location], tls: TLS | None) -> None:
         self._tls = tls
@@ -294,7 +380,9 @@ class Serve(Opening[Server]):
         *,
         sockets: Sequence[socket.socket] = (),
         shares_ports: bool = False,
+        admin: Location | None = None,
     ):
+        self._admin = admin
         # Kept, so that their descriptors stay valid until the server has duplicates.
         self._sockets = sockets
         self._shares_ports = shares_ports
@@ -315,6 +403,12 @@ class Serve(Opening[Server]):
     async def _open(self) -> Server:
         server = Server(self._target, self._policy, self._drain, shares_ports=self._shares_ports)
         server._listen(self._locations, self._tls)
+        if self._admin is not None:
+            try:
+                server._listen_admin(self._admin)
+            except BaseException:
+                await server.close(drain=0)
+                raise
         return server
 
     async def _close(self, opened: Server, error: BaseException | None) -> None:
@@ -330,6 +424,7 @@ def serve(
     debug: bool = False,
     sockets: Sequence[socket.socket] = (),
     reuse_port: bool = False,
+    admin: str | None = None,
 ) -> Serve:
     """Serve an object, or a portal, at one or more addresses.
 
@@ -352,6 +447,9 @@ def serve(
             uses duplicates of them, and closes only these.
         reuse_port: whether other processes with this option may listen at the same ports, so that
             the kernel gives each connection to one of them (SO_REUSEPORT).
+        admin: ``pb+unix:///path`` of a socket for operators, with `broker.inspector` of the server
+            as its root, and without a login: the mode of the socket is 0600, so that only the user
+            of this process can connect. ``pb top`` and other commands use it.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Server. The end of the block
@@ -389,7 +487,36 @@ def serve(
         checked_drain(drain),
         sockets=sockets,
         shares_ports=reuse_port,
+        admin=None if admin is None else admin_location(admin),
     )
+
+
+def inspector(server: Server) -> Any:
+    """Return the object by which operators see a server: a servant of ``Inspection``.
+
+    Give it to peers that may see all of it and kick others, by a method with a condition::
+
+        @broker.allow("operators")
+        def perspective_inspector(self):
+            return broker.inspector(server)
+
+    Args:
+        server: a server that runs in this loop. From the first call of this function until its end
+            it is sampled each second.
+
+    Raises:
+        RuntimeError: the server is closed, or no event loop is running.
+    """
+    if server._closed.is_set():
+        raise RuntimeError("this server is closed")
+    # Imported here: most servers have none.
+    from broker.flavors.contracts.servant import servant
+    from broker.inspection.contract import Inspection
+    from broker.inspection.inspector import Inspector
+
+    if server.inspector is None:
+        server.inspector = Inspector(server)
+    return servant(Inspection)(server.inspector)
 
 
 def _listed(places: Sequence[object]) -> str:

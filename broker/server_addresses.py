@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from broker.core.policy import Policy
 from broker.errors import ConfigError, WrongType
 from broker.fixes import fixed_by
-from broker.net.schemes import Location, parse_address, scheme_of
+from broker.net.schemes import Location, SocketPath, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 
-__all__ = ["check_debug", "check_locations", "locations_of"]
+__all__ = ["admin_location", "check_debug", "check_locations", "locations_of"]
 
 
 def locations_of(
@@ -49,6 +49,20 @@ def check_locations(
             raise ConfigError(f"several processes cannot listen at {location}; use pb:// or pbs://")
     if tls is not None and not any(scheme_of(location).is_tls for location in locations):
         raise fixed_by(ConfigError, "", "no certificate", f" pbs:// addresses, not {locations[0]}")
+
+
+def admin_location(address: str) -> SocketPath:
+    """Return the location of a socket for operators, which only this user can connect to.
+
+    Raises:
+        ConfigError: the address is not of a UNIX socket.
+    """
+    location = parse_address(address)
+    if not isinstance(location, SocketPath):
+        raise ConfigError(
+            "admin= takes a pb+unix:// address; hand out broker.inspector(server) for others"
+        )
+    return SocketPath(location.path, is_private=True)
 
 
 def check_debug(locations: Sequence[Location]) -> None:

@@ -141,13 +141,8 @@ def port():
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_languages(page):
     """Each block is in a language that is checked."""
-    assert {block.language for block in blocks_of(page)} <= {
-        "python",
-        "console",
-        "text",
-        "log",
-        "toml",
-    }
+    checked = {"python", "console", "text", "log", "toml"}
+    assert {block.language for block in blocks_of(page)} <= checked
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -76,10 +76,11 @@ class Processes:
     Args:
         count: how many processes.
         serving: the server as it was checked; it is not opened.
-        run: called in each child with the addresses; returns the exit status.
+        run: called in each child with the addresses and its number, from 1; returns the exit
+            status.
     """
 
-    def __init__(self, count: int, serving: Serve, run: Callable[[tuple[str, ...]], int]):
+    def __init__(self, count: int, serving: Serve, run: Callable[[tuple[str, ...], int], int]):
         serving.close()
         self._count = count
         self._locations = serving.locations
@@ -130,7 +131,7 @@ class Processes:
             status = 1
             try:
                 self._become(child)
-                status = self._run(addresses)
+                status = self._run(addresses, child.index)
             except BaseException:
                 logger.exception("process %d ended", child.index)
             finally:

@@ -62,6 +62,11 @@ class _Command(click.Command):
     help="How many processes serve at the same ports.",
 )
 @click.option(
+    "--admin",
+    metavar="ADDRESS",
+    help="The UNIX socket for pb top and other commands of operators: pb+unix:///path.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(LEVELS),
     default="info",
@@ -84,6 +89,7 @@ def serve(
     config: ConfigFile | None,
     drain: float,
     processes: int,
+    admin: str | None,
     log_level: str,
     log_format: str,
     **options: Any,
@@ -119,17 +125,25 @@ def serve(
         reloading = Reloading(context, context.meta[__name__], root)
         is_shared = processes > 1
 
-        def make(at: tuple[str, ...]) -> Serve:
-            return serve_at(root, *at, tls=tls, policy=policy, drain=drain, reuse_port=is_shared)
+        def make(at: tuple[str, ...], admin_at: str | None) -> Serve:
+            return serve_at(
+                root,
+                *at,
+                tls=tls,
+                policy=policy,
+                drain=drain,
+                reuse_port=is_shared,
+                admin=admin_at,
+            )
 
-        first = make(addresses)
+        first = make(addresses, admin)
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
         show_cause(exc)
         click.echo(f"pb serve: {in_words(exc)}", err=True)
         sys.exit(WRONG_USE)
     try:
         if is_shared:
-            run = _in_process(make, reloading)
+            run = _in_process(make, reloading, admin)
             sys.exit(Processes(processes, first, run).run())
         asyncio.run(_serve(first, reloading))
     except (CannotListenError, ConfigError) as exc:
@@ -137,12 +151,14 @@ def serve(
         sys.exit(CANNOT_START)
 
 
-def _in_process(make: Any, reloading: Reloading) -> Any:
+def _in_process(make: Any, reloading: Reloading, admin: str | None) -> Any:
     """Return the function that serves in one of several processes, and returns its exit status."""
 
-    def run(addresses: tuple[str, ...]) -> int:
+    def run(addresses: tuple[str, ...], index: int) -> int:
+        # Each process has operators' data of its own.
+        admin_at = None if admin is None else f"{admin}.{index}"
         try:
-            asyncio.run(_serve(make(addresses), reloading, is_quiet=True))
+            asyncio.run(_serve(make(addresses, admin_at), reloading, is_quiet=True))
         except (CannotListenError, ConfigError) as exc:
             click.echo(f"pb serve: {in_words(exc)}", err=True)
             return CANNOT_START

@@ -290,6 +290,11 @@ class Broker(PublishedBroker):
         self._tell_idle()
         self.closed.callback(None)
 
+    @property
+    def now(self) -> float:
+        """The time by the clock of this connection, in seconds."""
+        return self._scheduler.now()
+
     def snapshot(self) -> ConnectionSnapshot:
         """Return what this connection shows now: names, numbers and sizes, never values."""
         keepalive, pings = self._keepalive, self._pings

@@ -13,7 +13,7 @@ from broker.core.snapshot import SessionSnapshot
 if TYPE_CHECKING:
     from broker.connection.broker import Broker
 
-__all__ = ["ConnectionSnapshot", "State", "snapshot_of"]
+__all__ = ["ConnectionSnapshot", "State", "snapshot_of", "state_of"]
 
 
 class State(Enum):
@@ -66,34 +66,39 @@ class ConnectionSnapshot(Struct, frozen=True):
     open_calls: tuple[str, ...]
 
 
+def state_of(broker: Broker) -> State:
+    """Return the state of a connection."""
+    port = None if broker.transport is None else broker.port
+    if broker.disconnected:
+        return State.CLOSED
+    if port is not None and port.is_closing:
+        return State.CLOSING
+    if broker.session.dialect is None:
+        return State.CONNECTING
+    inbox = broker.session.inbox
+    if inbox.holds_calls or inbox.is_full:
+        return State.HELD
+    is_slow = port is not None and port.unsent > broker.policy.high_water
+    return State.SLOW if is_slow else State.FLOWING
+
+
 def snapshot_of(
     broker: Broker, last_heard: float | None, round_trip: float | None = None
 ) -> ConnectionSnapshot:
     """Return what a connection shows; takes time in proportion to the number of open calls."""
     session, peer = broker.session.snapshot(), broker.peer
     port = None if broker.transport is None else broker.port
-    unsent = 0 if port is None else port.unsent
-    if broker.disconnected:
-        state = State.CLOSED
-    elif port is not None and port.is_closing:
-        state = State.CLOSING
-    elif session.dialect is None:
-        state = State.CONNECTING
-    elif session.holds_calls or session.is_full:
-        state = State.HELD
-    else:
-        state = State.SLOW if unsent > broker.policy.high_water else State.FLOWING
     return ConnectionSnapshot(
         session=session,
         is_client=bool(broker.isClient),
-        state=state,
+        state=state_of(broker),
         address="" if peer.address is None else str(peer.address),
         is_secure=port is not None and port.is_secure,
         avatar_id=peer.avatar_id,
         mechanism=peer.mechanism,
         last_heard=last_heard,
         round_trip=round_trip,
-        unsent=unsent,
+        unsent=0 if port is None else port.unsent,
         unsent_in_kernel=_unsent_in_kernel(port),
         slow_since=broker.pump.slow_since,
         is_reading=broker.pump.is_reading,

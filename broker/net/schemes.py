@@ -206,9 +206,11 @@ class SocketPath(Struct, frozen=True):
 
     Attributes:
         path: its absolute path.
+        is_private: whether only the user of this process can connect.
     """
 
     path: str
+    is_private: bool = False
     scheme: ClassVar[str] = "pb+unix"
 
     def __str__(self) -> str:
@@ -338,7 +340,7 @@ def _bind_shared_host(location: HostPort) -> Sequence[socket.socket]:
 
 
 def _bind_path(location: SocketPath) -> Sequence[socket.socket]:
-    return bind_unix(location.path)
+    return bind_unix(location.path, is_private=location.is_private)
 
 
 def _bind_command(location: Command) -> Sequence[socket.socket]:

@@ -204,8 +204,12 @@ def bind_stream(
     return tuple(sockets)
 
 
-def bind_unix(path: str, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
+def bind_unix(
+    path: str, backlog: int = BACKLOG, *, is_private: bool = False
+) -> tuple[socket.socket, ...]:
     """Open a listening UNIX socket; replace a socket at that path that no program listens on.
+
+    If it is private, its mode is 0600 from the start.
 
     Raises:
         CannotListenError: that path is in use, or the socket cannot be made.
@@ -216,7 +220,12 @@ def bind_unix(path: str, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
         try:
             if _is_dead_socket(path):
                 os.unlink(path)
-            sock.bind(path)
+            mask = os.umask(0o177) if is_private else None
+            try:
+                sock.bind(path)
+            finally:
+                if mask is not None:
+                    os.umask(mask)
             sock.listen(backlog)
         except OSError as exc:
             raise CannotListenError(path, "unix", exc) from exc

@@ -179,3 +179,16 @@ def test_check_config_reads_it(tmp_path: Path) -> None:
     text = "[serve]\ntarget = 'broker:Root'\nlog-format = 'json'\nchallenge-login = true\n"
     result = CliRunner().invoke(check_config, ["--config", written(tmp_path, text)])
     assert (result.exit_code, result.output.splitlines()[0][:18]) == (1, "--challenge-login:")
+
+
+def test_the_example() -> None:
+    """The files of the container fit each other."""
+    folder = Path(__file__).parents[3] / "examples" / "deploy"
+    found = read(str(folder / "pb.toml"))
+    assert (found.options["target"], found.options["addresses"]) == (
+        "office:Office",
+        ["pb://0.0.0.0:8787"],
+    )
+    assert "class Office" in (folder / "office.py").read_text()
+    for name in ("Dockerfile", "compose.yaml"):
+        assert "pb://127.0.0.1:8787" in (folder / name).read_text()
