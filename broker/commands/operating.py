@@ -221,6 +221,6 @@ def _told(value: object) -> str:
 
 def _tapped(entry: Tapped) -> str:
     direction = "in " if entry.is_incoming else "out"
-    size = f" {entry.size} B" if entry.kind == "bytes" else ""
+    what = f"{entry.size} B" if entry.kind == "bytes" else entry.name
     lost = f"   ({entry.lost} entries left out before)" if entry.lost else ""
-    return shown(f"{entry.time:9.3f} {direction} {entry.kind} {entry.name}{size}{lost}".rstrip())
+    return shown(f"{entry.time:9.3f} {direction} {entry.kind} {what}{lost}")

@@ -19,9 +19,10 @@ class Pings:
 
     Attributes:
         round_trip: seconds that the last answered ping took; None before.
+        asked_at: when the last ping was sent, by the clock; None before.
     """
 
-    __slots__ = ("_asked", "_last", "_now", "_say", "round_trip")
+    __slots__ = ("_asked", "_last", "_now", "_say", "asked_at", "round_trip")
 
     def __init__(self, now: Callable[[], float], say: Callable[[Ping], object]):
         self._now = now
@@ -30,6 +31,7 @@ class Pings:
         # The time of each ping, and who waits for the answer.
         self._asked: dict[int, tuple[float, Deferred[float] | None]] = {}
         self.round_trip: float | None = None
+        self.asked_at: float | None = None
 
     def keep_alive(self) -> None:
         """Send a ping for whose answer no code waits."""
@@ -43,7 +45,7 @@ class Pings:
         return waiting
 
     def answered(self, token: int) -> None:
-        """Take an answer; one that nobody has asked for is ignored."""
+        """Take an answer; without a ping of that number it is ignored."""
         began, waiting = self._asked.pop(token, (None, None))
         if began is None:
             return
@@ -59,5 +61,6 @@ class Pings:
                 waiting.errback(error)
 
     def _send(self, token: int, waiting: Deferred[float] | None) -> None:
-        self._asked[token] = self._now(), waiting
+        self.asked_at = now = self._now()
+        self._asked[token] = now, waiting
         self._say(Ping(token))

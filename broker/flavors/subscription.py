@@ -120,7 +120,7 @@ class Subscription:
 
     @property
     def slow(self) -> Slow:
-        """What happens to events when the subscriber is slow."""
+        """The fate of events when the subscriber is slow."""
         return self._slow
 
     def now(self) -> Delivery:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from broker.connection.broker import Broker
 from broker.core.objects.streams import OutgoingStream, Streams
 from broker.core.snapshot import RunningCall as Running
+from broker.flavors.avatar import AsReferenceable
 from broker.flavors.subscribers import deliveries_to
 from broker.inspection.contract import RunningCall, StreamSnapshot, SubscriptionSnapshot
 from broker.printable import printable
@@ -27,7 +28,8 @@ def types_of(broker: Broker) -> tuple[Types, Types, Types, Types]:
     """Return the exported, imported, sent and received caches of a connection, by class."""
     translator = broker.session.translator
     # A named object has two entries; neither counts as a reference that the peer holds.
-    exports = (each.value for each in translator.exports.by_id.values() if each.count)
+    held = (each.value for each in translator.exports.by_id.values() if each.count)
+    exports = (each.object if isinstance(each, AsReferenceable) else each for each in held)
     imports = len(translator.imports)
     cacheables, remote_caches = translator.used_cacheables, translator.used_remote_caches
     return (

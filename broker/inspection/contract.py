@@ -127,7 +127,7 @@ class StreamSnapshot(Struct, frozen=True):
 
 
 class SubscriptionSnapshot(Struct, frozen=True):
-    """A subscriber of the server's `Subscribers`.
+    """A subscriber in one of the `Subscribers` of the server.
 
     Attributes:
         slow: what happens to events when it is slow: the name of a member of `Slow`.

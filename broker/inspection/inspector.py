@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from broker.connection.broker import Broker
 from broker.connection.peer import current_call
-from broker.errors import Error, ServerBusy, WrongArguments
+from broker.errors import Error, ServerBusy
 from broker.inspection.census import (
     oldest_calls,
     streams_of,
@@ -28,7 +28,7 @@ from broker.inspection.sampler import Rates, Sampled, Sampler
 from broker.inspection.tap import tapped
 from broker.printable import printable
 
-__all__ = ["LEAST", "MOST_SHOWN", "MOST_WATCHERS", "Inspected", "Inspector"]
+__all__ = ["LEAST", "MOST_SHOWN", "MOST_WATCHERS", "PING_AFTER", "Inspected", "Inspector"]
 
 logger = logging.getLogger("broker.server")
 audit = logging.getLogger("broker.audit")
@@ -41,6 +41,9 @@ MOST_SHOWN = 10_000
 
 LEAST = 0.1
 """The least seconds between two items of ``watch``."""
+
+PING_AFTER = 5.0
+"""Seconds between two pings of a connection that is looked at."""
 
 _IDLE = Rates(0.0, 0.0, 0.0)
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
@@ -99,9 +102,9 @@ class Inspector:
     ) -> list[ConnectionSnapshot]:
         """Return the first connections in an order."""
         if order not in ORDERS:
-            raise WrongArguments(f"order is one of {', '.join(ORDERS)}")
+            raise Error(f"order is one of {', '.join(ORDERS)}")
         if not 0 < most <= MOST_SHOWN:
-            raise WrongArguments(f"most is 1 to {MOST_SHOWN}")
+            raise Error(f"most is 1 to {MOST_SHOWN}")
         brokers = list(self._server.accepted)
         if order in ("number", "age"):
             # The oldest connection has the lowest number.
@@ -117,13 +120,18 @@ class Inspector:
         return shown
 
     async def connection(self, number: int) -> ConnectionSnapshot:
-        """Return one connection, with the types of its objects."""
-        return self._connection(self._broker(number), has_details=True)
+        """Return one connection, with the types of its objects; ping it now and then."""
+        broker = self._broker(number)
+        pings = broker.pings
+        # The next look has the time of this ping. A client bounds the number of pings.
+        if pings is not None and _is_due(pings.asked_at, broker):
+            pings.keep_alive()
+        return self._connection(broker, has_details=True)
 
     async def watch(self, every: float = 1.0) -> AsyncIterator[ServerSnapshot]:
         """Yield the server again and again."""
         if not every >= LEAST:
-            raise WrongArguments(f"every is {LEAST:g} seconds at least")
+            raise Error(f"every is {LEAST:g} seconds at least")
         self._enter()
         try:
             while True:
@@ -152,7 +160,7 @@ class Inspector:
     ) -> int:
         """End the connections of a user, or one connection."""
         if (user is None) == (number is None):
-            raise WrongArguments("kick takes user= or number=")
+            raise Error("kick takes user= or number=")
         count = self._server.kick(user=user, number=number, reason=reason)
         _note("kick", {"of": user if number is None else number, "count": count})
         return count
@@ -160,7 +168,7 @@ class Inspector:
     async def drain(self, seconds: float | None = None) -> None:
         """Begin to close the server."""
         if seconds is not None and not seconds >= 0:
-            raise WrongArguments("seconds is not negative")
+            raise Error("seconds is not negative")
         _note("drain", {"seconds": seconds})
         self._server.begin_closing(seconds)
 
@@ -255,6 +263,12 @@ class Inspector:
             oldest_calls=oldest_calls(session.running, now),
             **details,
         )
+
+
+def _is_due(asked_at: float | None, broker: Broker) -> bool:
+    """Return whether a connection may be pinged."""
+    has_waited = asked_at is None or broker.now - asked_at >= PING_AFTER
+    return has_waited and not broker.port.is_closing
 
 
 def _unsent(broker: Broker) -> int:

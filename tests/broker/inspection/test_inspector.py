@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import broker
-from broker.errors import Error, ServerBusy, WrongArguments
+from broker.errors import Error, ServerBusy
 from broker.inspection import inspector as module
 from broker.inspection.contract import ORDERS, Inspection
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
@@ -134,6 +134,11 @@ async def test_one_connection(dialect: str) -> None:
         if dialect == "msgpack/1":
             ((direction, name),) = [(each.is_outgoing, each.name) for each in shown.stream_list]
             assert (direction, name) == (True, "count")
+        far = server.connections[0].broker
+        if far.pings is not None:
+            async with asyncio.timeout(20):
+                while far.snapshot().round_trip is None:
+                    await asyncio.sleep(0)
         assert (shown.dialect, shown.is_secure, shown.state) == (dialect, False, "flowing")
         assert (listed[0].number, listed[0].exported_types) == (1, {})
         assert listed[0].exports == shown.exports
@@ -197,7 +202,7 @@ async def test_orders() -> None:
             if order in ("number", "age"):
                 assert numbers == [1, 2]
         for wrong in ({"order": "name"}, {"most": 0}, {"most": 10**9}):
-            with pytest.raises(WrongArguments):
+            with pytest.raises(Error):
                 await inspector.connections(**wrong)
         with pytest.raises(Error, match="there is no open connection 9"):
             await inspector.connection(9)
@@ -292,9 +297,9 @@ async def test_by_a_login(caplog: pytest.LogCaptureFixture) -> None:
             assert await inspection.kick(user="alice") == 1
             await alice.wait_closed()
             assert await inspection.kick(user="nobody") == 0
-            with pytest.raises(WrongArguments):
+            with pytest.raises(Error):
                 await inspection.kick()
-            with pytest.raises(WrongArguments):
+            with pytest.raises(Error):
                 await inspection.kick(user="a", number=1)
     line = next(json.loads(r.getMessage()) for r in caplog.records if '"kick"' in r.getMessage())
     assert (line["operator"], line["act"], line["of"], line["count"]) == (
@@ -350,7 +355,7 @@ async def test_too_many_watchers(monkeypatch: pytest.MonkeyPatch) -> None:
         second = inspector.watch()
         await anext(second)
         await second.aclose()
-        with pytest.raises(WrongArguments):
+        with pytest.raises(Error):
             await anext(inspector.watch(0.01))
 
 
