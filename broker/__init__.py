@@ -53,9 +53,11 @@ __all__ = [
     "FileRefused",
     "Files",
     "InsecureJelly",
+    "Interceptor",
     "JellyError",
     "LimitExceeded",
     "Limits",
+    "LogCalls",
     "LoginExpired",
     "LoginThrottle",
     "MalformedJelly",
@@ -63,6 +65,9 @@ __all__ = [
     "NoSuchFile",
     "NoSuchMethod",
     "NoSuchObject",
+    "ObservedCall",
+    "Observer",
+    "Outcome",
     "PBConnectionLost",
     "Peer",
     "Policy",
@@ -71,6 +76,7 @@ __all__ = [
     "Promise",
     "ProtocolError",
     "Rate",
+    "RateLimit",
     "Referenceable",
     "RemoteCache",
     "RemoteCacheObserver",
@@ -137,6 +143,7 @@ if TYPE_CHECKING:
     from broker.connection.peer import Call, Peer, current_call
     from broker.core.policy import PUBLISHED, STRICT, Policy
     from broker.core.stats import Stats
+    from broker.core.tracer import Outcome
     from broker.errors import (
         BananaError,
         BindError,
@@ -201,11 +208,13 @@ if TYPE_CHECKING:
     from broker.flavors.streams import RemoteStream, Stream, stream_of
     from broker.flavors.subscribers import Delivery, Slow, Subscribers
     from broker.flavors.viewable import Viewable, ViewPoint
+    from broker.interceptors import Interceptor, RateLimit
     from broker.login.groups import allow
     from broker.login.portal_logins import PortalLogins
     from broker.login.realm import realm
     from broker.login.throttle import LoginThrottle
     from broker.net.tls.settings import TLS
+    from broker.observers import LogCalls, ObservedCall, Observer
     from broker.progress import Progress, throttled
     from broker.served_files import Files
     from broker.server import Serve, Server, inspector, serve
@@ -251,6 +260,9 @@ _HOMES = {
     "broker.flavors.subscribers": "Delivery Slow Subscribers",
     "broker.flavors.viewable": "ViewPoint Viewable",
     "broker.connection.connection": "Connection",
+    "broker.core.tracer": "Outcome",
+    "broker.interceptors": "Interceptor RateLimit",
+    "broker.observers": "LogCalls ObservedCall Observer",
     "broker.login.portal_logins": "PortalLogins",
     "broker.login.realm": "realm",
     "broker.login.groups": "allow",

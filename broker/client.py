@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ from broker.net.proxies.settings import Proxy
 from broker.net.scheduler import Cancellable, expire_at
 from broker.net.schemes import ConnectSettings, Location, Scheme, parse_address, scheme_of
 from broker.net.tls.settings import TLS
+from broker.observers import Observer, checked_observers, observe
 from broker.opening import Opening
 
 __all__ = ["Connect", "connect"]
@@ -53,7 +54,9 @@ class Connect(Opening[Connection]):
         policy: Policy,
         timeout: float,
         proxy: str | None = None,
+        observers: tuple[Observer, ...] = (),
     ):
+        self._observers = observers
         self._location = parse_address(address)
         self._address = address
         self._scheme = scheme_of(self._location)
@@ -81,6 +84,8 @@ class Connect(Opening[Connection]):
 
     async def _open(self) -> Connection:
         broker = Broker(True, policy=self._policy)
+        if self._observers:
+            observe(broker, self._observers)
         limit = asyncio.timeout(None)
         # The calls of the login, and what the loop does for this connection, have nothing of it.
         token = None if ATTACHED.get() is None else ATTACHED.set(None)
@@ -163,6 +168,7 @@ def connect(
     policy: Policy = STRICT,
     timeout: float = 10.0,
     proxy: str | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Connect:
     """Connect to a server, and log in if credentials are given.
 
@@ -183,6 +189,7 @@ def connect(
             of the server. ``"env"`` takes the URL from ``ALL_PROXY``, unless ``NO_PROXY`` lists
             the server; no other value reads the environment. SOCKS needs the package python-socks:
             the extra ``proxy``.
+        observers: are told of this connection and its calls; see `Observer`.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Connection. The end of the block
@@ -203,7 +210,14 @@ def connect(
         PBConnectionLost: the connection ended before the last step.
     """
     return Connect(
-        address, credentials, mind=mind, tls=tls, policy=policy, timeout=timeout, proxy=proxy
+        address,
+        credentials,
+        mind=mind,
+        tls=tls,
+        policy=policy,
+        timeout=timeout,
+        proxy=proxy,
+        observers=checked_observers(observers),
     )
 
 

@@ -21,6 +21,7 @@ from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError, WrongType
 from broker.given import check_given
+from broker.interceptors import Interceptor, checked_interceptors, intercept
 from broker.login.accept import Acceptor
 from broker.login.portal_logins import LEAVING, PortalLogins
 from broker.login.server import PortalRoot, root_of
@@ -29,6 +30,7 @@ from broker.net.listener import Listener
 from broker.net.scheduler import scheduler_of
 from broker.net.schemes import Location, scheme_of
 from broker.net.tls.settings import TLS
+from broker.observers import Observer, checked_observers, observe
 from broker.opening import Opening
 from broker.printable import printable, text_of_value
 from broker.server_addresses import admin_location, check_debug, check_locations, locations_of
@@ -73,8 +75,17 @@ class Server:
     """
 
     def __init__(
-        self, root: Any, policy: Policy, drain: float = DRAIN, *, shares_ports: bool = False
+        self,
+        root: Any,
+        policy: Policy,
+        drain: float = DRAIN,
+        *,
+        shares_ports: bool = False,
+        observers: tuple[Observer, ...] = (),
+        interceptors: tuple[Interceptor, ...] = (),
     ):
+        self._observers = observers
+        self._interceptors = interceptors
         self._drain = drain
         self._shares_ports = shares_ports
         self._manager = ServiceManager({})
@@ -344,6 +355,10 @@ class Server:
         broker.peer.address = address
         if not self._acceptor.receive(broker, self._root.rootObject(broker), address):
             return None
+        if self._observers:
+            observe(broker, self._observers)
+        if self._interceptors:
+            intercept(broker, self._interceptors)
         self.stats.accepted += 1
         accepted = Accepted(self.stats.accepted, time.monotonic())
         self._brokers[broker] = accepted
@@ -381,7 +396,11 @@ class Serve(Opening[Server]):
         sockets: Sequence[socket.socket] = (),
         shares_ports: bool = False,
         admin: Location | None = None,
+        observers: tuple[Observer, ...] = (),
+        interceptors: tuple[Interceptor, ...] = (),
     ):
+        self._observers = observers
+        self._interceptors = interceptors
         self._admin = admin
         # Kept, so that their descriptors stay valid until the server has duplicates.
         self._sockets = sockets
@@ -401,7 +420,14 @@ class Serve(Opening[Server]):
         return f"of {type(self._target).__name__} at {_listed(self._locations)}"
 
     async def _open(self) -> Server:
-        server = Server(self._target, self._policy, self._drain, shares_ports=self._shares_ports)
+        server = Server(
+            self._target,
+            self._policy,
+            self._drain,
+            shares_ports=self._shares_ports,
+            observers=self._observers,
+            interceptors=self._interceptors,
+        )
         server._listen(self._locations, self._tls)
         if self._admin is not None:
             try:
@@ -425,6 +451,8 @@ def serve(
     sockets: Sequence[socket.socket] = (),
     reuse_port: bool = False,
     admin: str | None = None,
+    observers: Sequence[Observer] = (),
+    interceptors: Sequence[Interceptor] = (),
 ) -> Serve:
     """Serve an object, or a portal, at one or more addresses.
 
@@ -450,6 +478,9 @@ def serve(
         admin: ``pb+unix:///path`` of a socket for operators, with `broker.inspector` of the server
             as its root, and without a login: the mode of the socket is 0600, so that only the user
             of this process can connect. ``pb top`` and other commands use it.
+        observers: are told of connections, logins and calls; see `Observer`.
+        interceptors: run around each call of a client; see `Interceptor`. With observers or
+            interceptors calls take the general path, which is slower.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Server. The end of the block
@@ -488,6 +519,8 @@ def serve(
         sockets=sockets,
         shares_ports=reuse_port,
         admin=None if admin is None else admin_location(admin),
+        observers=checked_observers(observers),
+        interceptors=checked_interceptors(interceptors),
     )
 
 
