@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 from broker.connection.broker import Broker
@@ -28,6 +28,9 @@ from broker.token_bucket import Rate, TokenBuckets
 
 __all__ = ["Interceptor", "RateLimit", "checked_interceptors", "intercept"]
 
+Proceed: TypeAlias = Callable[[], Awaitable[Any]]
+"""Runs the next interceptor, or the method, and returns its result."""
+
 # Their calls are part of other calls: the state that a cache copies, and the items of a stream.
 _OTHERS = (RemoteCache, PulledStream)
 
@@ -35,7 +38,7 @@ _OTHERS = (RemoteCache, PulledStream)
 class Interceptor(Protocol):
     """Runs around each call of the peers of a server; an async function, or an object like one."""
 
-    async def __call__(self, call: ObservedCall, proceed: Callable[[], Awaitable[Any]]) -> Any:
+    async def __call__(self, call: ObservedCall, proceed: Proceed) -> Any:
         """Return the result of the call.
 
         Args:
@@ -84,7 +87,7 @@ class RateLimit:
         self._by = _user_of if by is None else by
         self._buckets = TokenBuckets(Rate(calls, per / calls), clock)
 
-    async def __call__(self, call: ObservedCall, proceed: Callable[[], Awaitable[Any]]) -> Any:
+    async def __call__(self, call: ObservedCall, proceed: Proceed) -> Any:
         """Count the call, and refuse it or let it proceed."""
         key = self._by(call)
         wait = self._buckets.wait(key)
@@ -122,7 +125,7 @@ class _Intercepted:
         self._broker = broker
         self._interceptors = interceptors
         # For each object, the call that came last: done when its method has begun.
-        self._last: WeakKeyDictionary[Any, asyncio.Future[None]] = WeakKeyDictionary()
+        self._last: WeakKeyDictionary[object, asyncio.Future[None]] = WeakKeyDictionary()
 
     def run(self, call: IncomingCall, method: Method, run: Callable[..., object]) -> object:
         """Run a call of the peer; the interceptor of the session."""
@@ -174,7 +177,7 @@ class _Intercepted:
                 _done(begun)
             return await _awaited(result)
 
-        proceed: Callable[[], Awaitable[Any]] = method
+        proceed: Proceed = method
         for each in reversed(self._interceptors):
             proceed = partial(each, call, _once(proceed))
         try:
@@ -186,7 +189,7 @@ class _Intercepted:
                 before.add_done_callback(lambda _: _done(begun))
 
 
-def _once(proceed: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+def _once(proceed: Proceed) -> Proceed:
     called = False
 
     def call_once() -> Awaitable[Any]:
@@ -199,7 +202,7 @@ def _once(proceed: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]
     return call_once
 
 
-async def _awaited(result: Any) -> Any:
+async def _awaited(result: Any) -> object:
     """Return the result of a method, which may be an awaitable."""
     if not hasattr(type(result), "__await__"):
         return result

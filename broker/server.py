@@ -40,6 +40,7 @@ from broker.stopping import DRAIN, checked_drain, close_all, drained, until_told
 from cred.portal import Portal
 
 if TYPE_CHECKING:
+    from broker.flavors.referenceable import Referenceable
     from broker.inspection.health import Checks
     from broker.inspection.inspector import Inspector
 
@@ -366,7 +367,7 @@ class Server:
         broker.closed.addCallback(self._forget, broker)
         return broker
 
-    def _forget(self, result: Any, broker: Broker) -> None:
+    def _forget(self, result: None, broker: Broker) -> None:
         accepted = self._brokers.pop(broker)
         self.stats.closed += 1
         server_log.ended(broker, accepted)
@@ -524,7 +525,7 @@ def serve(
     )
 
 
-def inspector(server: Server) -> Any:
+def inspector(server: Server) -> Referenceable:
     """Return the object by which operators see a server: a servant of ``Inspection``.
 
     Give it to peers that may see all of it and kick others, by a method with a condition::

@@ -36,6 +36,8 @@ class Accepted(Struct, frozen=True):
 
 def begun(broker: Broker, accepted: Accepted) -> None:
     """Log that a connection was accepted."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
     address = broker.peer.address
     facts = {
         "event": "connection opened",

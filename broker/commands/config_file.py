@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import click
 from msgspec import Struct
@@ -17,9 +17,12 @@ from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from jelly.limits import Limits
 
-__all__ = ["ConfigFile", "WrongConfig", "config_option", "from_file", "read"]
+__all__ = ["ConfigFile", "Values", "WrongConfig", "config_option", "from_file", "read"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+Values: TypeAlias = dict[str, Any]
+"""Values of options, or of a table, by their names."""
 
 _TABLES = ("serve", "policy", "limits", "login_limits")
 _SERVE = "broker.commands.serve:serve"
@@ -48,7 +51,7 @@ class WrongConfig(click.ClickException):
     exit_code = 2
     command = ""
 
-    def show(self, file: Any = None) -> None:
+    def show(self, file: object = None) -> None:
         """Print the text as an error of the command."""
         click.echo(f"pb {self.command}: {self.message}", err=True)
 
@@ -66,7 +69,7 @@ class ConfigFile(Struct, frozen=True):
 
     path: str
     folder: str
-    options: Mapping[str, Any]
+    options: Values
     policy: Policy
 
 
@@ -107,7 +110,7 @@ def config_option(function: Function) -> Function:
     )(function)
 
 
-def from_file(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+def from_file(context: click.Context, parameter: click.Parameter, value: object) -> object:
     """The callback of an argument that a configuration file may give instead."""
     if value or parameter.name is None:
         return value
@@ -130,11 +133,11 @@ def _load(
     return found
 
 
-def _options(name: str, table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _options(name: str, table: Values, folder: Path) -> Values:
     module, _, attribute = _SERVE.partition(":")
     command: click.Command = getattr(import_module(module), attribute)
     known = {_key(each): each for each in command.params if each.name != "config"}
-    options: dict[str, Any] = {}
+    options: Values = {}
     for key, value in table.items():
         if key not in known:
             raise WrongConfig(f"{name}: [serve] {_unknown(key, key, known)}")
@@ -151,7 +154,7 @@ def _key(parameter: click.Parameter) -> str:
     return str(parameter.name)
 
 
-def _check_option(where: str, parameter: click.Parameter, value: Any) -> None:
+def _check_option(where: str, parameter: click.Parameter, value: object) -> None:
     if parameter.nargs == -1 or (isinstance(parameter, click.Option) and parameter.multiple):
         _check(where, value, "tuple[str, ...]")
     elif isinstance(parameter, click.Option) and parameter.is_flag:
@@ -166,7 +169,7 @@ def _check_option(where: str, parameter: click.Parameter, value: Any) -> None:
         raise WrongConfig(f"{where}: {_unknown(value, value, parameter.type.choices, 'unknown')}")
 
 
-def _check(where: str, value: Any, kind: str) -> None:
+def _check(where: str, value: object, kind: str) -> None:
     """Check the type of a value.
 
     Raises:
@@ -181,7 +184,7 @@ def _check(where: str, value: Any, kind: str) -> None:
             raise WrongConfig(f"{where}: Expected list of str, got {type(each).__name__} in it")
 
 
-def _absolute(parameter: click.Parameter, key: str, value: Any, folder: Path) -> Any:
+def _absolute(parameter: click.Parameter, key: str, value: Any, folder: Path) -> object:
     if isinstance(parameter.type, click.Path):
         return str(folder / value)
     return [_with_folder(each, folder) for each in value] if key == "checker" else value
@@ -194,9 +197,9 @@ def _with_folder(checker: str, folder: Path) -> str:
     return f"{kind}{colon}{folder / rest}"
 
 
-def _policy(name: str, tables: Mapping[str, Any]) -> Policy:
+def _policy(name: str, tables: Values) -> Policy:
     kinds = {key: str(kind) for key, kind in Policy.__annotations__.items() if key not in _ABSENT}
-    changes: dict[str, Any] = {}
+    changes: Values = {}
     for key, value in tables.get("policy", {}).items():
         where = f"{name}: [policy] {key}"
         if key in _ABSENT:
@@ -214,7 +217,7 @@ def _policy(name: str, tables: Mapping[str, Any]) -> Policy:
         raise WrongConfig(f"{name}: [policy] {exc}") from exc
 
 
-def _limits(name: str, table: str, values: Mapping[str, Any], base: Limits) -> Limits:
+def _limits(name: str, table: str, values: Values, base: Limits) -> Limits:
     for key, value in values.items():
         if key not in Limits.__struct_fields__:
             raise WrongConfig(f"{name}: [{table}] {_unknown(key, key, Limits.__struct_fields__)}")

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TextIO
 
 __all__ = ["FORMATS", "LEVELS", "start_logging"]
 
@@ -95,10 +95,10 @@ def _rich_handler(stream: TextIO) -> logging.Handler:
     return handler
 
 
-def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, Any]:
-    facts: Any = getattr(record, "facts", None)
+def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, object]:
+    facts: object = getattr(record, "facts", None)
     time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "time": time.replace("+00:00", "Z"),
         "level": record.levelname.lower(),
         "logger": record.name,

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
 
 import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from broker.commands.inspecting import ask, operator_options
+from broker.commands.inspecting import Operated, operator_options
 from broker.commands.wording import shown
 from broker.inspection.contract import (
     ORDERS,
     ConnectionSnapshot,
-    Health,
     Inspection,
     ServerSnapshot,
     Tapped,
@@ -42,55 +40,43 @@ NOT_READY = NOBODY = 1
     "--most", type=click.IntRange(1), default=100, show_default=True, help="How many connections."
 )
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for a program.")
-def inspect(
-    address: str,
-    number: int | None,
-    timeout: float,
-    order: str,
-    most: int,
-    is_json: bool,
-    insecure_plaintext: bool,
-    **options: Any,
-) -> None:
+def inspect(operated: Operated, number: int | None, order: str, most: int, is_json: bool) -> None:
     """Show the server at ADDRESS and its connections, or its connection NUMBER.
 
     ADDRESS is the socket of pb serve --admin; or a server, with a login as a user whose avatar has
     the method perspective_inspector.
     """
 
-    async def act(inspection: Inspection) -> tuple[Any, list[ConnectionSnapshot]]:
-        if number is not None:
-            return None, [await inspection.connection(number)]
+    if number is not None:
+        one = operated.ask("inspect", lambda inspection: inspection.connection(number))
+        fields = msgspec.to_builtins(one)
+        lines = [f"{name}: {shown(_told(value))}" for name, value in fields.items()]
+        click.echo(json.dumps(fields) if is_json else "\n".join(lines))
+        return
+
+    async def act(inspection: Inspection) -> tuple[ServerSnapshot, list[ConnectionSnapshot]]:
         server = await inspection.server(history=is_json)
         return server, await inspection.connections(order=order, most=most)
 
-    server, connections = ask("inspect", address, timeout, insecure_plaintext, options, act)
+    server, connections = operated.ask("inspect", act)
     if is_json:
-        found = {"server": server, "connections": connections} if number is None else connections[0]
+        found = {"server": server, "connections": connections}
         click.echo(json.dumps(msgspec.to_builtins(found)))
-    elif number is None:
+    else:
         click.echo("\n".join(server_lines(server)))
         _print_table(connections)
-    else:
-        for name, value in msgspec.to_builtins(connections[0]).items():
-            click.echo(f"{name}: {shown(_told(value))}")
 
 
 @click.command()
 @operator_options
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for a program.")
-def health(
-    address: str, timeout: float, is_json: bool, insecure_plaintext: bool, **options: Any
-) -> None:
+def health(operated: Operated, is_json: bool) -> None:
     """Say whether the server at ADDRESS can take more work.
 
     The exit status is 0 if it is ready, 1 if it is not, 3 if it cannot be reached.
     """
 
-    async def act(inspection: Inspection) -> Health:
-        return await inspection.health()
-
-    found: Health = ask("health", address, timeout, insecure_plaintext, options, act)
+    found = operated.ask("health", lambda inspection: inspection.health())
     if is_json:
         click.echo(json.dumps(msgspec.to_builtins(found)))
     else:
@@ -105,15 +91,7 @@ def health(
 @click.argument("number", type=int, required=False)
 @click.option("--of", "kicked", metavar="NAME", help="End all connections of this user.")
 @click.option("--reason", default="", metavar="TEXT", help="A text for the clients.")
-def kick(
-    address: str,
-    number: int | None,
-    kicked: str | None,
-    reason: str,
-    timeout: float,
-    insecure_plaintext: bool,
-    **options: Any,
-) -> None:
+def kick(operated: Operated, number: int | None, kicked: str | None, reason: str) -> None:
     """End the connection NUMBER of the server at ADDRESS, or all connections of a user.
 
     Prints how many were ended. The exit status is 1 if there was none.
@@ -124,7 +102,7 @@ def kick(
     async def act(inspection: Inspection) -> int:
         return await inspection.kick(user=kicked, number=number, reason=reason)
 
-    count = ask("kick", address, timeout, insecure_plaintext, options, act)
+    count = operated.ask("kick", act)
     click.echo(f"{count} connection{'' if count == 1 else 's'} ended")
     sys.exit(0 if count else NOBODY)
 
@@ -134,33 +112,17 @@ def kick(
 @click.option(
     "--drain", "seconds", type=float, metavar="SECONDS", help="How long running calls may continue."
 )
-def drain(
-    address: str,
-    seconds: float | None,
-    timeout: float,
-    insecure_plaintext: bool,
-    **options: Any,
-) -> None:
+def drain(operated: Operated, seconds: float | None) -> None:
     """End the server at ADDRESS as SIGTERM does: its running calls may end first."""
 
-    async def act(inspection: Inspection) -> None:
-        await inspection.drain(seconds)
-
-    ask("drain", address, timeout, insecure_plaintext, options, act)
+    operated.ask("drain", lambda inspection: inspection.drain(seconds))
 
 
 @click.command()
 @operator_options
 @click.argument("number", type=int)
 @click.option("--json", "is_json", is_flag=True, help="Print a line of JSON for each entry.")
-def tap(
-    address: str,
-    number: int,
-    timeout: float,
-    is_json: bool,
-    insecure_plaintext: bool,
-    **options: Any,
-) -> None:
+def tap(operated: Operated, number: int, is_json: bool) -> None:
     """Print what happens on the connection NUMBER of the server at ADDRESS.
 
     It prints names and sizes, never values, and ends after a minute or 10,000 entries. The
@@ -174,7 +136,7 @@ def tap(
         async for entry in entries:
             click.echo(json.dumps(msgspec.to_builtins(entry)) if is_json else _tapped(entry))
 
-    ask("tap", address, timeout, insecure_plaintext, options, act, use)
+    operated.use("tap", act, use)
 
 
 def server_lines(server: ServerSnapshot) -> Iterable[str]:

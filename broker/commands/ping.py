@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import click
 
-from broker.client import connect
+from broker.client import Connect, connect
 from broker.commands.identity import Identity, plaintext_option
 from broker.commands.wording import in_words
 from broker.core.policy import STRICT
@@ -86,7 +86,7 @@ def ping(
         sys.exit(NOT_REACHED)
 
 
-async def _ping(making: Any, address: str, count: int, timeout: float) -> None:
+async def _ping(making: Callable[[], Connect], address: str, count: int, timeout: float) -> None:
     began = time.monotonic()
     connection = await making()
     connected = time.monotonic() - began

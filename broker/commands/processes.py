@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import click
 
@@ -28,7 +28,10 @@ from broker.net.sockets import bind_stream
 from broker.server import Serve
 from broker.service_manager import ServiceManager
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "Run"]
+
+Run: TypeAlias = Callable[[tuple[str, ...], int], int]
+"""Serves in one process, given the addresses and its number; returns the exit status."""
 
 logger = logging.getLogger("broker.server")
 
@@ -80,7 +83,7 @@ class Processes:
             status.
     """
 
-    def __init__(self, count: int, serving: Serve, run: Callable[[tuple[str, ...], int], int]):
+    def __init__(self, count: int, serving: Serve, run: Run):
         serving.close()
         self._count = count
         self._locations = serving.locations
@@ -251,7 +254,7 @@ def _wakes() -> Iterator[tuple[socket.socket, list[int]]]:
     receiver, sender = socket.socketpair()
     receiver.setblocking(False)
     sender.setblocking(False)
-    old: dict[int, Any] = {
+    old = {
         number: signal.signal(number, lambda number, frame: came.append(number))
         for number in _SIGNALS
     }

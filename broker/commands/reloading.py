@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import click
 
-from broker.commands.config_file import ConfigFile
+from broker.commands.config_file import ConfigFile, Values
 from broker.commands.settings import Settings
 from broker.errors import ConfigError
 from broker.login.portal_logins import PortalLogins
@@ -38,7 +37,7 @@ class Reloading:
     def __init__(self, context: click.Context, arguments: tuple[str, ...], root: object):
         self._command = context.command
         self._arguments = arguments
-        self._params: Mapping[str, Any] = dict(context.params)
+        self._params: Values = dict(context.params)
         self._portal = root.portal if isinstance(root, PortalLogins) else root
 
     def of(self, server: Server) -> Callable[[], None] | None:
@@ -78,10 +77,10 @@ class Reloading:
         self._tell(changed, params)
         self._params = dict(params)
 
-    def _differs(self, params: Mapping[str, Any], name: str) -> bool:
+    def _differs(self, params: Values, name: str) -> bool:
         return bool(params[name] != self._params[name])
 
-    def _tell(self, changed: list[str], params: Mapping[str, Any]) -> None:
+    def _tell(self, changed: list[str], params: Values) -> None:
         late = [name for name in changed if not self._is_applied(name, params)]
         done = [name for name in changed if name not in late]
         names = ", ".join(name.replace("_", "-") for name in done)
@@ -90,7 +89,7 @@ class Reloading:
             names = ", ".join(name.replace("_", "-") for name in late)
             logger.warning("configuration read again: %s changes with a restart only", names)
 
-    def _is_applied(self, name: str, params: Mapping[str, Any]) -> bool:
+    def _is_applied(self, name: str, params: Values) -> bool:
         if name in ("checkers", "failures"):
             # Without a login there is no portal to change, and TLS has the authorities of cert:.
             both = (*self._params["checkers"], *params["checkers"])
@@ -104,7 +103,7 @@ class Reloading:
         return isinstance(getattr(self._portal, "throttle", None), LoginThrottle)
 
 
-def _settings(params: Mapping[str, Any]) -> Settings:
+def _settings(params: Values) -> Settings:
     config: ConfigFile | None = params["config"]
     fields = {name: params[name] for name in Settings.__struct_fields__ if name in params}
     settings = Settings(**fields)

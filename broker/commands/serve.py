@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import click
 
 from broker.commands.config_file import ConfigFile, config_option, from_file
 from broker.commands.log_formats import FORMATS, LEVELS, start_logging
-from broker.commands.processes import Processes
+from broker.commands.processes import Processes, Run
 from broker.commands.reloading import Reloading
 from broker.commands.settings import Settings, server_options
 from broker.commands.target import WrongTarget, load, served, show_cause
@@ -19,6 +20,7 @@ from broker.commands.throttle import write_audit
 from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
 from broker.login.throttle import LoginThrottle
+from broker.observers import LogCalls
 from broker.server import Serve
 from broker.server import serve as serve_at
 from broker.stopping import DRAIN
@@ -28,6 +30,8 @@ from cred.users import StoreError
 __all__ = ["serve"]
 
 logger = logging.getLogger("broker.server")
+
+Make: TypeAlias = Callable[[tuple[str, ...], str | None], Serve]
 
 CANNOT_START, WRONG_USE = 1, 2
 
@@ -80,6 +84,7 @@ class _Command(click.Command):
     show_default=True,
     help="The form of log records: text for people, or a line of JSON or logfmt for programs.",
 )
+@click.option("--log-calls", is_flag=True, help="Log each call of a client, without its arguments.")
 @click.pass_context
 def serve(
     context: click.Context,
@@ -92,6 +97,7 @@ def serve(
     admin: str | None,
     log_level: str,
     log_format: str,
+    log_calls: bool,
     **options: Any,
 ) -> None:
     """Serve the object NAME of MODULE at each ADDRESS, until SIGTERM or SIGINT.
@@ -134,6 +140,7 @@ def serve(
                 drain=drain,
                 reuse_port=is_shared,
                 admin=admin_at,
+                observers=[LogCalls()] if log_calls else (),
             )
 
         first = make(addresses, admin)
@@ -151,7 +158,7 @@ def serve(
         sys.exit(CANNOT_START)
 
 
-def _in_process(make: Any, reloading: Reloading, admin: str | None) -> Any:
+def _in_process(make: Make, reloading: Reloading, admin: str | None) -> Run:
     """Return the function that serves in one of several processes, and returns its exit status."""
 
     def run(addresses: tuple[str, ...], index: int) -> int:

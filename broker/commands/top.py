@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
-from typing import Any
 
 import click
 
-from broker.commands.inspecting import ask, operator_options
+from broker.commands.inspecting import Operated, operator_options
 from broker.inspection.contract import Inspection
 
 __all__ = ["top"]
@@ -29,9 +28,7 @@ _MISSING = (
     metavar="SECONDS",
     help="Time between two looks.",
 )
-def top(
-    address: str, timeout: float, every: float, insecure_plaintext: bool, **options: Any
-) -> None:
+def top(operated: Operated, every: float) -> None:
     """Show the server at ADDRESS and its connections in the terminal, live.
 
     ADDRESS is as for pb inspect. The keys are shown in the last line.
@@ -46,9 +43,9 @@ def top(
         return inspection
 
     async def use(inspection: Inspection) -> None:
-        shown = Top(inspection, address, every)
+        shown = Top(inspection, operated.address, every)
         await shown.run_async()
         if shown.lost is not None:
             raise shown.lost
 
-    ask("top", address, timeout, insecure_plaintext, options, act, use)
+    operated.use("top", act, use)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -99,13 +98,8 @@ def snapshot_of(
         last_heard=last_heard,
         round_trip=round_trip,
         unsent=0 if port is None else port.unsent,
-        unsent_in_kernel=_unsent_in_kernel(port),
+        unsent_in_kernel=None if port is None else port.unsent_in_kernel(),
         slow_since=broker.pump.slow_since,
         is_reading=broker.pump.is_reading,
         open_calls=broker.calls.names,
     )
-
-
-def _unsent_in_kernel(port: object) -> int | None:
-    ask: Callable[[], int | None] | None = getattr(port, "unsent_in_kernel", None)
-    return None if ask is None else ask()

@@ -113,8 +113,10 @@ async def test_without_a_manager(environment: dict[str, str]) -> None:
     manager = ServiceManager(environment)
     manager.begin(lambda: "serving")
     manager.stopping()
-    manager.reload(lambda: None)
+    read: list[int] = []
+    manager.reload(lambda: read.append(1))
     manager.end()
+    assert read == [1]
 
 
 def test_the_watchdog_of_another_process(told: Told) -> None:
