@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import socket
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,7 +12,9 @@ from broker.blocking.connection import Connection
 from broker.blocking.loop import Background, Close, ClosedByBlock, background
 from broker.connection import connection as asynchronous
 from broker.core.policy import STRICT, Policy
+from broker.interceptors import Interceptor
 from broker.net.tls.settings import TLS
+from broker.observers import Observer
 from broker.stopping import DRAIN
 
 __all__ = ["Server", "serve"]
@@ -118,10 +121,16 @@ def serve(
     policy: Policy = STRICT,
     drain: float = DRAIN,
     debug: bool = False,
+    sockets: Sequence[socket.socket] = (),
+    reuse_port: bool = False,
+    admin: str | None = None,
+    observers: Sequence[Observer] = (),
+    interceptors: Sequence[Interceptor] = (),
 ) -> Server:
     """Serve an object, or a portal, at one or more addresses.
 
-    Arguments and errors are those of ``broker.serve``.
+    Arguments and errors are those of ``broker.serve``. Observers and interceptors are called in the
+    loop's thread.
 
     Returns:
         The server, to be used in ``with``, or to be closed. Those that are open when the
@@ -131,7 +140,19 @@ def serve(
         RuntimeError: called in the loop's thread.
     """
     own = background("serve", "broker.serve")
-    serving = servers.serve(target, *addresses, tls=tls, policy=policy, drain=drain, debug=debug)
+    serving = servers.serve(
+        target,
+        *addresses,
+        tls=tls,
+        policy=policy,
+        drain=drain,
+        debug=debug,
+        sockets=sockets,
+        reuse_port=reuse_port,
+        admin=admin,
+        observers=observers,
+        interceptors=interceptors,
+    )
 
     def opened(server: servers.Server) -> Close:
         return lambda seconds: server.close(drain=seconds)
