@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from broker.flavors.referenceable import Referenceable
     from broker.inspection.health import Checks
     from broker.inspection.inspector import Inspector
+    from broker.pb import PBServerFactory
 
 __all__ = ["Serve", "Server", "ServerStats", "inspector", "serve"]
 
@@ -525,7 +526,7 @@ def serve(
     )
 
 
-def inspector(server: Server) -> Referenceable:
+def inspector(server: Server | PBServerFactory) -> Referenceable:
     """Return the object by which operators see a server: a servant of ``Inspection``.
 
     Give it to peers that may see all of it and kick others, by a method with a condition::
@@ -535,12 +536,15 @@ def inspector(server: Server) -> Referenceable:
             return broker.inspector(server)
 
     Args:
-        server: a server that runs in this loop. From the first call of this function until its end
-            it is sampled each second.
+        server: a server that runs in this loop; or a factory of the published API, of which it
+            shows the connections that come later. From the first call of this function until its
+            end it is sampled each second.
 
     Raises:
         RuntimeError: the server is closed, or no event loop is running.
     """
+    if not isinstance(server, Server):
+        return server.inspector()
     if server._closed.is_set():
         raise RuntimeError("this server is closed")
     # Imported here: most servers have none.
