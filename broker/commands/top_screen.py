@@ -177,6 +177,9 @@ class Top(App[None]):
             self.lost = exc
             self.exit()
             return
+        if not self.query("#head"):
+            # The screen was closed meanwhile.
+            return
         self.query_one("#head", Static).update(head_of(server, self._address))
         history = server.history[-_SECONDS:]
         for name, values in (

@@ -71,7 +71,6 @@ class TransportPort(Protocol):
 
     def unsent_in_kernel(self) -> int | None:
         """Return how many bytes the kernel of the peer has not taken; None if it is not known."""
-        return None
 
     def registerProducer(self, producer: Producer, streaming: bool) -> object:
         """Let a producer write to the transport, until `unregisterProducer` (published)."""

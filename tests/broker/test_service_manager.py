@@ -157,7 +157,7 @@ def test_a_server() -> None:
             assert process.stdout.readline() == "reloaded\n"
             process.terminate()
             assert manager.hear()[0] == "STOPPING=1"
+            assert process.wait(timeout=20) == 0
         finally:
-            process.terminate()
-            process.communicate(timeout=10)
-        assert process.returncode == 0
+            process.kill()
+            process.communicate()

@@ -395,6 +395,10 @@ class FakeTransport(TransportPort):
         """Call it now."""
         callback()
 
+    def unsent_in_kernel(self) -> int | None:
+        """Return None: there is no kernel."""
+        return None
+
     def watch_peer(self, silence: float, wait: float) -> None:
         """Record the request."""
         self.watched = silence, wait
