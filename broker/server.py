@@ -133,6 +133,11 @@ class Server:
         return self._brokers
 
     @property
+    def observers(self) -> tuple[Observer, ...]:
+        """The observers of its connections."""
+        return self._observers
+
+    @property
     def limits(self) -> Mapping[str, int]:
         """How often each limit has refused something."""
         return self.stats.limits
