@@ -326,7 +326,7 @@ class FakeTransport(TransportPort):
 
     scheduler: Any = None
     on_drained: Any = None
-    unsent = 0
+    unsent, unsent_in_kernel = 0, staticmethod(lambda: None)
     is_closing = is_secure = reads_ahead = False
     is_unsent_exact = is_reading = True
     peer_certificate = None
@@ -394,10 +394,6 @@ class FakeTransport(TransportPort):
     def when_secured(self, callback: Callable[[], object]) -> None:
         """Call it now."""
         callback()
-
-    def unsent_in_kernel(self) -> int | None:
-        """Return None: there is no kernel."""
-        return None
 
     def watch_peer(self, silence: float, wait: float) -> None:
         """Record the request."""
