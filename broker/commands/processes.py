@@ -3,7 +3,9 @@
 Theory of operation. The parent is forked before any event loop exists. It holds each TCP port by a
 socket that does not listen, and each child listens at the port with SO_REUSEPORT. The parent is the
 service manager of its children: it hears when each is ready, and feeds its own manager's watchdog
-while every child feeds it. It passes on the signals, and starts a child again that has ended.
+while every child feeds it. It passes on the signals, and starts a child again that has ended. Each child
+reads from a pipe to which only the parent could write: at its end the parent is gone, and the child
+ends as by SIGTERM.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import TypeAlias
 
 import click
@@ -92,6 +95,7 @@ class Processes:
         self._children: list[Child] = []
         self._signals = 0
         self._has_served = False
+        self._pipe = (-1, -1)
         self._status = 0
 
     def run(self) -> int:
@@ -106,6 +110,9 @@ class Processes:
             self._children = [Child(index, folder) for index in range(1, self._count + 1)]
             for child in self._children:
                 undo.callback(child.sock.close)
+            self._pipe = os.pipe()
+            for number in self._pipe:
+                undo.callback(os.close, number)
             with _wakes() as (waker, signals):
                 for child in self._children:
                     self._start(child, addresses)
@@ -148,6 +155,8 @@ class Processes:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.close(self._pipe[1])
+        Thread(target=_end_with_parent, args=(self._pipe[0],), daemon=True).start()
         os.environ["NOTIFY_SOCKET"] = str(child.path)
         os.environ.pop("WATCHDOG_PID", None)
         if self._manager.watchdog:
@@ -239,6 +248,12 @@ class Processes:
             self._manager.send("READY=1", f"STATUS=serving in {self._count} processes")
             click.echo(f"serving at {' '.join(addresses)}")
             sys.stdout.flush()
+
+
+def _end_with_parent(number: int) -> None:
+    """Wait for the end of a pipe to which only the parent could write; then end this process."""
+    os.read(number, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _taken(signals: list[int]) -> Sequence[int]:

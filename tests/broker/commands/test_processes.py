@@ -110,6 +110,16 @@ def test_a_unix_socket(start: Callable[..., Any], module: Path) -> None:
     assert "several processes cannot listen at pb+unix://" in errors
 
 
+def test_a_parent_that_is_killed(start: Callable[..., Any], module: Path) -> None:
+    """Children end when their parent is gone."""
+    process = start("serve", "served:Echo", "pb://127.0.0.1:0", "--processes", "2")
+    asyncio.run(pids_of(address_of(process), 2))
+    process.kill()
+    # The children have the other ends of its pipes.
+    _, errors = process.communicate(timeout=20)
+    assert errors.count("ended, after") == 2
+
+
 def test_no_process_is_left(start: Callable[..., Any], module: Path) -> None:
     """After a signal no child is left."""
     process = start("serve", "served:Echo", "pb://127.0.0.1:0", "--processes", "2")
