@@ -3,9 +3,9 @@
 Theory of operation. The parent is forked before any event loop exists. It holds each TCP port by a
 socket that does not listen, and each child listens at the port with SO_REUSEPORT. The parent is the
 service manager of its children: it hears when each is ready, and feeds its own manager's watchdog
-while every child feeds it. It passes on the signals, and starts a child again that has ended. Each child
-reads from a pipe to which only the parent could write: at its end the parent is gone, and the child
-ends as by SIGTERM.
+while every child feeds it. It passes on the signals, and starts a child again that has ended. Each
+child reads from a pipe to which only the parent could write: at its end the parent is gone, and the
+child ends as by SIGTERM.
 """
 
 from __future__ import annotations

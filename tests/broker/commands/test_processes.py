@@ -57,7 +57,7 @@ async def pids_of(address: str, count: int, without: frozenset[int] = frozenset(
         while len(found) < count:
             try:
                 found |= {await pid_of(address)} - without
-            except broker.ConnectError:
+            except broker.Disconnected:
                 await asyncio.sleep(0.01)
     return found
 
