@@ -3,7 +3,8 @@
 How a page is written, so that this works:
 
 - ``python`` blocks of a page run in order, as one program, and print what its ``text`` blocks say.
-- A ``python`` block that begins with ``# name.py`` is a file instead, for the commands of the page.
+- A ``python`` block that begins with ``# name.py`` is a file instead, for the commands of the page,
+  and so is a ``toml`` block that begins with ``# name.toml``.
 - ``console`` blocks have commands behind ``$``, each followed by what it prints. A program with
   ``serve_forever`` or ``listenTCP``, and ``pb serve``, keeps running to the end of the page. The
   block ``^C`` stops the one that was started first.
@@ -123,7 +124,7 @@ def logs(page):
 
 def file_name(block):
     """Return which file a python block is, or None."""
-    name = re.match(r"# (\w+\.py)\n", block.text)
+    name = re.match(r"# (\w+\.(?:py|toml))\n", block.text)
     return name and name[1]
 
 
@@ -161,7 +162,7 @@ def ports():
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_languages(page):
     """Each block is in a language that is checked."""
-    known = {"python", "console", "text", "log", "js", "ts"}
+    known = {"python", "console", "text", "log", "js", "toml", "ts"}
     assert {block.language for block in blocks_of(page)} <= known
 
 
@@ -296,7 +297,7 @@ def test_console(page, ports, tmp_path):
     with ExitStack() as stack:
         terminal = Terminal(tmp_path, ports, stack)
         for block in blocks_of(page):
-            name = file_name(block) if block.language == "python" else None
+            name = file_name(block) if block.language in ("python", "toml") else None
             if name:
                 terminal.write(name, block.text)
             elif block.language == "log" and terminal.running:
