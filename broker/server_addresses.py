@@ -24,7 +24,7 @@ def locations_of(
 ) -> list[Location]:
     """Return the locations of a server: of the addresses, then of the sockets, or the default.
 
-    Without ``listen`` there are none.
+    Without ``listen`` the list is empty.
 
     Raises:
         ConfigError: an address is not understood, or is given without ``listen``, as is ``tls``.

@@ -99,6 +99,7 @@ TESTED_ELSEWHERE = {
         "broker/commands/test_log_formats.py",
         "the records of connections, with their facts",
     ),
+    "broker/net/web_scheme.py": ("broker/net/test_schemes.py", "the rows of ws:// and wss://"),
     "broker/login/mechanisms/anonymous.py": (
         "broker/login/mechanisms/test_mechanisms.py",
         "all mechanisms alike",
