@@ -269,7 +269,8 @@ class Server:
     def use_policy(self, policy: Policy) -> None:
         """Use another policy for new connections; open connections keep theirs.
 
-        ``max_buffered``, ``turn_time`` and ``handshake_timeout`` stay as they were.
+        ``max_buffered``, ``turn_time`` and ``handshake_timeout`` stay as they were, and so do
+        ``max_pings`` and ``ping_after`` for the frames of a WebSocket.
 
         Raises:
             WrongType: a TypeError: ``policy`` is not a Policy.

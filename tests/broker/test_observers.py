@@ -102,6 +102,26 @@ async def test_both_ends(dialect: str) -> None:
 
 
 @DIALECTS
+async def test_each_connection_of_a_client(dialect: str) -> None:
+    """The observers of ``async for`` and of a link are told of each connection."""
+    policy, looped, linked = policy_of(dialect), Recorder(), Recorder()
+    async with broker.serve(Shop(), LOOPBACK, policy=policy) as server:
+        address, left = server.addresses[0], 2
+        async for connection in broker.connect(address, policy=policy, observers=[looped]):
+            await connection.root.callRemote("seen")
+            left -= 1
+            if not left:
+                break
+        async with broker.Link(address, policy=policy, observers=[linked]) as link:
+            await link.root.callRemote("seen")
+    assert looped.told.count(("started", "seen", False, None)) == 2
+    for recorder, count in ((looped, 2), (linked, 1)):
+        assert recorder.told.count(("opened", dialect)) == count
+        assert recorder.told.count(("closed", True)) == count
+    assert ("ended", "seen", Outcome.ANSWERED) in linked.told
+
+
+@DIALECTS
 async def test_logins(dialect: str) -> None:
     """A login is told as such, never as a call; later calls know the user."""
     recorder = Recorder()

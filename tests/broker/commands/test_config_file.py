@@ -23,7 +23,12 @@ audit-log = "audit.log"
 tls-cert = "/etc/server.pem"
 tls-key = "server.key"
 challenge-login = true
+origin = ["https://broker.example"]
+trusted-proxy = ["10.0.0.0/8", "unix"]
+forwarded = "Forwarded"
 drain = 300
+after = 1.5
+elsewhere = ["pbs://other.example"]
 processes = 2
 log-level = "debug"
 log-format = "json"
@@ -65,7 +70,12 @@ def test_all(tmp_path: Path) -> None:
         "tls_cert": "/etc/server.pem",
         "tls_key": f"{tmp_path}/server.key",
         "challenge_login": True,
+        "origins": ["https://broker.example"],
+        "trusted_proxies": ["10.0.0.0/8", "unix"],
+        "forwarded": "Forwarded",
         "drain": 300,
+        "after": 1.5,
+        "elsewhere": ["pbs://other.example"],
         "processes": 2,
         "log_level": "debug",
         "log_format": "json",

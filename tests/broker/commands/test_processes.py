@@ -15,6 +15,7 @@ import broker
 
 MODULE = """
 import asyncio, os, time
+from contextlib import asynccontextmanager
 import broker
 
 class Echo(broker.Root):
@@ -27,6 +28,15 @@ class Echo(broker.Root):
 
     def remote_die(self):
         os._exit(3)
+
+@asynccontextmanager
+async def around():
+    yield Echo()
+    print("left", flush=True)
+
+@asynccontextmanager
+async def wrong():
+    yield 7
 """
 
 
@@ -62,9 +72,22 @@ async def pids_of(address: str, count: int, without: frozenset[int] = frozenset(
     return found
 
 
-async def test_one_port(start: Callable[..., Any], module: Path) -> None:
-    """All processes get connections; a signal lets their calls end, and the status is 0."""
-    process = start("serve", "served:Echo", "pb://127.0.0.1:0", "--processes", "3")
+@pytest.mark.parametrize(
+    ("target", "listening"),
+    [
+        ("served:Echo", "pb://127.0.0.1:0"),
+        ("served:Echo", "ws://127.0.0.1:0/pb"),
+        ("served:around", "pb://127.0.0.1:0"),
+    ],
+)
+async def test_one_port(
+    target: str, listening: str, start: Callable[..., Any], module: Path
+) -> None:
+    """All processes get connections; a signal lets their calls end, and the status is 0.
+
+    Each process enters a context manager of the program, and leaves it.
+    """
+    process = start("serve", target, listening, "--processes", "3")
     address = address_of(process)
     assert process.pid not in await pids_of(address, 3)
     async with broker.connect(address) as connection:
@@ -72,9 +95,10 @@ async def test_one_port(start: Callable[..., Any], module: Path) -> None:
         await connection.root.callRemote("pid")
         process.terminate()
         assert await waiting == "waited"
-    _, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=20)
     assert (process.returncode, "Traceback" in errors) == (0, False), errors
     assert errors.count("ended, after") == 3
+    assert output.count("left") == (3 if target == "served:around" else 0)
 
 
 async def test_a_process_that_ends(start: Callable[..., Any], module: Path) -> None:
@@ -100,6 +124,16 @@ def test_a_port_in_use(start: Callable[..., Any], module: Path) -> None:
     _, errors = second.communicate(timeout=20)
     assert second.returncode == 1
     assert "pb serve: " in errors and "Traceback" not in errors
+
+
+def test_a_context_manager_that_gives_something_else(
+    start: Callable[..., Any], module: Path
+) -> None:
+    """The command ends with an error about the object."""
+    process = start("serve", "served:wrong", "pb://127.0.0.1:0", "--processes", "2")
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2, errors
+    assert "pb serve: served:wrong is of type int" in errors and "Traceback" not in errors
 
 
 def test_a_unix_socket(start: Callable[..., Any], module: Path) -> None:
