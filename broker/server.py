@@ -6,22 +6,16 @@ import asyncio
 import logging
 import signal
 import socket
-import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct, field
-
-from broker import server_log
 from broker.connection.broker import Broker
-from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.given import check_flags, check_given
-from broker.interceptors import Interceptor, checked_interceptors, intercept
+from broker.interceptors import Interceptor, checked_interceptors
 from broker.login.accept import Acceptor
 from broker.login.portal_logins import LEAVING
 from broker.login.server import PortalRoot, check_target, root_of
@@ -34,12 +28,12 @@ from broker.net.schemes import AcceptSettings, Location, parse_address, scheme_o
 from broker.net.tls.settings import TLS
 from broker.net.twisted_transport import port_of
 from broker.net.web_settings import WebSettings, web_settings
-from broker.observers import Observer, checked_observers, observe
+from broker.observers import Observer, checked_observers
 from broker.opening import Opening
 from broker.printable import printable, text_of_value
 from broker.replies import KeptReplies, Replies, checked_replies
 from broker.server_addresses import admin_location, check_debug, check_locations, locations_of
-from broker.server_log import Accepted
+from broker.server_connections import ServerConnections, ServerStats
 from broker.service_manager import ServiceManager
 from broker.stopping import (
     DRAIN,
@@ -65,22 +59,7 @@ _ADMIN_DRAIN = 1.0
 logger = logging.getLogger("broker.server")
 
 
-class ServerStats(Struct):
-    """The counters of a server.
-
-    Attributes:
-        accepted: connections accepted so far.
-        closed: accepted connections that have ended.
-        limits: how often each limit refused something, by the name of its setting; over all
-            connections, including those that were refused at once.
-    """
-
-    accepted: int = 0
-    closed: int = 0
-    limits: Counter[str] = field(default_factory=Counter)
-
-
-class Server:
+class Server(ServerConnections):
     """A running server.
 
     Attributes:
@@ -101,24 +80,20 @@ class Server:
         observers: tuple[Observer, ...] = (),
         interceptors: tuple[Interceptor, ...] = (),
     ):
-        self._observers = observers
-        self._interceptors = interceptors
+        self._root = root_of(root)
+        # Shared with other front ends if the target is a PortalLogins.
+        logins = self._root.logins if isinstance(self._root, PortalRoot) else None
+        super().__init__(logins, observers, interceptors)
         self._drain = drain
         self._notice = notice
         self._replies = None if replies is None else KeptReplies(replies)
         self._shares_ports = shares_ports
         self._manager = ServiceManager({})
         self.addresses: tuple[str, ...] = ()
-        self.stats = ServerStats()
-        self._root = root_of(root)
-        # Shared with other front ends if the target is a PortalLogins.
-        self._logins = self._root.logins if isinstance(self._root, PortalRoot) else None
         pending = self._root.pending if isinstance(self._root, PortalRoot) else None
         self._acceptor = Acceptor(policy, self.stats.limits, pending, self._replies)
         self._policy = policy
         self._tls: TLS | None = None
-        # A dict for its order: connections are closed in the order in which they came.
-        self._brokers: dict[Broker, Accepted] = {}
         self._listeners: list[Listener] = []
         self._has_begun = False
         self._is_closing = False
@@ -151,65 +126,14 @@ class Server:
         return self._health
 
     @property
-    def accepted(self) -> Mapping[Broker, Accepted]:
-        """The open connections, oldest first, each with its number and its time."""
-        return self._brokers
-
-    @property
-    def observers(self) -> tuple[Observer, ...]:
-        """The observers of its connections."""
-        return self._observers
-
-    @property
-    def limits(self) -> Mapping[str, int]:
-        """How often each limit has refused something."""
-        return self.stats.limits
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """The connections that were accepted, and those that have ended."""
-        return self.stats.accepted, self.stats.closed
-
-    @property
     def is_closing(self) -> bool:
         """Whether it accepts no more connections."""
         return self._is_closing
-
-    def kick(self, *, user: str | None = None, number: int | None = None, reason: str = "") -> int:
-        """End all connections on which a user has logged in, or one connection.
-
-        The clients may connect again. See `PortalLogins.end_sessions` for the rules of users.
-
-        Args:
-            user: the avatar id.
-            number: the number of a connection, as the inspector and the log show it.
-            reason: a text for the clients.
-
-        Returns:
-            How many connections were ended.
-
-        Raises:
-            TypeError: not one of ``user`` and ``number`` is given.
-        """
-        if (user is None) == (number is None):
-            raise TypeError("kick takes user= or number=")
-        text = reason or "an operator has ended the session"
-        if user is not None:
-            return 0 if self._logins is None else self._logins.end_sessions(user, text)
-        found = [each for each, accepted in self._brokers.items() if accepted.number == number]
-        for broker in found:
-            broker.leave("kicked", text, at_once=True)
-        return len(found)
 
     def begin_closing(self, drain: float | None = None) -> None:
         """Begin `close`, without waiting for its end; ``serve_forever`` returns at that."""
         seconds = self._drain if drain is None else checked_drain(drain)
         self._closing = self._closing or asyncio.ensure_future(self.close(drain=seconds))
-
-    @property
-    def connections(self) -> tuple[Connection, ...]:
-        """The connections that are open."""
-        return tuple(broker.connection for broker in self._brokers)
 
     async def serve_forever(
         self,
@@ -448,21 +372,8 @@ class Server:
         broker.peer.address = address
         if not self._acceptor.receive(broker, self._root.rootObject(broker), address):
             return None
-        if self._observers:
-            observe(broker, self._observers)
-        if self._interceptors:
-            intercept(broker, self._interceptors)
-        self.stats.accepted += 1
-        accepted = Accepted(self.stats.accepted, time.monotonic())
-        self._brokers[broker] = accepted
-        server_log.begun(broker, accepted)
-        broker.closed.addCallback(self._forget, broker)
+        self._enter(broker)
         return broker
-
-    def _forget(self, result: Any, broker: Broker) -> None:
-        accepted = self._brokers.pop(broker)
-        self.stats.closed += 1
-        server_log.ended(broker, accepted)
 
 
 class Serve(Opening[Server]):

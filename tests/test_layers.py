@@ -95,6 +95,7 @@ TESTED_ELSEWHERE = {
         "records without behaviour",
     ),
     "broker/inspection/tap.py": ("broker/inspection/test_inspector.py", "what a tap tells"),
+    "broker/server_connections.py": ("broker/test_server.py", "half of Server"),
     "broker/server_log.py": (
         "broker/commands/test_log_formats.py",
         "the records of connections, with their facts",

@@ -31,6 +31,7 @@ from broker.errors import CannotListenError, ConfigError
 from broker.flavors.referenceable import Root
 from broker.login.throttle import LoginThrottle
 from broker.observers import LogCalls
+from broker.replies import Replies
 from broker.server import Serve
 from broker.server import serve as serve_at
 from broker.stopping import DRAIN
@@ -82,6 +83,12 @@ class _Command(click.Command):
     help="Tell clients after a signal that this server takes over; may be repeated.",
 )
 @click.option(
+    "--replies",
+    type=click.IntRange(1, 604_800),
+    metavar="SECONDS",
+    help="How long replies are kept for calls that run at most once; default: not at all.",
+)
+@click.option(
     "--processes",
     type=click.IntRange(1, 1024),
     default=1,
@@ -119,6 +126,7 @@ def serve(
     drain: float,
     after: float,
     elsewhere: tuple[str, ...],
+    replies: int | None,
     processes: int,
     admin: str | None,
     log_level: str,
@@ -167,6 +175,7 @@ def serve(
                 drain=drain,
                 after=after,
                 elsewhere=elsewhere,
+                replies=None if replies is None else Replies(seconds=replies),
                 reuse_port=processes > 1,
                 admin=admin_at,
                 observers=[LogCalls()] if log_calls else (),

@@ -29,6 +29,7 @@ forwarded = "Forwarded"
 drain = 300
 after = 1.5
 elsewhere = ["pbs://other.example"]
+replies = 60
 processes = 2
 log-level = "debug"
 log-format = "json"
@@ -76,6 +77,7 @@ def test_all(tmp_path: Path) -> None:
         "drain": 300,
         "after": 1.5,
         "elsewhere": ["pbs://other.example"],
+        "replies": 60,
         "processes": 2,
         "log_level": "debug",
         "log_format": "json",
