@@ -64,7 +64,7 @@ class Connect(Opening[Connection]):
         # One for all attempts: it keeps the tickets of TLS sessions.
         self._tls = client_tls(self._addresses, tls)
         self._policy, self._proxy = policy, proxy
-        self._observers = checked_observers(observers)
+        self._observers = checked_observers(observers) if observers else ()
         self._timeout = timeout
         self._retry = retry
         self._places = {each: self._place(each) for each in self._addresses}
