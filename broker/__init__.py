@@ -57,10 +57,12 @@ __all__ = [
     "Grants",
     "History",
     "InsecureJelly",
+    "Interceptor",
     "JellyError",
     "LimitExceeded",
     "Limits",
     "Link",
+    "LogCalls",
     "LoginExpired",
     "LoginThrottle",
     "MalformedJelly",
@@ -69,6 +71,9 @@ __all__ = [
     "NoSuchFile",
     "NoSuchMethod",
     "NoSuchObject",
+    "ObservedCall",
+    "Observer",
+    "Outcome",
     "PBConnectionLost",
     "Peer",
     "Policy",
@@ -78,6 +83,7 @@ __all__ = [
     "Promise",
     "ProtocolError",
     "Rate",
+    "RateLimit",
     "Referenceable",
     "RemoteCache",
     "RemoteCacheObserver",
@@ -128,6 +134,7 @@ __all__ = [
     "describe",
     "forward",
     "implements",
+    "inspector",
     "interface_of",
     "is_transient",
     "metadata",
@@ -156,6 +163,7 @@ if TYPE_CHECKING:
     from broker.connection.peer import Call, Peer, current_call
     from broker.core.policy import PUBLISHED, STRICT, Policy
     from broker.core.stats import Stats
+    from broker.core.tracer import Outcome
     from broker.errors import (
         BananaError,
         BindError,
@@ -228,18 +236,20 @@ if TYPE_CHECKING:
     from broker.flavors.table_view import TableView
     from broker.flavors.viewable import Viewable, ViewPoint
     from broker.history import History, Position
+    from broker.interceptors import Interceptor, RateLimit
     from broker.link.link import Link
     from broker.login.groups import allow
     from broker.login.portal_logins import PortalLogins
     from broker.login.realm import realm
     from broker.login.throttle import LoginThrottle
     from broker.net.tls.settings import TLS
+    from broker.observers import LogCalls, ObservedCall, Observer
     from broker.once_calls import once
     from broker.progress import Progress, throttled
     from broker.replies import Replies
     from broker.retry import Retry
     from broker.served_files import Files
-    from broker.server import Serve, Server, serve
+    from broker.server import Serve, Server, inspector, serve
     from broker.stream_credit import credit
     from broker.timeouts import timeout
     from broker.token_bucket import Rate
@@ -294,6 +304,9 @@ _HOMES = {
     "broker.connection.connection": "Connection",
     "broker.history": "History Position",
     "broker.link.link": "Link",
+    "broker.core.tracer": "Outcome",
+    "broker.interceptors": "Interceptor RateLimit",
+    "broker.observers": "LogCalls ObservedCall Observer",
     "broker.login.portal_logins": "PortalLogins",
     "broker.login.realm": "realm",
     "broker.login.groups": "allow",
@@ -305,7 +318,7 @@ _HOMES = {
     "broker.replies": "Replies",
     "broker.retry": "Retry",
     "broker.served_files": "Files",
-    "broker.server": "Serve Server serve",
+    "broker.server": "Serve Server inspector serve",
     "broker.stream_credit": "credit",
     "broker.timeouts": "timeout",
     "broker.token_bucket": "Rate",

@@ -23,12 +23,20 @@ _COMMANDS = {
         "broker.commands.describe:describe",
         "Print the contracts of a server's object.",
     ),
+    "drain": ("broker.commands.operating:drain", "End a server after its running calls."),
+    "health": ("broker.commands.operating:health", "Say whether a server can take more work."),
+    "inspect": ("broker.commands.operating:inspect", "Show a server and its connections."),
+    "kick": ("broker.commands.operating:kick", "End connections of a server."),
+    "tap": ("broker.commands.operating:tap", "Print what happens on a connection of a server."),
+    "ping": ("broker.commands.ping:ping", "Say whether a server answers, and how fast."),
     "port": (
         "broker.commands.port:port",
         "Say what of a program for Twisted moves here, and move its imports.",
     ),
     "run": ("broker.commands.run:run", "Run the application that a file makes."),
     "serve": ("broker.commands.serve:serve", "Serve an object of a module."),
+    "top": ("broker.commands.top:top", "Show a server and its connections, live."),
+    "unit": ("broker.commands.unit:unit", "Print a unit of systemd for a server."),
     "users": ("broker.commands.users:users", "Add, change and list those who may log in."),
 }
 

@@ -14,13 +14,14 @@ from broker.connection.broker import Broker
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.given import check_given
+from broker.login.server import check_target
 from broker.net.filters import Route
 from broker.net.forwarded import X_FORWARDED_FOR, NotForwarded, client_of
 from broker.net.message_transport import PIECE, MessageTransport
 from broker.net.socket_addresses import Address, IPv4Address, IPv6Address, UNIXAddress, is_local
 from broker.net.web_settings import WebSettings, web_settings
 from broker.net.websocket.origins import refused_origin
-from broker.server import Server, check_target
+from broker.server import Server
 from broker.stopping import DRAIN, checked_drain
 
 __all__ = ["ASGIApplication", "asgi"]

@@ -16,6 +16,7 @@ from broker.errors import ConfigError, WrongType
 from broker.given import check_given
 from broker.login.client import Login, is_taken
 from broker.net.tls.settings import TLS
+from broker.observers import Observer, checked_observers
 from broker.opening import Opening
 from broker.retry import Attempt, Attempts, Retry, given_addresses
 
@@ -47,6 +48,7 @@ class Connect(Opening[Connection]):
         timeout: float,
         proxy: str | None = None,
         retry: Retry | None = None,
+        observers: Sequence[Observer] = (),
     ):
         self._addresses = given_addresses(address)
         check_given(policy, tls)
@@ -62,6 +64,7 @@ class Connect(Opening[Connection]):
         # One for all attempts: it keeps the tickets of TLS sessions.
         self._tls = client_tls(self._addresses, tls)
         self._policy, self._proxy = policy, proxy
+        self._observers = checked_observers(observers) if observers else ()
         self._timeout = timeout
         self._retry = retry
         self._places = {each: self._place(each) for each in self._addresses}
@@ -187,7 +190,7 @@ class Connect(Opening[Connection]):
         await reach(broker, connecting)
 
     def _place(self, address: str) -> Place:
-        return place_of(address, self._tls, self._policy, self._proxy)
+        return place_of(address, self._tls, self._policy, self._proxy, self._observers)
 
 
 def connect(
@@ -200,6 +203,7 @@ def connect(
     timeout: float = 10.0,
     proxy: str | None = None,
     retry: Retry | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Connect:
     """Connect to a server, and log in if credentials are given.
 
@@ -231,6 +235,7 @@ def connect(
             the extra ``proxy``.
         retry: how often it is tried again. ``None`` is one attempt for each address; in ``async
             for`` it is `Retry()`.
+        observers: are told of each connection and its calls; see `Observer`.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Connection. The end of the block
@@ -260,6 +265,7 @@ def connect(
         timeout=timeout,
         proxy=proxy,
         retry=retry,
+        observers=observers,
     )
 
 

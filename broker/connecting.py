@@ -33,6 +33,7 @@ from broker.net.scheduler import Cancellable, expire_at
 from broker.net.schemes import ConnectSettings, Location, Scheme, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 from broker.net.transports import StreamTransport
+from broker.observers import Observer, observe
 
 __all__ = [
     "Behind",
@@ -56,6 +57,7 @@ class Place(Struct, frozen=True):
         tls: the settings of TLS; None without TLS.
         proxy: the proxy to connect through, or None.
         policy: what is allowed.
+        observers: are told of the connection.
     """
 
     location: Location
@@ -63,6 +65,7 @@ class Place(Struct, frozen=True):
     tls: TLS | None
     proxy: Proxy | None
     policy: Policy
+    observers: tuple[Observer, ...] = ()
 
 
 Reach: TypeAlias = "Callable[[Broker, Connecting], Awaitable[object]]"
@@ -108,6 +111,8 @@ class Connecting:
     async def open(self) -> Connection:
         """Connect, and log in if there is a login; see `broker.connect` for the errors."""
         broker = Broker(True, policy=self.place.policy)
+        if self.place.observers:
+            observe(broker, self.place.observers)
         self._ends = asyncio.get_running_loop().time() + self.timeout
         # The calls of the login, and what the loop does for this connection, have nothing of it.
         token = None if ATTACHED.get() is None else ATTACHED.set(None)
@@ -191,7 +196,13 @@ async def reach(broker: Broker, connecting: Connecting) -> None:
     await place.scheme.connect(place.location, reached, settings)
 
 
-def place_of(address: object, tls: TLS | None, policy: Policy, proxy: str | None) -> Place:
+def place_of(
+    address: object,
+    tls: TLS | None,
+    policy: Policy,
+    proxy: str | None,
+    observers: tuple[Observer, ...] = (),
+) -> Place:
     """Return the place of an address.
 
     Args:
@@ -199,6 +210,7 @@ def place_of(address: object, tls: TLS | None, policy: Policy, proxy: str | None
         tls: the settings for an address with TLS; see `client_tls`.
         policy: what is allowed.
         proxy: the URL of the proxy, or None; see `broker.connect`.
+        observers: are told of each connection to the place.
 
     Raises:
         ConfigError: the address is not understood, or is public and without TLS; or the proxy
@@ -209,7 +221,7 @@ def place_of(address: object, tls: TLS | None, policy: Policy, proxy: str | None
     scheme.check_client(location, policy.insecure_plaintext)
     own = tls if scheme.is_tls else None
     chosen = None if proxy is None else _proxy(proxy, location, scheme, policy)
-    return Place(location, scheme, own, chosen, policy)
+    return Place(location, scheme, own, chosen, policy, observers)
 
 
 def client_tls(addresses: Sequence[str], tls: TLS | None) -> TLS | None:

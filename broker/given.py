@@ -6,7 +6,7 @@ from broker.core.policy import Policy
 from broker.errors import WrongType
 from broker.net.tls.settings import TLS
 
-__all__ = ["check_given"]
+__all__ = ["check_flags", "check_given"]
 
 
 def check_given(policy: object, tls: object) -> None:
@@ -23,6 +23,17 @@ def check_given(policy: object, tls: object) -> None:
         raise WrongType(
             f"tls= is what TLS.server(certificate, key) or TLS.client() returns, not {_kind(tls)}"
         )
+
+
+def check_flags(**flags: object) -> None:
+    """Check that each of these arguments is True or False.
+
+    Raises:
+        WrongType: one is not.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise WrongType(f"{name}= is True or False, not {type(value).__name__}")
 
 
 def _kind(given: object) -> str:

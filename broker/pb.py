@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from broker.connection.broker import Broker
 from broker.connection.local_tables import Local
@@ -51,7 +51,8 @@ from broker.login.accept import Acceptor
 from broker.login.client import Login, login
 from broker.login.mechanisms.challenge import IUsernameMD5Password
 from broker.login.mechanisms.mechanism import has_password
-from broker.login.server import root_of
+from broker.login.server import PortalRoot, root_of
+from broker.observers import Observer, checked_observers, observe
 from broker.reactor.protocol import ClientFactory, ServerFactory
 from cred.challenges import challenge, respond
 from cred.credentials import Anonymous, IAnonymous, UsernamePassword
@@ -68,6 +69,10 @@ from jelly import (
     setUnjellyableForClassTree,
 )
 from jelly.security import Security
+
+if TYPE_CHECKING:
+    from broker.inspection.inspector import Inspector
+    from broker.inspection.of_factory import OfFactory
 
 __all__ = [
     "MAX_BROKER_REFS",
@@ -175,16 +180,26 @@ class PBServerFactory(ServerFactory):
         root: a Root, a ``cred.portal.Portal``, or an object that adapts to IPBRoot.
         unsafeTracebacks: send tracebacks with exceptions.
         security: types that peers may send besides the registered ones.
+        observers: are told of connections, logins and calls; see `broker.Observer`.
 
     Raises:
-        TypeError: ``root`` is something else.
+        TypeError: ``root`` is something else, or one of ``observers`` is not an Observer.
     """
 
     protocol: Callable[..., Broker] = Broker
+    _observers: tuple[Observer, ...] = ()
+    _inspected: OfFactory | None = None
+    _inspector: Inspector | None = None
 
     def __init__(
-        self, root: object, unsafeTracebacks: bool = False, security: Security = globalSecurity
+        self,
+        root: object,
+        unsafeTracebacks: bool = False,
+        security: Security = globalSecurity,
+        *,
+        observers: Sequence[Observer] = (),
     ):
+        self._observers = checked_observers(observers)
         self.root = root_of(root)
         self._acceptor = Acceptor(PUBLISHED, Counter())
         # Its ports use this too.
@@ -200,7 +215,33 @@ class PBServerFactory(ServerFactory):
         broker = self.protocol(isClient=False, security=self.security)
         broker.factory = self
         root = self.root.rootObject(broker)
-        return broker if self._acceptor.receive(broker, root, addr) else None
+        if not self._acceptor.receive(broker, root, addr):
+            return None
+        if self._observers:
+            observe(broker, self._observers)
+        if self._inspected is not None:
+            self._inspected.add(broker)
+        return broker
+
+    def inspector(self) -> Referenceable:
+        """Return the object by which operators see the connections that come from now on.
+
+        See `broker.inspector`. They are sampled each second, as long as the loop runs.
+
+        Raises:
+            RuntimeError: no event loop is running.
+        """
+        # Imported here: most programs have none.
+        from broker.flavors.contracts.servant import servant
+        from broker.inspection.contract import Inspection
+        from broker.inspection.inspector import Inspector
+        from broker.inspection.of_factory import OfFactory
+
+        if self._inspector is None:
+            logins = self.root.logins if isinstance(self.root, PortalRoot) else None
+            self._inspected = OfFactory(self._acceptor.limits, logins)
+            self._inspector = Inspector(self._inspected)
+        return servant(Inspection)(self._inspector)
 
     def clientConnectionMade(self, protocol: Broker) -> None:
         """Do nothing; called when a connection is ready for calls. For subclasses."""
@@ -212,6 +253,7 @@ class PBClientFactory(ClientFactory):
     Args:
         unsafeTracebacks: send tracebacks with exceptions of this side's objects.
         security: types that the peer may send besides the registered ones.
+        observers: are told of its connections and calls; see `broker.Observer`.
 
     Attributes:
         rootObjectRequests: the Deferreds of callers that wait for the root.
@@ -223,7 +265,16 @@ class PBClientFactory(ClientFactory):
     _broker: Broker | None
     _root: RemoteReference | None
 
-    def __init__(self, unsafeTracebacks: bool = False, security: Security = globalSecurity):
+    _observers: tuple[Observer, ...] = ()
+
+    def __init__(
+        self,
+        unsafeTracebacks: bool = False,
+        security: Security = globalSecurity,
+        *,
+        observers: Sequence[Observer] = (),
+    ):
+        self._observers = checked_observers(observers)
         self.unsafeTracebacks = unsafeTracebacks
         self.security = security
         self._reset()
@@ -232,6 +283,8 @@ class PBClientFactory(ClientFactory):
         """Return the Broker of a connection."""
         broker = self.protocol(isClient=True, security=self.security)
         broker.factory = self
+        if self._observers:
+            observe(broker, self._observers)
         return broker
 
     def clientConnectionMade(self, broker: Broker) -> None:

@@ -21,10 +21,10 @@ from broker.connection.peer import peer_of
 from broker.core.calls.once import OnceCall, OnceKey, result_lost
 from broker.core.principal import Principal
 from broker.defer import Deferred
-from broker.errors import ConfigError, ServerBusy, WrongArguments
+from broker.errors import ConfigError, ServerBusy, WrongArguments, WrongType
 from broker.limit_errors import limit_error
 
-__all__ = ["KeptReplies", "Replies", "RepliesToPeer"]
+__all__ = ["KeptReplies", "Replies", "RepliesToPeer", "checked_replies"]
 
 SHARE = 10
 """The users of one name have one in so many of all keys and bytes; so have all guests together."""
@@ -61,6 +61,17 @@ class Replies(Struct, frozen=True):
                 raise ConfigError(f"Replies({name}={value!r}): give an int of at least {low}")
         if self.seconds > _LONGEST:
             raise ConfigError(f"Replies(seconds={self.seconds}): give at most {_LONGEST}")
+
+
+def checked_replies(replies: Replies | None) -> Replies | None:
+    """Return the argument ``replies=`` of ``serve``.
+
+    Raises:
+        WrongType: a ConfigError: it is neither a Replies nor None.
+    """
+    if replies is not None and not isinstance(replies, Replies):
+        raise WrongType(f"replies= is a Replies or None, not {type(replies).__name__}")
+    return replies
 
 
 class Key:

@@ -6,22 +6,19 @@ import asyncio
 import logging
 import signal
 import socket
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any
-
-from msgspec import Struct, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from broker.connection.broker import Broker
-from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
-from broker.errors import ConfigError, WrongType
-from broker.fixes import fixed_by
-from broker.given import check_given
+from broker.errors import ConfigError
+from broker.given import check_flags, check_given
+from broker.interceptors import Interceptor, checked_interceptors
 from broker.login.accept import Acceptor
-from broker.login.portal_logins import LEAVING, PortalLogins
-from broker.login.server import PortalRoot, root_of
+from broker.login.portal_logins import LEAVING
+from broker.login.server import PortalRoot, check_target, root_of
 from broker.net import forks
 from broker.net.forwarded import X_FORWARDED_FOR
 from broker.net.listener import Listener
@@ -31,9 +28,13 @@ from broker.net.schemes import AcceptSettings, Location, parse_address, scheme_o
 from broker.net.tls.settings import TLS
 from broker.net.twisted_transport import port_of
 from broker.net.web_settings import WebSettings, web_settings
+from broker.observers import Observer, checked_observers
 from broker.opening import Opening
 from broker.printable import printable, text_of_value
-from broker.replies import KeptReplies, Replies
+from broker.replies import KeptReplies, Replies, checked_replies
+from broker.server_addresses import admin_location, check_debug, check_locations, locations_of
+from broker.server_connections import ServerConnections, ServerStats
+from broker.service_manager import ServiceManager
 from broker.stopping import (
     DRAIN,
     NO_NOTICE,
@@ -44,29 +45,21 @@ from broker.stopping import (
     drained,
     until_told,
 )
-from cred.portal import Portal
 
-__all__ = ["Serve", "Server", "ServerStats", "serve"]
+if TYPE_CHECKING:
+    from broker.flavors.referenceable import Referenceable
+    from broker.inspection.health import Checks
+    from broker.inspection.inspector import Inspector
+    from broker.pb import PBServerFactory
+
+__all__ = ["Serve", "Server", "ServerStats", "inspector", "serve"]
+
+_ADMIN_DRAIN = 1.0
 
 logger = logging.getLogger("broker.server")
 
 
-class ServerStats(Struct):
-    """The counters of a server.
-
-    Attributes:
-        accepted: connections accepted so far.
-        closed: accepted connections that have ended.
-        limits: how often each limit refused something, by the name of its setting; over all
-            connections, including those that were refused at once.
-    """
-
-    accepted: int = 0
-    closed: int = 0
-    limits: Counter[str] = field(default_factory=Counter)
-
-
-class Server:
+class Server(ServerConnections):
     """A running server.
 
     Attributes:
@@ -82,24 +75,32 @@ class Server:
         drain: float = DRAIN,
         notice: Notice = NO_NOTICE,
         replies: Replies | None = None,
+        *,
+        shares_ports: bool = False,
+        observers: tuple[Observer, ...] = (),
+        interceptors: tuple[Interceptor, ...] = (),
     ):
+        self._root = root_of(root)
+        # Shared with other front ends if the target is a PortalLogins.
+        logins = self._root.logins if isinstance(self._root, PortalRoot) else None
+        super().__init__(logins, observers, interceptors)
         self._drain = drain
         self._notice = notice
         self._replies = None if replies is None else KeptReplies(replies)
+        self._shares_ports = shares_ports
+        self._manager = ServiceManager({})
         self.addresses: tuple[str, ...] = ()
-        self.stats = ServerStats()
-        self._root = root_of(root)
-        # Shared with other front ends if the target is a PortalLogins.
-        self._logins = self._root.logins if isinstance(self._root, PortalRoot) else None
         pending = self._root.pending if isinstance(self._root, PortalRoot) else None
         self._acceptor = Acceptor(policy, self.stats.limits, pending, self._replies)
         self._policy = policy
         self._tls: TLS | None = None
-        # A dict for its order: connections are closed in the order in which they came.
-        self._brokers: dict[Broker, None] = {}
         self._listeners: list[Listener] = []
         self._has_begun = False
         self._is_closing = False
+        self._closing: asyncio.Future[None] | None = None
+        self._health: Checks | None = None
+        self.inspector: Inspector | None = None
+        self._admin: Server | None = None
         self._closed = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -115,21 +116,45 @@ class Server:
         return "draining" if self._is_closing else "ready"
 
     @property
-    def connections(self) -> tuple[Connection, ...]:
-        """The connections that are open."""
-        return tuple(broker.connection for broker in self._brokers)
+    def health(self) -> Checks:
+        """The checks of the application: ``server.health.add(name, check)``."""
+        if self._health is None:
+            # Imported here: most servers have none.
+            from broker.inspection.health import Checks
+
+            self._health = Checks()
+        return self._health
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it accepts no more connections."""
+        return self._is_closing
+
+    def begin_closing(self, drain: float | None = None) -> None:
+        """Begin `close`, without waiting for its end; ``serve_forever`` returns at that."""
+        seconds = self._drain if drain is None else checked_drain(drain)
+        self._closing = self._closing or asyncio.ensure_future(self.close(drain=seconds))
 
     async def serve_forever(
-        self, *, drain: float | None = None, handle_signals: bool = True
+        self,
+        *,
+        drain: float | None = None,
+        handle_signals: bool = True,
+        reload: Callable[[], object] | None = None,
     ) -> None:
         """Serve until the server is closed, or SIGINT or SIGTERM comes; then drain and close.
 
-        A second signal closes it at once. SIGHUP reads the certificates again if they are files;
-        without such files SIGHUP is not handled here.
+        A second signal closes it at once. SIGHUP reads the certificates again if they are files,
+        and then calls ``reload``; without both, SIGHUP is not handled here.
+
+        A service manager, such as systemd, is told the state if there is ``NOTIFY_SOCKET`` in the
+        environment, and its watchdog is fed by a timer of the loop.
 
         Args:
             drain: seconds for the calls that run when the signal comes; see `close`.
             handle_signals: whether to handle these signals; only possible in the main thread.
+            reload: called at SIGHUP, to read the configuration of the program again. An error of it
+                is logged, and the server continues.
 
         Raises:
             ConfigError: ``drain`` is negative, or not a number.
@@ -138,14 +163,20 @@ class Server:
         handlers: dict[signal.Signals, Callable[[], None]] | None = None
         if handle_signals:
             handlers = {}
-            if self._tls is not None and self._tls.files:
-                handlers[signal.SIGHUP] = self._hung_up
-        await until_told(
-            self._closed.wait(),
-            lambda: self.close(drain=seconds),
-            lambda: self.close(drain=0),
-            handlers,
-        )
+            if reload is not None or (self._tls is not None and self._tls.files):
+                handlers[signal.SIGHUP] = partial(self._hung_up, reload)
+        self._manager = manager = ServiceManager()
+        # After the signals are handled: the manager may send one at once.
+        asyncio.get_running_loop().call_soon(manager.begin, self._status)
+        try:
+            await until_told(
+                self._closed.wait(),
+                lambda: self.close(drain=seconds),
+                lambda: self.close(drain=0),
+                handlers,
+            )
+        finally:
+            manager.end()
 
     def reload_certificates(self) -> None:
         """Read the files of certificates and keys again, for new connections.
@@ -159,12 +190,40 @@ class Server:
         if self._tls is not None:
             self._tls.reload()
 
-    def _hung_up(self) -> None:
+    def use_policy(self, policy: Policy) -> None:
+        """Use another policy for new connections; open connections keep theirs.
+
+        ``max_buffered``, ``turn_time`` and ``handshake_timeout`` stay as they were, and so do
+        ``max_pings`` and ``ping_after`` for the frames of a WebSocket.
+
+        Raises:
+            WrongType: a TypeError: ``policy`` is not a Policy.
+        """
+        check_given(policy, None)
+        self._policy = policy
+        self._acceptor.use_policy(policy)
+
+    def _hung_up(self, reload: Callable[[], object] | None) -> None:
+        steps = (self.reload_certificates, *(() if reload is None else (reload,)))
+        self._manager.reload(lambda: all(map(self._has_read, steps)))
+
+    def _has_read(self, step: Callable[[], object]) -> bool:
+        """Call a function that reads files again; log its error. Return True, so that all run."""
         try:
-            self.reload_certificates()
+            step()
         except ConfigError as exc:
-            text = "reading certificates again for SIGHUP: ConfigError: %s"
+            text = "reading the configuration again for SIGHUP: ConfigError: %s"
+            if step == self.reload_certificates:
+                text = "reading certificates again for SIGHUP: ConfigError: %s"
             logger.error(text, printable(text_of_value(exc), 600, is_ascii=False))
+        except Exception:
+            logger.exception("reading the configuration again for SIGHUP")
+        return True
+
+    def _status(self) -> str:
+        count = len(self._brokers)
+        state = "draining" if self._is_closing else "serving"
+        return f"{state}, {count} connection{'' if count == 1 else 's'}"
 
     async def close(
         self,
@@ -198,6 +257,8 @@ class Server:
         for broker in self._brokers:
             forks.check(broker)
         self._is_closing = True
+        if seconds:
+            self._manager.stopping()
         logins = self._logins
         is_last = logins is not None and logins.begin_closing(self, notice)
         for listener in self._listeners:
@@ -214,10 +275,20 @@ class Server:
             # Only now: the callers learn of the end of the server, not of a cancelled method.
             self._replies.cancel()
         self._acceptor.log_throttle.settle()
+        await self._end_inspection()
         self._closed.set()
 
     def _calls_without_connection(self) -> list[Awaitable[object]]:
         return [] if self._replies is None else [self._replies.idle()]
+
+    async def _end_inspection(self) -> None:
+        inspector, self.inspector = self.inspector, None
+        if inspector is not None:
+            inspector.stop()
+        admin, self._admin = self._admin, None
+        if admin is not None:
+            # An operator who has asked for the drain gets an answer.
+            await admin.close(drain=_ADMIN_DRAIN)
 
     def attach(self, transport: Any) -> Broker | None:
         """Serve a connection that something else has accepted.
@@ -254,12 +325,19 @@ class Server:
         """Limits the log records about peers that have not logged in."""
         return self._acceptor.log_throttle
 
-    def _listen(self, locations: list[Location], tls: TLS | None, web: WebSettings) -> None:
+    def _listen_admin(self, location: Location) -> None:
+        """Open the socket of operators: only the user of this process can connect to it."""
+        self._admin = admin = Server(inspector(self), STRICT)
+        admin._listen([location], None, WebSettings())
+
+    def _listen(self, locations: Sequence[Location], tls: TLS | None, web: WebSettings) -> None:
         self._tls = tls
         bound = []
         with ExitStack() as undo:
             for location in locations:
-                sockets = scheme_of(location).bind(location)
+                scheme = scheme_of(location)
+                bind = scheme.bind_shared if self._shares_ports else None
+                sockets = (bind or scheme.bind)(location)
                 bound.append((location, sockets))
                 undo.callback(_unbind, location, sockets)
             undo.pop_all()
@@ -294,19 +372,8 @@ class Server:
         broker.peer.address = address
         if not self._acceptor.receive(broker, self._root.rootObject(broker), address):
             return None
-        self._brokers[broker] = None
-        self.stats.accepted += 1
-        broker.log_throttle.log(logger, logging.INFO, address, "connection from %s", address)
-        broker.closed.addCallback(self._forget, broker)
+        self._enter(broker)
         return broker
-
-    def _forget(self, result: Any, broker: Broker) -> None:
-        self._brokers.pop(broker, None)
-        self.stats.closed += 1
-        address, reason = broker.peer.address, text_of_value(broker.reason, 301)
-        broker.log_throttle.log(
-            logger, logging.INFO, address, "connection from %s ended: %s", address, reason
-        )
 
 
 class Serve(Opening[Server]):
@@ -319,24 +386,29 @@ class Serve(Opening[Server]):
 
     def __init__(
         self,
+        make: Callable[[], Server],
         target: Any,
-        locations: list[Location],
+        locations: Sequence[Location],
         tls: TLS | None,
-        policy: Policy,
-        drain: float,
-        notice: Notice,
-        replies: Replies | None,
         web: WebSettings,
+        *,
+        sockets: Sequence[socket.socket] = (),
+        admin: Location | None = None,
     ):
-        self._notice = notice
+        self._make = make
         self._target = target
-        self._replies = replies
-        self._web = web
-        self._drain = drain
-        self._locations = locations
+        self._locations = tuple(locations)
         self._tls = tls
-        self._policy = policy
+        self._web = web
+        # Kept, so that their descriptors stay valid until the server has duplicates.
+        self._sockets = sockets
+        self._admin = admin
         self._is_awaited = False
+
+    @property
+    def locations(self) -> tuple[Location, ...]:
+        """The parsed addresses."""
+        return self._locations
 
     def _call(self) -> str:
         addresses = ", ".join(f"'{location}'" for location in self._locations)
@@ -346,8 +418,14 @@ class Serve(Opening[Server]):
         return f"of {type(self._target).__name__} at {_listed(self._locations)}"
 
     async def _open(self) -> Server:
-        server = Server(self._target, self._policy, self._drain, self._notice, self._replies)
+        server = self._make()
         server._listen(self._locations, self._tls, self._web)
+        if self._admin is not None:
+            try:
+                server._listen_admin(self._admin)
+            except BaseException:
+                await server.close(drain=0)
+                raise
         return server
 
     async def _close(self, opened: Server, error: BaseException | None) -> None:
@@ -368,6 +446,11 @@ def serve(
     trusted_proxies: Iterable[str] = (),
     forwarded: str = X_FORWARDED_FOR,
     listen: bool = True,
+    sockets: Sequence[socket.socket] = (),
+    reuse_port: bool = False,
+    admin: str | None = None,
+    observers: Sequence[Observer] = (),
+    interceptors: Sequence[Interceptor] = (),
 ) -> Serve:
     """Serve an object, or a portal, at one or more addresses.
 
@@ -377,7 +460,10 @@ def serve(
         addresses: ``pb://host:port``, or ``pbs://host:port`` for TLS; port 0 takes a free one. Or
             ``ws://host:port/path`` for WebSocket, or ``wss://host:port/path`` with TLS; that needs
             the extra ``ws``. Or ``pb+unix:///path`` for a UNIX socket, which replaces a dead one
-            at that path. The default is ``pb://`` at the loopback address, port 8787.
+            at that path. Or ``pb+fd:3`` for a listening socket that the process was started with,
+            and ``pb+systemd:NAME`` for those that systemd has passed under that name, each also
+            with ``pbs`` for TLS. The default is the loopback address at port 8787, unless
+            ``sockets`` are given.
         tls: the certificate of the server, for ``pbs://`` and ``wss://``.
         policy: what is allowed.
         drain: seconds that calls have to end when the server is closed; see `Server.close`.
@@ -400,6 +486,16 @@ def serve(
         forwarded: the one header of HTTP that the proxies set: ``X-Forwarded-For`` or
             ``Forwarded``.
         listen: False to listen nowhere: connections come by `Server.attach`.
+        sockets: listening sockets to serve at as well, with TLS if ``tls`` is given. The server
+            uses duplicates of them, and closes only these.
+        reuse_port: whether other processes with this option may listen at the same ports, so that
+            the kernel gives each connection to one of them (SO_REUSEPORT).
+        admin: ``pb+unix:///path`` of a socket for operators, with `broker.inspector` of the server
+            as its root, and without a login: the mode of the socket is 0600, so that only the user
+            of this process can connect. ``pb top`` and other commands use it.
+        observers: are told of connections, logins and calls; see `Observer`.
+        interceptors: run around each call of a client; see `Interceptor`. With observers or
+            interceptors calls take the general path, which is slower.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Server. The end of the block
@@ -415,72 +511,66 @@ def serve(
             the wrong type.
     """
     check_given(policy, tls)
-    if replies is not None and not isinstance(replies, Replies):
-        raise WrongType(f"replies= is a Replies or None, not {type(replies).__name__}")
+    kept = checked_replies(replies)
     notice = checked_notice(after, elsewhere)
     for address in notice.elsewhere:
         parse_address(address)
-    for name, value in (("debug", debug), ("listen", listen)):
-        if not isinstance(value, bool):
-            raise WrongType(f"{name}= is True or False, not {type(value).__name__}")
+    check_flags(debug=debug, listen=listen, reuse_port=reuse_port)
     web = web_settings(origins, trusted_proxies, forwarded)
-    default = "pb://127.0.0.1:8787" if tls is None else "pbs://127.0.0.1:8787"
-    if not listen and (addresses or tls is not None):
-        raise ConfigError("listen=False is for a server without addresses and without tls=")
-    defaults = (default,) if listen else ()
-    locations = [parse_address(address) for address in addresses or defaults]
+    locations = locations_of(addresses, sockets, tls, listen=listen)
     check_target(target)
-    for location in locations:
-        _check(location, tls, policy)
-        if debug:
-            _check_debug(location)
-    if debug and web.proxies is not None:
-        raise ConfigError(
-            "debug=True shows tracebacks to every client, so it is not for a server behind"
-            " proxies: leave debug or trusted_proxies out"
-        )
+    check_locations(locations, tls, policy, is_shared=reuse_port)
     if debug:
+        check_debug(locations, web.proxies)
         policy = policy.but(show_all_errors=True, unsafe_tracebacks=True)
-    if tls is not None and not any(scheme_of(location).is_tls for location in locations):
-        where = f" pbs:// and wss:// addresses, not {locations[0]}"
-        raise fixed_by(ConfigError, "", "no certificate", where)
-    return Serve(target, locations, tls, policy, checked_drain(drain), notice, replies, web)
+    make = partial(
+        Server,
+        target,
+        policy,
+        checked_drain(drain),
+        notice,
+        kept,
+        shares_ports=reuse_port,
+        observers=checked_observers(observers),
+        interceptors=checked_interceptors(interceptors),
+    )
+    at = None if admin is None else admin_location(admin)
+    return Serve(make, target, locations, tls, web, sockets=sockets, admin=at)
 
 
-def check_target(target: object) -> None:
-    """Check that an object can be served.
+def inspector(server: Server | PBServerFactory) -> Referenceable:
+    """Return the object by which operators see a server: a servant of ``Inspection``.
+
+    Give it to peers that may see all of it and kick others, by a method with a condition::
+
+        @broker.allow("operators")
+        def perspective_inspector(self):
+            return broker.inspector(server)
+
+    Args:
+        server: a server that runs in this loop; or a factory of the published API, of which it
+            shows the connections that come later. From the first call of this function until its
+            end it is sampled each second.
 
     Raises:
-        ConfigError: it is a portal without checkers.
-        TypeError: it is neither a Root nor a Portal.
+        RuntimeError: the server is closed, or no event loop is running.
     """
-    root_of(target)
-    portal = target.portal if isinstance(target, PortalLogins) else target
-    if isinstance(portal, Portal) and not portal.checkers:
-        raise ConfigError(
-            "this portal has no checker, so no client can log in: Portal(realm, [checker])"
-        )
+    if not isinstance(server, Server):
+        return server.inspector()
+    if server._closed.is_set():
+        raise RuntimeError("this server is closed")
+    # Imported here: most servers have none.
+    from broker.flavors.contracts.servant import servant
+    from broker.inspection.contract import Inspection
+    from broker.inspection.inspector import Inspector
+
+    if server.inspector is None:
+        server.inspector = Inspector(server)
+    return servant(Inspection)(server.inspector)
 
 
 def _listed(places: Sequence[object]) -> str:
     return ", ".join(str(place) for place in places)
-
-
-def _check(location: Location, tls: TLS | None, policy: Policy) -> None:
-    scheme = scheme_of(location)
-    if scheme.is_tls and tls is None:
-        before = f"{location} needs a certificate: "
-        raise fixed_by(ConfigError, before, "server certificate")
-    scheme.check_server(location, policy.insecure_plaintext)
-
-
-def _check_debug(location: Location) -> None:
-    """Refuse ``debug`` on a public address: tracebacks have file names and values."""
-    if scheme_of(location).is_public(location):
-        raise ConfigError(
-            f"debug=True shows tracebacks to every client, so it is not for {location}: listen on"
-            " 127.0.0.1, [::1], localhost or pb+unix:///path, or leave debug out"
-        )
 
 
 def _unbind(location: Location, sockets: Sequence[socket.socket]) -> None:

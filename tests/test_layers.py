@@ -12,10 +12,15 @@ TESTED_ELSEWHERE = {
     "broker/__main__.py": ("broker/commands/test_group.py", "the command itself, as a process"),
     "broker/commands/asking.py": ("broker/commands/test_call.py", "questions and exit statuses"),
     "broker/commands/identity.py": ("broker/commands/test_call.py", "the options of a client"),
+    "broker/commands/inspecting.py": (
+        "broker/commands/test_operating.py",
+        "how the commands reach a server",
+    ),
     "broker/commands/settings.py": (
         "broker/commands/test_check_config.py",
         "the options of a server",
     ),
+    "broker/commands/top_screen.py": ("broker/commands/test_top.py", "the screen of the command"),
     "broker/commands/weaknesses.py": (
         "broker/commands/test_check_config.py",
         "what the command finds",
@@ -103,6 +108,21 @@ TESTED_ELSEWHERE = {
     "broker/link/made.py": ("broker/link/test_recipes.py", "recipes on one connection"),
     "broker/link/waiting.py": ("broker/link/test_calls.py", "the calls that wait"),
     "broker/link/rounds.py": ("broker/link/test_link.py", "the connections of a link"),
+    "broker/inspection/census.py": (
+        "broker/inspection/test_inspector.py",
+        "counts against what is there",
+    ),
+    "broker/inspection/contract.py": (
+        "broker/inspection/test_inspector.py",
+        "records without behaviour",
+    ),
+    "broker/inspection/tap.py": ("broker/inspection/test_inspector.py", "what a tap tells"),
+    "broker/server_connections.py": ("broker/test_server.py", "half of Server"),
+    "broker/server_log.py": (
+        "broker/commands/test_log_formats.py",
+        "the records of connections, with their facts",
+    ),
+    "broker/net/web_scheme.py": ("broker/net/test_schemes.py", "the rows of ws:// and wss://"),
     "broker/login/mechanisms/anonymous.py": (
         "broker/login/mechanisms/test_mechanisms.py",
         "all mechanisms alike",

@@ -81,6 +81,7 @@ ALLOWED = {
     ("broker/net/socket_addresses.py", "host", 2): TWISTED,
     ("broker/net/socket_options.py", "errno", 1): ERROR,
     ("broker/net/socket_options.py", "fileno", 1): TWISTED,
+    ("broker/net/sockets.py", "SO_REUSEPORT", 1): PLATFORM,
     ("broker/net/tcp_keepalive.py", "TCP_KEEPALIVE", 1): PLATFORM,
     ("broker/net/tcp_keepalive.py", "TCP_KEEPCNT", 1): PLATFORM,
     ("broker/net/tcp_keepalive.py", "TCP_KEEPIDLE", 1): PLATFORM,

@@ -4,7 +4,8 @@ How a page is written, so that this works:
 
 - ``python`` blocks of a page run in order, as one program, and print what its ``text`` blocks say.
 - A ``python`` block that begins with ``# name.py`` is a file instead, for the commands of the page.
-  So is a ``proto`` block that begins with ``// name.proto``.
+  So is a ``toml`` block that begins with ``# name.toml``, and a ``proto`` block that begins with
+  ``// name.proto``.
 - ``console`` blocks have commands behind ``$``, each followed by what it prints. A program with
   ``serve_forever`` or ``listenTCP``, one of another library whose name ends in ``_server.py`` or
   ``_router.py``, and ``pb serve``, keep running to the end of the page. The block ``^C`` stops the
@@ -124,8 +125,8 @@ def logs(page):
 
 
 def file_name(block):
-    """Return which file a python or proto block is, or None."""
-    name = re.match(r"(?:#|//) (\w+\.(?:py|proto))\n", block.text)
+    """Return which file a python, toml or proto block is, or None."""
+    name = re.match(r"(?:#|//) (\w+\.(?:py|toml|proto))\n", block.text)
     return name and name[1]
 
 
@@ -163,7 +164,7 @@ def ports():
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_languages(page):
     """Each block is in a language that is checked."""
-    known = {"python", "console", "text", "log", "js", "ts", "proto"}
+    known = {"python", "console", "text", "log", "js", "toml", "ts", "proto"}
     assert {block.language for block in blocks_of(page)} <= known
 
 
@@ -302,7 +303,7 @@ def test_console(page, ports, tmp_path):
     with ExitStack() as stack:
         terminal = Terminal(tmp_path, ports, stack)
         for block in blocks_of(page):
-            name = file_name(block) if block.language in ("python", "proto") else None
+    known = {"python", "console", "text", "log", "js", "toml", "ts", "proto"}
             if name:
                 terminal.write(name, block.text)
             elif block.language == "log" and terminal.running:

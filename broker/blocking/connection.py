@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable
+from collections.abc import AsyncIterable, Awaitable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from broker.connection.peer import Peer
 from broker.core.policy import STRICT, Policy
 from broker.core.stats import Stats
 from broker.net.tls.settings import TLS
+from broker.observers import Observer
 from broker.stopping import close_all, drained
 
 __all__ = ["Connection", "connect"]
@@ -158,10 +159,12 @@ def connect(
     policy: Policy = STRICT,
     timeout: float = 10.0,
     proxy: str | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Connection:
     """Connect to a server, log in if credentials are given, and wait for both.
 
     Arguments and errors are those of ``broker.connect``. KeyboardInterrupt ends the attempt.
+    Observers are called in the loop's thread.
 
     Returns:
         The connection, to be used in ``with``, or to be closed. Those that are open when the
@@ -173,7 +176,14 @@ def connect(
     """
     own = background("connect", "broker.connect")
     connecting = client.connect(
-        address, credentials, mind=mind, tls=tls, policy=policy, timeout=timeout, proxy=proxy
+        address,
+        credentials,
+        mind=mind,
+        tls=tls,
+        policy=policy,
+        timeout=timeout,
+        proxy=proxy,
+        observers=observers,
     )
     return Connection(own.open(connecting, partial(_opened, own)), own)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+import socket
+from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,8 +12,10 @@ from broker.blocking.connection import Connection
 from broker.blocking.loop import Background, Close, ClosedByBlock, background
 from broker.connection import connection as asynchronous
 from broker.core.policy import STRICT, Policy
+from broker.interceptors import Interceptor
 from broker.net.forwarded import X_FORWARDED_FOR
 from broker.net.tls.settings import TLS
+from broker.observers import Observer
 from broker.replies import Replies
 from broker.stopping import DRAIN
 
@@ -124,10 +127,16 @@ def serve(
     origins: Iterable[str] = (),
     trusted_proxies: Iterable[str] = (),
     forwarded: str = X_FORWARDED_FOR,
+    sockets: Sequence[socket.socket] = (),
+    reuse_port: bool = False,
+    admin: str | None = None,
+    observers: Sequence[Observer] = (),
+    interceptors: Sequence[Interceptor] = (),
 ) -> Server:
     """Serve an object, or a portal, at one or more addresses.
 
-    Arguments and errors are those of ``broker.serve``.
+    Arguments and errors are those of ``broker.serve``. Observers and interceptors are called in the
+    loop's thread.
 
     Returns:
         The server, to be used in ``with``, or to be closed. Those that are open when the
@@ -148,6 +157,11 @@ def serve(
         origins=origins,
         trusted_proxies=trusted_proxies,
         forwarded=forwarded,
+        sockets=sockets,
+        reuse_port=reuse_port,
+        admin=admin,
+        observers=observers,
+        interceptors=interceptors,
     )
 
     def opened(server: servers.Server) -> Close:

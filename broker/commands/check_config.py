@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from broker.commands.config_file import ConfigFile, config_option, from_file
 from broker.commands.settings import Settings, server_options
 from broker.commands.target import WrongTarget, is_manager, load, served, show_cause
 from broker.commands.weaknesses import weaknesses
@@ -29,21 +30,32 @@ WEAK, WRONG_USE = 1, 2
 
 
 @click.command("check-config")
-@click.argument("target", metavar="MODULE:NAME")
-@click.argument("addresses", metavar="[ADDRESS]…", nargs=-1)
+@click.argument("target", metavar="[MODULE:NAME]", required=False, callback=from_file)
+@click.argument("addresses", metavar="[ADDRESS]…", nargs=-1, callback=from_file)
+@config_option
 @server_options
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for a program.")
-def check_config(target: str, addresses: tuple[str, ...], is_json: bool, **options: Any) -> None:
+def check_config(
+    target: str | None,
+    addresses: tuple[str, ...],
+    config: ConfigFile | None,
+    is_json: bool,
+    **options: Any,
+) -> None:
     """Find weak settings of the server that `serve` would start with the same arguments.
 
     No port is opened. Each finding is a line with the weakness and a line with the fix. The exit
     status is 0 without findings, 1 with findings, and 2 if the server could not start.
     """
+    if target is None:
+        raise click.UsageError("Missing argument 'MODULE:NAME', also without target in --config.")
     settings = Settings(addresses, **options)
+    if config is not None:
+        settings = settings.on(config.policy)
     try:
         checkers = settings.make_checkers()
         tls = settings.tls(checkers)
-        made = load(target)
+        made = load(target, config)
         # A context manager is not entered, since that may open ports.
         is_known = bool(checkers) or not is_manager(made)
         root = served(

@@ -46,6 +46,12 @@ class Identity(Struct, frozen=True):
     pin: str | None
     proxy: str | None
 
+    @property
+    def is_login(self) -> bool:
+        """Whether there are credentials to log in with."""
+        given = self.user, self.token_file, self.cert
+        return self.anonymous or (not self.no_login and any(each is not None for each in given))
+
     def credentials(self) -> object:
         """Return the credentials, or None without a login. Asks for a password.
 

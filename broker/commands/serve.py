@@ -7,10 +7,15 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import click
 
+from broker.commands.config_file import ConfigFile, config_option, from_file
+from broker.commands.log_formats import FORMATS, LEVELS, start_logging
+from broker.commands.processes import Processes, Run
+from broker.commands.reloading import Reloading
 from broker.commands.settings import Settings, server_options
 from broker.commands.target import (
     WrongTarget,
@@ -23,6 +28,10 @@ from broker.commands.target import (
 from broker.commands.throttle import write_audit
 from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
+from broker.flavors.referenceable import Root
+from broker.login.throttle import LoginThrottle
+from broker.observers import LogCalls
+from broker.replies import Replies
 from broker.server import Serve
 from broker.server import serve as serve_at
 from broker.stopping import DRAIN
@@ -33,14 +42,24 @@ __all__ = ["serve"]
 
 logger = logging.getLogger("broker.server")
 
-LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+Make: TypeAlias = Callable[[object, tuple[str, ...], str | None], Serve]
+
 CANNOT_START, WRONG_USE = 1, 2
 _WRONG = (ConfigError, StoreError, StrcredException, WrongTarget)
 
 
-@click.command()
-@click.argument("target", metavar="MODULE:NAME")
-@click.argument("addresses", metavar="[ADDRESS]…", nargs=-1)
+class _Command(click.Command):
+    """Keeps its command line, to be read again at SIGHUP."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[__name__] = tuple(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Command)
+@click.argument("target", metavar="[MODULE:NAME]", required=False, callback=from_file)
+@click.argument("addresses", metavar="[ADDRESS]…", nargs=-1, callback=from_file)
+@config_option
 @server_options
 @click.option(
     "--drain",
@@ -64,19 +83,55 @@ _WRONG = (ConfigError, StoreError, StrcredException, WrongTarget)
     help="Tell clients after a signal that this server takes over; may be repeated.",
 )
 @click.option(
+    "--replies",
+    type=click.IntRange(1, 604_800),
+    metavar="SECONDS",
+    help="How long replies are kept for calls that run at most once; default: not at all.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many processes serve at the same ports.",
+)
+@click.option(
+    "--admin",
+    metavar="ADDRESS",
+    help="The UNIX socket for pb top and other commands of operators: pb+unix:///path.",
+)
+@click.option(
     "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
+    type=click.Choice(LEVELS),
     default="info",
     show_default=True,
     help="The lowest level of log records on the standard error.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="The form of log records: text for people, or a line of JSON or logfmt for programs.",
+)
+@click.option("--log-calls", is_flag=True, help="Log each call of a client, without its arguments.")
+@click.pass_context
 def serve(
-    target: str,
+    context: click.Context,
+    /,
+    target: str | None,
     addresses: tuple[str, ...],
+    config: ConfigFile | None,
     drain: float,
     after: float,
     elsewhere: tuple[str, ...],
+    replies: int | None,
+    processes: int,
+    admin: str | None,
     log_level: str,
+    log_format: str,
+    log_calls: bool,
     **options: Any,
 ) -> None:
     """Serve the object NAME of MODULE at each ADDRESS, until SIGTERM or SIGINT.
@@ -87,50 +142,129 @@ def serve(
     the server starts, and left when the server has ended.
 
     An ADDRESS is pb://host:port, pbs://host:port for TLS, ws://host:port/path or wss://… for
-    WebSocket, or pb+unix:///path; port 0 takes a free one. SIGHUP reloads the certificates. After
-    the first signal running calls may end; a second signal closes their connections at once. The
-    exit status is then 0. It is 1 if the server could not start, 2 if the command line is wrong.
+    WebSocket, or pb+unix:///path; port 0 takes a free one. pb+systemd:NAME and pb+fd:3 are sockets
+    that the process was started with. SIGHUP reloads the certificates and the configuration file.
+    After the first signal running calls may end; a second signal closes their connections at once.
+    The exit status is then 0. It is 1 if the server could not start, 2 if the command line is
+    wrong.
     """
-    logging.basicConfig(level=log_level.upper(), format=LINE)
+    start_logging(log_format, log_level)
+    if target is None:
+        raise click.UsageError("Missing argument 'MODULE:NAME', also without target in --config.")
+    name = target
     with _exits(WRONG_USE, *_WRONG):
         settings = Settings(addresses, **options)
+        if config is not None:
+            settings = settings.on(config.policy)
         checkers = settings.make_checkers()
-        found, throttle = load(target), settings.throttle()
+        throttle = settings.throttle()
+        if checkers and throttle is None:
+            # An object of its own, whose limits a new configuration can change.
+            throttle = LoginThrottle()
+        found = load(name, config)
         tls, policy = settings.tls(checkers), settings.policy()
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
 
-        def make(found: object) -> Serve:
-            root = served(found, checkers, target, throttle)
+        def make(root: object, at: tuple[str, ...], admin_at: str | None) -> Serve:
             return serve_at(
                 root,
-                *addresses,
+                *at,
                 tls=tls,
                 policy=policy,
                 drain=drain,
                 after=after,
                 elsewhere=elsewhere,
+                replies=None if replies is None else Replies(seconds=replies),
+                reuse_port=processes > 1,
+                admin=admin_at,
+                observers=[LogCalls()] if log_calls else (),
                 **settings.web(),
             )
 
-        serving = None if is_manager(found) else make(found)
-    asyncio.run(_serve_inside(found, target, make) if serving is None else _serve(serving))
+        program = _Program(
+            found,
+            name,
+            lambda inner: served(inner, checkers, name, throttle),
+            make,
+            partial(Reloading, context, context.meta[__name__]),
+        )
+        checked = program.checked(addresses, admin)
+    if processes > 1:
+        with _exits(CANNOT_START, CannotListenError, ConfigError):
+            status = Processes(processes, checked, program.in_process(admin)).run()
+        sys.exit(status)
+    checked.close()
+    asyncio.run(program.run(addresses, admin))
 
 
-async def _serve_inside(found: object, name: str, make: Callable[[object], Serve]) -> None:
-    with _exits(CANNOT_START, CannotListenError), _exits(WRONG_USE, *_WRONG):
-        async with entered(found, name) as inner:
-            await _serve(make(inner))
+class _Program:
+    """What the command serves, and how.
 
+    Args:
+        found: the object of the module.
+        name: its name in an error.
+        to_root: makes the root of ``found``, or of what its context manager gives.
+        make: makes the server.
+        reloading: makes what reads the settings of the server of a root again.
+    """
 
-async def _serve(serving: Serve) -> None:
-    with _exits(CANNOT_START, CannotListenError, ConfigError):
-        server = await serving
-    # A reader of this line may send a signal at once, so it is logged when signals are handled.
-    said = f"serving at {' '.join(server.addresses)}"
-    asyncio.get_running_loop().call_soon(click.echo, said)
-    await server.serve_forever()
-    logger.info("ended, after %d connections", server.stats.accepted)
+    def __init__(
+        self,
+        found: object,
+        name: str,
+        to_root: Callable[[object], object],
+        make: Make,
+        reloading: Callable[[object], Reloading],
+    ):
+        self._found = found
+        self._name = name
+        self._to_root = to_root
+        self._make = make
+        self._reloading = reloading
+        # A context manager is entered in the loop of the server.
+        self._root = None if is_manager(found) else to_root(found)
+
+    def checked(self, addresses: tuple[str, ...], admin: str | None) -> Serve:
+        """Return the server, to be opened or closed; for a context manager with an empty root."""
+        return self._make(Root() if self._root is None else self._root, addresses, admin)
+
+    def in_process(self, admin: str | None) -> Run:
+        """Return the function that serves in one of several processes."""
+
+        def run(addresses: tuple[str, ...], index: int) -> int:
+            # Each process has operators' data of its own.
+            admin_at = None if admin is None else f"{admin}.{index}"
+            try:
+                asyncio.run(self.run(addresses, admin_at, is_quiet=True))
+            except SystemExit as exc:
+                return CANNOT_START if not isinstance(exc.code, int) else exc.code
+            return 0
+
+        return run
+
+    async def run(
+        self, addresses: tuple[str, ...], admin: str | None, *, is_quiet: bool = False
+    ) -> None:
+        """Serve until a signal."""
+        if self._root is not None:
+            await self._serve(self._root, addresses, admin, is_quiet)
+            return
+        with _exits(CANNOT_START, CannotListenError), _exits(WRONG_USE, *_WRONG):
+            async with entered(self._found, self._name) as inner:
+                await self._serve(self._to_root(inner), addresses, admin, is_quiet)
+
+    async def _serve(
+        self, root: object, addresses: tuple[str, ...], admin: str | None, is_quiet: bool
+    ) -> None:
+        with _exits(CANNOT_START, CannotListenError, ConfigError):
+            server = await self._make(root, addresses, admin)
+        if not is_quiet:
+            # A reader of this line may send a signal at once: signals must be handled before.
+            said = f"serving at {' '.join(server.addresses)}"
+            asyncio.get_running_loop().call_soon(click.echo, said)
+        await server.serve_forever(reload=self._reloading(root).of(server))
+        logger.info("ended, after %d connections", server.stats.accepted)
 
 
 @contextmanager

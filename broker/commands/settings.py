@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.commands.throttle import Failures, read_failures, throttle_of
 from broker.core.policy import STRICT, Policy
@@ -37,6 +38,7 @@ class Settings(Struct, frozen=True):
         audit_log: the path of the audit log; None for the general log.
         challenge_login, insecure_plaintext: as in `Policy`.
         origins, trusted_proxies, forwarded: as for ``serve``.
+        base: the policy of a configuration file, or the strict one.
     """
 
     addresses: tuple[str, ...]
@@ -51,6 +53,7 @@ class Settings(Struct, frozen=True):
     origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     forwarded: str = X_FORWARDED_FOR
+    base: Policy = STRICT
 
     def web(self) -> dict[str, Any]:
         """Return the arguments of ``serve`` about web pages and proxies."""
@@ -62,9 +65,13 @@ class Settings(Struct, frozen=True):
 
     def policy(self) -> Policy:
         """Return the policy of the server."""
-        return STRICT.but(
+        return self.base.but(
             challenge_login=self.challenge_login, insecure_plaintext=self.insecure_plaintext
         )
+
+    def on(self, base: Policy) -> Settings:
+        """Return the same settings with the policy of a configuration file."""
+        return replace(self, base=base)
 
     def make_checkers(self) -> list[CredentialsChecker]:
         """Return the checkers that the strings describe.

@@ -18,6 +18,7 @@ from typing import Any, TypeGuard
 
 import click
 
+from broker.commands.config_file import ConfigFile
 from broker.commands.tracing import traceback_of
 from broker.errors import CannotListenError, ConfigError
 from broker.flavors.referenceable import Root
@@ -35,8 +36,10 @@ class WrongTarget(Exception):
     """There is no such object, or it cannot be served; the text names it."""
 
 
-def load(name: str) -> object:
-    """Return the object that ``MODULE:NAME`` names; the current directory is searched too.
+def load(name: str, config: ConfigFile | None = None) -> object:
+    """Return the object that ``MODULE:NAME`` names.
+
+    The current directory is searched too, and the folder of the configuration file.
 
     Raises:
         WrongTarget: there is no such object.
@@ -46,9 +49,9 @@ def load(name: str) -> object:
         raise WrongTarget(
             f"{name} is not MODULE:NAME; write echo:Echo for the class Echo of echo.py"
         )
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    for folder in (os.getcwd() if config is None else config.folder, os.getcwd()):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
     found: object = _import(module_name)
     for part in path.split("."):
         try:

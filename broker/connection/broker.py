@@ -19,6 +19,7 @@ from broker.connection.ending import Ending, end_caches, forget_frames
 from broker.connection.lane import Lane
 from broker.connection.peer import CURRENT_CALL, Call, Peer
 from broker.connection.pending_calls import PendingCalls
+from broker.connection.pings import Pings
 from broker.connection.published import PublishedBroker
 from broker.connection.pump import Pump
 from broker.connection.running_methods import RunningMethods
@@ -117,6 +118,7 @@ class Broker(PublishedBroker):
     _running_methods: RunningMethods | None = None
     _producers: StreamProducers | None = None
     _keepalive: Keepalive | None = None
+    _pings: Pings | None = None
     _message_timeout: MessageTimeout | None = None
     _fault: Exception | None = None
     _idle: Deferred[None] | None = None
@@ -278,6 +280,8 @@ class Broker(PublishedBroker):
         lost = self.session.end()
         self.pump.end()
         self.calls.lost(lost, self.reason)
+        if self._pings is not None:
+            self._pings.end(PBConnectionLost(self.reason))
         translator = self.session.translator
         end_caches(self, translator)
         if self._running_methods is not None and self.policy.cancel_on_disconnect:
@@ -293,10 +297,16 @@ class Broker(PublishedBroker):
         self._tell_idle()
         self.closed.callback(None)
 
+    @property
+    def now(self) -> float:
+        """The time by the clock of this connection, in seconds."""
+        return self._scheduler.now()
+
     def snapshot(self) -> ConnectionSnapshot:
         """Return what this connection shows now: names, numbers and sizes, never values."""
-        keepalive = self._keepalive
-        return snapshot_of(self, None if keepalive is None else keepalive.last_heard)
+        keepalive, pings = self._keepalive, self._pings
+        last_heard = None if keepalive is None else keepalive.last_heard
+        return snapshot_of(self, last_heard, None if pings is None else pings.round_trip)
 
     def on_forked(self) -> None:
         """Note that this is a forked child process, which may not use the connection."""
@@ -502,8 +512,23 @@ class Broker(PublishedBroker):
             if watcher is not None:
                 watcher.allow(seconds)
 
+    @property
+    def pings(self) -> Pings | None:
+        """The pings of this connection; None in a dialect without pings, and before it is chosen.
+
+        Made when it is first needed.
+        """
+        if self._pings is None and Feature.PING in self.session.outbox.features:
+            self._pings = Pings(self._scheduler.now, self._say_ping)
+            self.session.on_pong = self._pings.answered
+        return self._pings
+
     def _ping(self) -> None:
-        self.session.outbox.say(Ping(0))
+        if self.pings is not None:
+            self.pings.keep_alive()
+
+    def _say_ping(self, ping: Ping) -> None:
+        self.session.outbox.say(ping)
         self.flush()
 
     def connectionReady(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from broker.connection.peer import Peer
 from broker.core.stats import Stats
 from broker.defer import Deferred
+from broker.errors import PBConnectionLost
 from broker.flavors.reference import RemoteReference
 from broker.net import forks
 from broker.stopping import DRAIN, Notice, checked_drain, close_all, drained, until_told
@@ -111,6 +112,23 @@ class Connection:
     def stats(self) -> Stats:
         """Counts of what was sent and received, and of the limits that were reached."""
         return self.broker.session.stats
+
+    async def ping(self) -> float:
+        """Ask the peer for an answer, and return the seconds until it came.
+
+        The peer answers without calling a method, also before a login. It closes the connection if
+        it gets more than ``max_pings`` in ``ping_after`` seconds.
+
+        Raises:
+            PBConnectionLost: the connection has ended.
+            RuntimeError: PB's dialects have no pings.
+        """
+        if self.is_closed:
+            raise PBConnectionLost(self.broker.reason)
+        pings = self.broker.pings
+        if pings is None:
+            raise RuntimeError(f"there are no pings in the dialect '{self.dialect}'")
+        return await pings.ask()
 
     async def close(self) -> None:
         """Send what was written, close, and wait for the end; calls without an answer fail.

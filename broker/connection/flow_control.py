@@ -33,6 +33,7 @@ class FlowControl:
 
     Attributes:
         reading: pauses and resumes reading.
+        slow_since: when many bytes became unsent, by the clock; None while few are.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class FlowControl:
         "_unsent",
         "_write_stall",
         "reading",
+        "slow_since",
     )
 
     def __init__(
@@ -59,6 +61,7 @@ class FlowControl:
         self._session = session
         self._policy = policy
         self.reading = reading
+        self.slow_since: float | None = None
         self._unsent = unsent
         self._write_stall = write_stall
         self._resume = resume
@@ -83,6 +86,10 @@ class FlowControl:
             session.incoming.answers.size = 0
         if is_full:
             self._write_stall.watch()
+            if self.slow_since is None:
+                self.slow_since = self.reading.now()
+        else:
+            self.slow_since = None
         wants_data = session.inbox.wants_data
         is_held = is_full and (wants_data or session.incoming.answers.size > policy.max_unsent)
         session.inbox.hold_calls(is_held)

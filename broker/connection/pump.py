@@ -292,6 +292,11 @@ class Pump:
         """Whether more is unsent than the policy's high water mark."""
         return self._write_budget < 0 and self._unsent() > self._policy.high_water
 
+    @property
+    def slow_since(self) -> float | None:
+        """When more than the high water mark became unsent, by the clock; None if it is not."""
+        return self._flow_control.slow_since if self._flow_control and self.is_congested else None
+
     def when_drained(self, callback: Callable[[], object]) -> None:
         """Call ``callback()`` once, when few bytes are unsent again."""
         self._when_drained.append(callback)

@@ -17,15 +17,18 @@ class Reading:
         now: the clock.
         allow: called with the length of a pause in seconds when reading resumes; the pause does not
             count against the peer.
+
+    Attributes:
+        now: as given.
     """
 
-    __slots__ = ("_allow", "_now", "_port", "_stopped_at")
+    __slots__ = ("_allow", "_port", "_stopped_at", "now")
 
     def __init__(
         self, port: TransportPort, now: Callable[[], float], allow: Callable[[float], object]
     ):
         self._port = port
-        self._now = now
+        self.now = now
         self._allow = allow
         self._stopped_at: float | None = None
 
@@ -39,9 +42,9 @@ class Reading:
         stopped_at = self._stopped_at
         if is_on is (stopped_at is None):
             return False
-        self._stopped_at = None if is_on else self._now()
+        self._stopped_at = None if is_on else self.now()
         if stopped_at is not None:
-            self._allow(self._now() - stopped_at)
+            self._allow(self.now() - stopped_at)
         if is_on:
             self._port.resume_reading()
         else:

@@ -12,7 +12,7 @@ from broker.core.snapshot import SessionSnapshot
 if TYPE_CHECKING:
     from broker.connection.broker import Broker
 
-__all__ = ["ConnectionSnapshot", "State", "snapshot_of"]
+__all__ = ["ConnectionSnapshot", "State", "snapshot_of", "state_of"]
 
 
 class State(Enum):
@@ -39,7 +39,12 @@ class ConnectionSnapshot(Struct, frozen=True):
             `broker.Peer`.
         last_heard: time of the last received byte, by the clock of the connection, in seconds; None
             in the dialects without pings.
+        round_trip: seconds that the last answered ping took; None before.
         unsent: bytes that the transport has taken and not sent.
+        unsent_in_kernel: bytes that the kernel has taken and the peer's kernel has not; None where
+            that is not known.
+        slow_since: when more than ``high_water`` bytes became unsent, by the clock of the
+            connection; None if they are not.
         is_reading: whether received bytes are read.
         open_calls: the methods of the outgoing calls without an answer, oldest first.
     """
@@ -52,36 +57,49 @@ class ConnectionSnapshot(Struct, frozen=True):
     avatar_id: str | None
     mechanism: str | None
     last_heard: float | None
+    round_trip: float | None
     unsent: int
+    unsent_in_kernel: int | None
+    slow_since: float | None
     is_reading: bool
     open_calls: tuple[str, ...]
 
 
-def snapshot_of(broker: Broker, last_heard: float | None) -> ConnectionSnapshot:
+def state_of(broker: Broker) -> State:
+    """Return the state of a connection."""
+    port = None if broker.transport is None else broker.port
+    if broker.disconnected:
+        return State.CLOSED
+    if port is not None and port.is_closing:
+        return State.CLOSING
+    if broker.session.dialect is None:
+        return State.CONNECTING
+    inbox = broker.session.inbox
+    if inbox.holds_calls or inbox.is_full:
+        return State.HELD
+    is_slow = port is not None and port.unsent > broker.policy.high_water
+    return State.SLOW if is_slow else State.FLOWING
+
+
+def snapshot_of(
+    broker: Broker, last_heard: float | None, round_trip: float | None = None
+) -> ConnectionSnapshot:
     """Return what a connection shows; takes time in proportion to the number of open calls."""
     session, peer = broker.session.snapshot(), broker.peer
     port = None if broker.transport is None else broker.port
-    unsent = 0 if port is None else port.unsent
-    if broker.disconnected:
-        state = State.CLOSED
-    elif port is not None and port.is_closing:
-        state = State.CLOSING
-    elif session.dialect is None:
-        state = State.CONNECTING
-    elif session.holds_calls or session.is_full:
-        state = State.HELD
-    else:
-        state = State.SLOW if unsent > broker.policy.high_water else State.FLOWING
     return ConnectionSnapshot(
         session=session,
         is_client=bool(broker.isClient),
-        state=state,
+        state=state_of(broker),
         address="" if peer.address is None else str(peer.address),
         is_secure=port is not None and port.is_secure,
         avatar_id=peer.avatar_id,
         mechanism=peer.mechanism,
         last_heard=last_heard,
-        unsent=unsent,
+        round_trip=round_trip,
+        unsent=0 if port is None else port.unsent,
+        unsent_in_kernel=None if port is None else port.unsent_in_kernel(),
+        slow_since=broker.pump.slow_since,
         is_reading=broker.pump.is_reading,
         open_calls=broker.calls.names,
     )

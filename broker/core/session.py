@@ -109,6 +109,7 @@ class Session:
         logins: names of the logins that the server accepts, from its offer. None before the offer,
             if the server has no login, and at the server itself.
         tracing: reports to a tracer, or None; see :meth:`trace`.
+        on_pong: called with the number of each ping that the peer has answered, or None.
         keeps_expressions: whether each received value is an expression, for hooks that need them.
         gate: checks the peer's messages until it has logged in. None after that, and if no login
             is needed.
@@ -132,6 +133,7 @@ class Session:
         "incoming",
         "keeps_expressions",
         "logins",
+        "on_pong",
         "outbox",
         "outgoing",
         "tracing",
@@ -152,6 +154,7 @@ class Session:
         self._make_lane: Callable[[], Lane] | None = None
         self._holds_lane = False
         self.tracing: Tracing | None = None
+        self.on_pong: Callable[[int], None] | None = None
         self.host = host
         self._policy = policy
         self.gate: Gate | None = None
@@ -338,18 +341,19 @@ class Session:
 
     # Observation.
 
-    def trace(self, tracer: Tracer) -> None:
+    def trace(self, tracer: Tracer | None) -> None:
         """Report calls, bytes, limits, logins and the end of this session to a tracer.
 
-        The calls of the peer are reported once it may send all messages.
+        The calls of the peer are reported once it may send all messages. With None, nothing is
+        reported any more.
         """
-        self.tracing = tracing = Tracing(tracer)
+        self.tracing = tracing = None if tracer is None else Tracing(tracer)
         self.outgoing.tracing = self.inbox.tracing = self.outbox.tracing = tracing
-        self._stats.on_limit = tracer.limit_hit
+        self._stats.on_limit = None if tracer is None else tracer.limit_hit
         self.allow_lane()
         if self.gate is None:
             self.incoming.trace(tracing)
-        if self.dialect is not None:
+        if tracer is not None and self.dialect is not None:
             tracer.opened(self.dialect.name.decode("ascii"))
 
     def snapshot(self) -> SessionSnapshot:

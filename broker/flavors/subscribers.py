@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from broker.core.wire.broadcast import Broadcast
 from broker.errors import WrongType
@@ -18,7 +19,16 @@ from broker.flavors.cacheable import RemoteCacheObserver
 from broker.flavors.reference import RemoteReference
 from broker.flavors.subscription import Delivery, Slow, Subscriber, Subscription, report
 
-__all__ = ["Delivery", "Slow", "Subscribers"]
+__all__ = ["Delivery", "Slow", "Subscribers", "deliveries_to"]
+
+
+# The subscriptions of each connection, over all Subscribers.
+_of_connection: WeakKeyDictionary[Any, dict[Subscription, None]] = WeakKeyDictionary()
+
+
+def deliveries_to(broker: object) -> list[tuple[Slow, Delivery]]:
+    """Return the fate of events and the counts of each subscription of a connection."""
+    return [(each.slow, each.now()) for each in _of_connection.get(broker, ())]
 
 
 class Subscribers:
@@ -97,7 +107,9 @@ class Subscribers:
         if slow is Slow.CONFLATE and self._key is None:
             raise ValueError("Slow.CONFLATE needs Subscribers(key=…)")
         if reference not in self._subscriptions and not reference.is_over:
-            self._subscriptions[reference] = Subscription(reference, slow, most, missed)
+            subscription = Subscription(reference, slow, most, missed)
+            self._subscriptions[reference] = subscription
+            _of_connection.setdefault(reference.broker, {})[subscription] = None
             reference.when_over(self.discard)
 
     def discard(self, reference: Subscriber) -> None:
@@ -106,6 +118,7 @@ class Subscribers:
         if subscription is None:
             return
         subscription.end()
+        _of_connection.get(subscription.reference.broker, {}).pop(subscription, None)
         self._former.add(subscription.now())
         subscription.reference.forget_over(self.discard)
 

@@ -119,6 +119,11 @@ class Subscription:
         self._by_key: dict[Hashable, tuple[int, Broadcast]] | None = None
         self._is_watching = False
 
+    @property
+    def slow(self) -> Slow:
+        """The fate of events when the subscriber is slow."""
+        return self._slow
+
     def now(self) -> Delivery:
         """Return a copy of the counts."""
         counts = self._counts

@@ -19,6 +19,7 @@ from broker.link.recipes import LinkedReference
 from broker.link.rounds import MOVED, Round, Work
 from broker.link.states import Connected, Connecting, Failed, Lost, Moving, State, States
 from broker.net.tls.settings import TLS
+from broker.observers import Observer
 from broker.retry import Attempt, Retry
 from broker.stopping import DRAIN, checked_drain, drained, until_told
 
@@ -41,7 +42,7 @@ class Link:
     Args:
         address: one address or a sequence, as of `broker.connect`.
         credentials: credentials, or a function that returns them for each login.
-        mind, tls, policy, timeout, proxy: as of `broker.connect`.
+        mind, tls, policy, timeout, proxy, observers: as of `broker.connect`.
         retry: the delays between attempts, and which errors end the link.
         patience: the most seconds that a call waits for a connection.
 
@@ -61,6 +62,7 @@ class Link:
         proxy: str | None = None,
         retry: Retry | None = None,
         patience: float = 30.0,
+        observers: Sequence[Observer] = (),
     ):
         if type(patience) not in (int, float) or not patience >= 0:
             raise ConfigError(f"patience={patience!r}: give a number of seconds, 0 or more")
@@ -73,6 +75,7 @@ class Link:
             timeout=timeout,
             proxy=proxy,
             retry=retry or Retry(),
+            observers=observers,
         )
         # It is not awaited, but asked for one connection after the other.
         self._connect.close()

@@ -52,6 +52,8 @@ class Acceptor:
         seconds = 0 if replies is None else replies.seconds
         self._serving = Serving(seconds, secrets.randbits(63))
         self._policy = policy
+        # Those of a PortalLogins have its policy.
+        self._owns_pending = pending is None
         self._pending = PendingConnections(policy) if pending is None else pending
         self._turns = Turns(policy.turn_time)
         self.log_throttle = LogThrottle()
@@ -66,6 +68,12 @@ class Acceptor:
         Those of other front ends are among them if the servers share their logins.
         """
         return len(self._pending)
+
+    def use_policy(self, policy: Policy) -> None:
+        """Use another policy for new connections; what all connections together may hold stays."""
+        self._policy = policy
+        if self._owns_pending:
+            self._pending.use_policy(policy)
 
     def receive(self, broker: Broker, root: object, address: object) -> bool:
         """Give a new connection its root; return False, and log, if it is refused.

@@ -103,7 +103,10 @@ class Audit:
         }
 
     def _write(self, line: Line) -> None:
-        logger.info("%s", json.dumps(line))
+        facts: Line = {"event": "login", "result": line["result"], "user": line["user"]}
+        facts |= {"peer": line["from"], "mechanism": line["how"]}
+        facts |= {name: line[name] for name in ("reason", "suppressed") if name in line}
+        logger.info("%s", json.dumps(line), extra={"facts": facts})
 
 
 def why(error: object) -> tuple[str, str]:

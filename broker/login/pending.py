@@ -50,8 +50,7 @@ class PendingConnections:
     """
 
     def __init__(self, policy: Policy, dice: Callable[[], float] = random.random):
-        self._most = policy.max_waiting
-        self._most_each = policy.max_waiting_each
+        self.use_policy(policy)
         self._dice = dice
         self._by_source: dict[str, dict[Slot, None]] = {}
         self._by_network: dict[str, int] = {}
@@ -59,6 +58,11 @@ class PendingConnections:
 
     def __len__(self) -> int:
         return self._waiting
+
+    def use_policy(self, policy: Policy) -> None:
+        """Use the ``max_waiting`` and ``max_waiting_each`` of a policy for new connections."""
+        self._most = policy.max_waiting
+        self._most_each = policy.max_waiting_each
 
     def enter(
         self, address: object, drop: Callable[[TooManyPending], object] | None = None

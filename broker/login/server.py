@@ -19,7 +19,7 @@ from zope.interface import implementer
 from broker.connection.broker import Broker
 from broker.connection.peer import new_principal
 from broker.core.calls.dispatch import Route, routes_each_call
-from broker.errors import WrongArguments, WrongType
+from broker.errors import ConfigError, WrongArguments, WrongType
 from broker.flavors.referenceable import Referenceable
 from broker.interfaces import IPBRoot, is_root
 from broker.login.active_logins import ActiveLogins
@@ -34,7 +34,7 @@ from broker.login.throttle import LoginThrottle
 from cred.portal import Portal
 from jelly.security import class_name
 
-__all__ = ["LoginRoot", "PortalRoot", "login_root_of", "root_of"]
+__all__ = ["LoginRoot", "PortalRoot", "check_target", "login_root_of", "root_of"]
 
 
 @implementer(IPBRoot)
@@ -64,6 +64,21 @@ class PortalRoot:
         """Return the login object of one connection."""
         logins = self.logins
         return self._kind(self.portal, broker, logins.throttle, logins.audit, logins.sessions)
+
+
+def check_target(target: object) -> None:
+    """Check that an object can be served.
+
+    Raises:
+        ConfigError: it is a portal without checkers.
+        TypeError: it is neither a Root nor a Portal.
+    """
+    root_of(target)
+    portal = target.portal if isinstance(target, PortalLogins) else target
+    if isinstance(portal, Portal) and not portal.checkers:
+        raise ConfigError(
+            "this portal has no checker, so no client can log in: Portal(realm, [checker])"
+        )
 
 
 def root_of(target: object) -> Any:

@@ -82,6 +82,13 @@ class LoginThrottle:
         # Accounts and the sources they have logged in from, in the order of the last login.
         self._known: dict[tuple[bytes, str], None] = {}
 
+    def use_limits_of(self, other: LoginThrottle) -> None:
+        """Use the limits of another throttle, and forget the failed logins that were counted.
+
+        The sources from which accounts have logged in stay known.
+        """
+        self._buckets = other._buckets
+
     def check(self, attempt: LoginSource) -> None:
         """Return if this login may be tried now.
 

@@ -76,8 +76,13 @@ def accept_streams(
     sockets: Sequence[socket.socket],
     make_protocol: MakeProtocol,
     settings: AcceptSettings,
+    *,
+    removes_paths: bool = True,
 ) -> Listener:
-    """Accept connections on listening sockets, and own those sockets from now on."""
+    """Accept connections on listening sockets, and own those sockets from now on.
+
+    ``removes_paths`` is whether the files of UNIX sockets are removed when the listener is closed.
+    """
     tls, proxies, make_filters = settings.tls, settings.proxies, None
     if proxies is not None:
         trusted = proxies
@@ -95,4 +100,5 @@ def accept_streams(
         handshake_timeout=settings.handshake_timeout,
         close_timeout=settings.close_timeout,
         log_throttle=settings.log_throttle,
+        removes_paths=removes_paths,
     )

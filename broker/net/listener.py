@@ -46,6 +46,7 @@ class Listener:
         new: makes the transport of a connection.
         loop: the event loop, which need not run yet.
         log_throttle: limits the log records about connections that cannot be accepted.
+        removes_paths: whether `close` removes the files of UNIX sockets.
 
     Attributes:
         addresses: the addresses of the sockets, with the real ports.
@@ -57,7 +58,10 @@ class Listener:
         new: MakeTransport,
         loop: asyncio.AbstractEventLoop,
         log_throttle: LogThrottle | None = None,
+        *,
+        removes_paths: bool = True,
     ):
+        self._removes_paths = removes_paths
         self._log_throttle = (
             LogThrottle(scheduler_of(loop)) if log_throttle is None else log_throttle
         )
@@ -92,7 +96,7 @@ class Listener:
                 self._loop.remove_reader(sock)
             sock.close()
         for address in self.addresses:
-            if isinstance(address, UNIXAddress):
+            if self._removes_paths and isinstance(address, UNIXAddress):
                 with suppress(OSError):
                     os.unlink(address.name)
 

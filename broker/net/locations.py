@@ -121,9 +121,11 @@ class SocketPath(Struct, frozen=True):
 
     Attributes:
         path: its absolute path.
+        is_private: whether only the user of this process can connect.
     """
 
     path: str
+    is_private: bool = False
     scheme: ClassVar[str] = "pb+unix"
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ import logging
 import secrets
 import time
 from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -90,18 +91,28 @@ class LogThrottle:
             if self._left_out:
                 self._set_timer()
 
-    def log(self, logger: logging.Logger, level: int, address: Any, text: str, *args: Any) -> None:
+    def log(
+        self,
+        logger: logging.Logger,
+        level: int,
+        address: Any,
+        text: str,
+        *args: Any,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
         """Log an action of a peer as one printable line, or only count it.
 
         Args:
             logger, level: of the record.
             address: of the peer.
             text, args: the message, as for `logging`; cut at `LONGEST` bytes.
+            facts: the attribute ``facts`` of the record, for programs that read the log; without
+                text of a peer that is not bounded.
         """
         if logger.isEnabledFor(level):
             line = printable(text % args, LONGEST, is_ascii=False)
             if self._admits(logger, level, address, len(line.encode())):
-                logger.log(level, "%s", line)
+                logger.log(level, "%s", line, extra={"facts": facts})
 
     def log_error(
         self,

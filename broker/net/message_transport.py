@@ -128,6 +128,10 @@ class MessageTransport(TransportPort):
         """The same as `unsent`, which is exact."""
         return self.unsent
 
+    def unsent_in_kernel(self) -> int | None:
+        """Return None: what carries the messages does not tell it."""
+        return None
+
     def registerProducer(self, producer: Producer, streaming: bool) -> None:
         """Let a producer write to the transport, until `unregisterProducer` (published)."""
         if self.is_closing:

@@ -1,8 +1,9 @@
 """The schemes of addresses: one row each, with all that a client and a server need to know of it.
 
 ``pb://host:port``; ``pbs://host:port`` for TLS; ``ws://host:port/path`` and ``wss://…`` for
-WebSocket; ``pb+unix:///path`` for a UNIX socket; and ``pb+exec:command args`` for the standard
-streams of a child process.
+WebSocket; ``pb+unix:///path`` for a UNIX socket; ``pb+exec:command args`` for the standard streams
+of a child process; and ``pb+fd:3`` and ``pb+systemd:NAME``, or ``pbs+…`` for TLS, for listening
+sockets that the process was started with.
 
 To add a scheme, write its `Location` and a `Scheme` for it, and call `add_scheme` before the first
 address is used. `broker.connect` and `broker.serve` then take addresses with the new name.
@@ -15,7 +16,6 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -24,6 +24,16 @@ from msgspec.structs import replace
 from broker.errors import ConfigError, WrongType
 from broker.fixes import fixed_by
 from broker.net.accepting import AcceptSettings, ConnectSettings, accept_streams
+from broker.net.inherited import (
+    bind_inherited,
+    cannot_connect,
+    check_inherited,
+    check_plain_inherited,
+    connect_inherited,
+    is_public,
+    parse_inherited,
+    place_to_reach,
+)
 from broker.net.listener import Listener
 from broker.net.locations import (
     DEFAULT_PORT,
@@ -41,6 +51,15 @@ from broker.net.locations import (
 from broker.net.pipes.children import connect_command
 from broker.net.sockets import bind_stream, bind_unix, connect_stream, connect_unix
 from broker.net.transports import MakeProtocol, StreamTransport
+from broker.net.web_scheme import (
+    accept_web,
+    bind_shared_web,
+    bind_web,
+    check_web_client,
+    check_web_server,
+    connect_web,
+    web_target,
+)
 
 __all__ = [
     "DEFAULT_PORT",
@@ -87,11 +106,14 @@ class Scheme(Struct, Generic[Place], frozen=True, kw_only=True):
         connect: ``await connect(location, make_protocol, settings)`` connects; settings are
             ConnectSettings. The errors are those of `broker.net.sockets.connect_stream`.
         bind: ``bind(location)`` returns listening sockets, or raises CannotListenError.
+        bind_shared: like ``bind``, for an address at which other processes listen too; None if only
+            one process can.
         accept: ``accept(location, sockets, make_protocol, settings)`` accepts connections on them;
             settings are AcceptSettings.
         unbind: ``unbind(location)`` removes what ``bind`` has made, after the sockets were closed
             because the server cannot listen at another address.
-        real_address: ``real_address(location, sockets)`` returns the location with the real port.
+        real_address: ``real_address(location, sockets)`` returns the location with the real port,
+            to which clients can connect.
         check_client, check_server: ``check(location, plaintext)`` raises ConfigError if a client
             or a server may not use the location. ``plaintext`` is whether a public address without
             TLS is allowed.
@@ -106,11 +128,12 @@ class Scheme(Struct, Generic[Place], frozen=True, kw_only=True):
     parse: Callable[[str], Place]
     connect: Callable[[Place, MakeProtocol, ConnectSettings], Awaitable[StreamTransport]]
     bind: Callable[[Place], Sequence[socket.socket]]
+    bind_shared: Callable[[Place], Sequence[socket.socket]] | None = None
     accept: Callable[[Place, Sequence[socket.socket], MakeProtocol, AcceptSettings], Listener] = (
         accept_streams
     )
     unbind: Callable[[Place], object] = _nothing
-    real_address: Callable[[Place, Sequence[socket.socket]], Place] = _unchanged
+    real_address: Callable[[Place, Sequence[socket.socket]], Location] = _unchanged
     check_client: Callable[[Place, bool], object] = _without_rules
     check_server: Callable[[Place, bool], object] = _without_rules
     is_public: Callable[[Place], bool] = _not_public
@@ -212,32 +235,12 @@ def _bind_host(location: HostPort) -> Sequence[socket.socket]:
     return bind_stream(location.host, location.port)
 
 
-async def _connect_web(
-    location: WebPlace, make_protocol: MakeProtocol, settings: ConnectSettings
-) -> StreamTransport:
-    # Imported here: most programs use no WebSocket, and the extra may be missing.
-    from broker.net.websocket.sockets import connect_websocket
-
-    return await connect_websocket(location, make_protocol, settings)
-
-
-def _bind_web(location: WebPlace) -> Sequence[socket.socket]:
-    return bind_stream(location.host, location.port_to_reach)
-
-
-def _accept_web(
-    location: WebPlace,
-    sockets: Sequence[socket.socket],
-    make_protocol: MakeProtocol,
-    settings: AcceptSettings,
-) -> Listener:
-    from broker.net.websocket.sockets import accept_websockets
-
-    return accept_websockets(location, sockets, make_protocol, settings)
+def _bind_shared_host(location: HostPort) -> Sequence[socket.socket]:
+    return bind_stream(location.host, location.port, reuse_port=True)
 
 
 def _bind_path(location: SocketPath) -> Sequence[socket.socket]:
-    return bind_unix(location.path)
+    return bind_unix(location.path, is_private=location.is_private)
 
 
 def _bind_command(location: Command) -> Sequence[socket.socket]:
@@ -255,10 +258,6 @@ def _with_real_port(location: OnPort, sockets: Sequence[socket.socket]) -> OnPor
 
 def _target(location: HostPort) -> tuple[str, int]:
     return location.host, location.port
-
-
-def _web_target(location: WebPlace) -> tuple[str, int]:
-    return location.host, location.port_to_reach
 
 
 def _is_public(location: HostPort | WebPlace) -> bool:
@@ -281,31 +280,6 @@ def _check_plain_server(location: HostPort, plaintext: bool) -> None:
         raise fixed_by(ConfigError, before, "tls or plaintext")
 
 
-def _check_web(location: WebPlace) -> None:
-    if find_spec("websockets") is None:
-        raise ConfigError(
-            f"{location.scheme}:// needs the extra ws: pip install 'perspective-broker[ws]'"
-        )
-
-
-def _check_web_client(location: WebPlace, plaintext: bool) -> None:
-    _check_web(location)
-    if not (location.is_tls or location.is_loopback or plaintext):
-        before = f"connecting to {location.host} without TLS; use wss://, or "
-        raise fixed_by(ConfigError, before, "plaintext")
-
-
-def _check_web_server(location: WebPlace, plaintext: bool) -> None:
-    _check_web(location)
-    if location.port is None:
-        address = f"{location.scheme}://{location.host}"
-        example = f"{location.scheme}://127.0.0.1:8788/pb"
-        raise ConfigError(f"address '{address}{location.path}' has no port; write {example}")
-    if not (location.is_tls or location.is_loopback or plaintext):
-        before = f"listening on {location.host} without TLS; "
-        raise fixed_by(ConfigError, before, "wss or plaintext")
-
-
 def _refuse_command(location: Command, plaintext: bool) -> None:
     raise ConfigError(
         f"{location} is an address for connect, which runs the command; serve has"
@@ -318,6 +292,7 @@ _PB = Scheme(
     parse=host_port,
     connect=_connect_host,
     bind=_bind_host,
+    bind_shared=_bind_shared_host,
     real_address=_with_real_port,
     check_client=_check_plain_client,
     check_server=_check_plain_server,
@@ -330,6 +305,7 @@ _PBS = Scheme(
     parse=host_port,
     connect=_connect_host,
     bind=_bind_host,
+    bind_shared=_bind_shared_host,
     real_address=_with_real_port,
     is_public=_is_public,
     target=_target,
@@ -353,29 +329,50 @@ _EXEC = Scheme(
 _WS = Scheme(
     name="ws",
     parse=web_place,
-    connect=_connect_web,
-    bind=_bind_web,
-    accept=_accept_web,
+    connect=connect_web,
+    bind=bind_web,
+    bind_shared=bind_shared_web,
+    accept=accept_web,
     real_address=_with_real_port,
-    check_client=_check_web_client,
-    check_server=_check_web_server,
+    check_client=check_web_client,
+    check_server=check_web_server,
     is_public=_is_public,
-    target=_web_target,
+    target=web_target,
     as_tls=_with_tls,
 )
 _WSS = Scheme(
     name="wss",
     parse=web_place,
-    connect=_connect_web,
-    bind=_bind_web,
-    accept=_accept_web,
+    connect=connect_web,
+    bind=bind_web,
+    bind_shared=bind_shared_web,
+    accept=accept_web,
     real_address=_with_real_port,
-    check_client=_check_web_client,
-    check_server=_check_web_server,
+    check_client=check_web_client,
+    check_server=check_web_server,
     is_public=_is_public,
-    target=_web_target,
+    target=web_target,
     is_tls=True,
 )
+_INHERITED: list[Scheme[Any]] = [
+    Scheme(
+        name=f"{base}+{kind}",
+        parse=functools.partial(parse_inherited, is_tls=base == "pbs"),
+        connect=connect_inherited,
+        bind=bind_inherited,
+        bind_shared=bind_inherited,
+        # The files of UNIX sockets belong to the program that has made them.
+        accept=functools.partial(accept_streams, removes_paths=False),
+        real_address=place_to_reach,
+        check_client=cannot_connect,
+        check_server=check_inherited if base == "pbs" else check_plain_inherited,
+        is_public=is_public,
+        is_tls=base == "pbs",
+    )
+    for base in ("pb", "pbs")
+    for kind in ("fd", "systemd")
+]
 
-for _scheme in (_PB, _PBS, _WS, _WSS, _UNIX, _EXEC):
+_ROWS: tuple[Scheme[Any], ...] = (_PB, _PBS, _WS, _WSS, _UNIX, _EXEC, *_INHERITED)
+for _scheme in _ROWS:
     add_scheme(_scheme)

@@ -14,8 +14,12 @@ from broker.net import forks, tcp_keepalive
 from broker.net.filters import Source
 from broker.net.socket_addresses import Address, PipeAddress, UNIXAddress, address_of
 
-__all__ = ["SocketOptions"]
+__all__ = ["SocketOptions", "unsent_in_kernel"]
 
+if sys.platform == "linux":
+    import fcntl
+
+_SIOCOUTQ = 0x5411
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -62,6 +66,13 @@ class SocketOptions:
         """
         if self._has_options():
             tcp_keepalive.watch(self._socket(), silence, wait)
+
+    def unsent_in_kernel(self) -> int | None:
+        """Return how many bytes the kernel of the peer has not taken; None if it is not known.
+
+        Only Linux tells it. Of a UNIX socket these are the bytes that the peer has not read.
+        """
+        return unsent_in_kernel(self._number()) if self.connected else None
 
     def _give_back(self) -> None:
         """Give up this process's copy of the socket, if there is a socket."""
@@ -129,6 +140,17 @@ class SocketOptions:
     def _socket(self) -> Any:
         """Return the socket object that the loop shows, or None."""
         return self._source.get_extra_info("socket")
+
+
+def unsent_in_kernel(number: int) -> int | None:
+    """Return how many bytes of a socket the peer's kernel has not taken; None if not known."""
+    if sys.platform != "linux" or number < 0:
+        return None
+    try:
+        return int.from_bytes(fcntl.ioctl(number, _SIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        # Pipes have no such queue.
+        return None
 
 
 def _is_to_be_reset(sock: socket.socket) -> bool:

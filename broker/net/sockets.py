@@ -159,16 +159,22 @@ async def connect_unix(
     return await _adopt(sock, _transport_maker(make_protocol, asyncio.get_running_loop()))
 
 
-def bind_stream(host: str, port: int, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
+def bind_stream(
+    host: str, port: int, backlog: int = BACKLOG, *, reuse_port: bool = False
+) -> tuple[socket.socket, ...]:
     """Open a listening port; this does not need an event loop.
 
     Returns one socket for each address of ``host``, all with the same port, bound, listening and
     non-blocking. An empty ``host`` means every IPv4 address of this machine; port 0 means a free
-    port.
+    port. With ``reuse_port``, other processes of the same user may listen at the port with it too,
+    and the kernel gives each connection to one of them; ``backlog`` 0 then only holds the port.
 
     Raises:
-        CannotListenError: the port is in use or needs more rights, or ``host`` is not this machine.
+        CannotListenError: the port is in use or needs more rights, or ``host`` is not this machine;
+            or this system has no SO_REUSEPORT.
     """
+    if reuse_port and not hasattr(socket, "SO_REUSEPORT"):
+        raise CannotListenError(host, port, "this system cannot share a port (SO_REUSEPORT)")
     try:
         name = ascii_name(host or "0.0.0.0")  # noqa: S104 - the caller asked for it
         resolved = _lookup(name, port)
@@ -182,9 +188,8 @@ def bind_stream(host: str, port: int, backlog: int = BACKLOG) -> tuple[socket.so
         for family, kind, proto, _, address in resolved:
             same_port = sockets[0].getsockname()[1] if sockets else port
             try:
-                sock = _listening(
-                    family, kind, proto, (address[0], same_port, *address[2:]), backlog
-                )
+                where = (address[0], same_port, *address[2:])
+                sock = _listening(family, kind, proto, where, backlog, reuse_port)
             except OSError as exc:
                 # A name such as localhost may have an IPv6 address on a system without IPv6.
                 if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
@@ -199,8 +204,12 @@ def bind_stream(host: str, port: int, backlog: int = BACKLOG) -> tuple[socket.so
     return tuple(sockets)
 
 
-def bind_unix(path: str, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
+def bind_unix(
+    path: str, backlog: int = BACKLOG, *, is_private: bool = False
+) -> tuple[socket.socket, ...]:
     """Open a listening UNIX socket; replace a socket at that path that no program listens on.
+
+    If it is private, its mode is 0600 from the start.
 
     Raises:
         CannotListenError: that path is in use, or the socket cannot be made.
@@ -211,7 +220,12 @@ def bind_unix(path: str, backlog: int = BACKLOG) -> tuple[socket.socket, ...]:
         try:
             if _is_dead_socket(path):
                 os.unlink(path)
-            sock.bind(path)
+            mask = os.umask(0o177) if is_private else None
+            try:
+                sock.bind(path)
+            finally:
+                if mask is not None:
+                    os.umask(mask)
             sock.listen(backlog)
         except OSError as exc:
             raise CannotListenError(path, "unix", exc) from exc
@@ -230,6 +244,7 @@ def start_accepting(
     close_timeout: float = 5.0,
     loop: asyncio.AbstractEventLoop | None = None,
     log_throttle: LogThrottle | None = None,
+    removes_paths: bool = True,
 ) -> Listener:
     """Accept connections on listening sockets, and own those sockets from now on.
 
@@ -243,6 +258,7 @@ def start_accepting(
         close_timeout: seconds for the peer to answer the TLS close of this end.
         loop: the event loop, which need not run yet; default the running one.
         log_throttle: limits the log records about these connections; default a new one.
+        removes_paths: whether the files of UNIX sockets are removed when the listener is closed.
 
     Raises:
         ConfigError: ``tls`` has the settings of `TLS.client`.
@@ -260,7 +276,7 @@ def start_accepting(
         handshake_timeout=handshake_timeout,
         close_timeout=close_timeout,
     )
-    return Listener(sockets, new, loop, log_throttle)
+    return Listener(sockets, new, loop, log_throttle, removes_paths=removes_paths)
 
 
 def _transport_maker(
@@ -292,7 +308,9 @@ def _is_dead_socket(path: str) -> bool:
         return probe.connect_ex(path) == errno.ECONNREFUSED
 
 
-def _listening(family: int, kind: int, proto: int, address: Any, backlog: int) -> socket.socket:
+def _listening(
+    family: int, kind: int, proto: int, address: Any, backlog: int, reuse_port: bool
+) -> socket.socket:
     sock = StreamSocket(family, kind, proto)
     with ExitStack() as undo:
         undo.callback(sock.close)
@@ -302,8 +320,11 @@ def _listening(family: int, kind: int, proto: int, address: Any, backlog: int) -
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
-        sock.listen(backlog)
+        if backlog:
+            sock.listen(backlog)
         sock.setblocking(False)
         undo.pop_all()
     return sock

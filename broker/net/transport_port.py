@@ -74,6 +74,9 @@ class TransportPort(Protocol):
     @on_drained.setter
     def on_drained(self, callback: Callable[[], object] | None) -> None: ...
 
+    def unsent_in_kernel(self) -> int | None:
+        """Return how many bytes the kernel of the peer has not taken; None if it is not known."""
+
     def registerProducer(self, producer: Producer, streaming: bool) -> object:
         """Let a producer write to the transport, until `unregisterProducer` (published)."""
 

@@ -17,6 +17,7 @@ from broker.net import tcp_keepalive
 from broker.net.producers import Producer
 from broker.net.scheduler import Scheduler, TwistedScheduler, scheduler_for
 from broker.net.socket_addresses import is_local
+from broker.net.socket_options import unsent_in_kernel
 from broker.net.transport_port import LINGER_TIME, TransportPort
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ class _Adapter(TransportPort):
         sock = tcp_keepalive.socket_of(self._transport)
         if sock is not None:
             tcp_keepalive.watch(sock, silence, wait)
+
+    def unsent_in_kernel(self) -> int | None:
+        """Return how many bytes the kernel of the peer has not taken; None if it is not known."""
+        sock = tcp_keepalive.socket_of(self._transport)
+        return None if sock is None else unsent_in_kernel(sock.fileno())
 
     @property
     def is_secure(self) -> bool:

@@ -116,7 +116,9 @@ def _on_ping(session: Session, message: messages.Ping) -> None:
 
 
 def _on_pong(session: Session, message: messages.Pong) -> None:
-    """Do nothing: the layer that passes in bytes has noticed that the peer answers."""
+    """Report it; the layer that passes in bytes has noticed that the peer answers."""
+    if session.on_pong is not None:
+        session.on_pong(message.token)
 
 
 def _on_goodbye(session: Session, message: messages.Goodbye) -> None:

@@ -222,6 +222,13 @@ class RemoteCacheTable:
     def __len__(self) -> int:
         return len(self.by_id)
 
+    def open_caches(self) -> Iterator[ReceivedCache]:
+        """Yield the objects that are alive."""
+        for entry in list(self.by_id.values()):
+            value = entry.value()
+            if value is not None:
+                yield value
+
     def add(
         self, cache_id: object, value: ReceivedCache, principal: Principal | None = None
     ) -> None:

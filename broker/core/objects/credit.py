@@ -85,6 +85,16 @@ class Allowance:
         self._used = 0
         self._used_items = 0
 
+    @property
+    def items(self) -> int:
+        """The items that the producer may still send."""
+        return self._left.items
+
+    @property
+    def size(self) -> int:
+        """The bytes that it may still send; may be negative."""
+        return self._left.size
+
     def charge(self, stream: int, items: int, size: int) -> None:
         """Count a frame of the producer.
 

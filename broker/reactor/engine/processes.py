@@ -269,6 +269,10 @@ class ProcessTransport(TransportPort):
         """Deliver again (published)."""
         self.resume_reading()
 
+    def unsent_in_kernel(self) -> int | None:
+        """Return None: the kernel does not tell it of pipes."""
+        return None
+
     def watch_peer(self, silence: float, wait: float) -> None:
         """Do nothing: a program cannot be gone without the end of its pipes."""
 

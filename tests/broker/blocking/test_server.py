@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import warnings
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from support.shop import DIALECTS, Shop, policy_of
@@ -89,3 +91,35 @@ def test_serve_forever() -> None:
     assert not thread.is_alive()
     with pytest.raises(broker.ConfigError):
         server.close(drain=-1)
+
+
+def test_observed_and_limited(tmp_path: Path) -> None:
+    """The arguments of ``broker.serve`` for operators are there, too."""
+
+    class Counter(broker.Observer):
+        names: ClassVar[list[str]] = []
+
+        def call_ended(self, token: Any, call: Any, outcome: Any, error: object) -> None:
+            self.names.append(f"{call.name} {outcome.value}")
+
+    class Shop(broker.Root):
+        def remote_price(self) -> int:
+            return 3
+
+    limit = broker.RateLimit(calls=1, per=1000.0)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as sock,
+        blocking.serve(
+            Shop(),
+            sockets=[sock],
+            admin=f"pb+unix://{tmp_path}/admin",
+            observers=[Counter()],
+            interceptors=[limit],
+        ) as server,
+        blocking.connect(server.addresses[0], observers=[Counter()]) as connection,
+    ):
+        assert connection.root.callRemote("price") == 3
+        with pytest.raises(broker.ServerBusy):
+            connection.root.callRemote("price")
+        assert (tmp_path / "admin").is_socket()
+    assert sorted(Counter.names) == ["price answered"] * 2 + ["price raised"] * 2

@@ -106,6 +106,13 @@ async def test_a_root(start: Callable[..., Any], module: Path) -> None:
     assert errors.rstrip().endswith("ended, after 1 connections")
 
 
+async def test_calls_at_most_once(start: Callable[..., Any], module: Path) -> None:
+    """With --replies the server takes calls that run at most once."""
+    address = address_of(start("serve", "served:Echo", "pb://127.0.0.1:0", "--replies", "60"))
+    async with broker.Link(address) as link, broker.once():
+        assert await link.root.callRemote("echo", "hi") == "hi"
+
+
 @pytest.mark.parametrize("name", ["around", "Around"])
 async def test_a_context_manager(name: str, start: Callable[..., Any], module: Path) -> None:
     """What it gives is served; it is left when the server has ended its calls."""

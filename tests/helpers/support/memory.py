@@ -326,7 +326,7 @@ class FakeTransport(TransportPort):
 
     scheduler: Any = None
     on_drained: Any = None
-    unsent = 0
+    unsent, unsent_in_kernel = 0, staticmethod(lambda: None)
     is_closing = is_secure = reads_ahead = False
     is_unsent_exact = is_reading = True
     peer_certificate = proxy_address = None

@@ -17,7 +17,7 @@ from support.web_ends import PEER, frame, request, served
 
 import broker
 from broker.core.policy import STRICT
-from broker.net import schemes
+from broker.net import web_scheme
 from broker.net.filtered_source import FilteredSource
 from broker.net.schemes import WebPlace, parse_address
 from broker.net.socket_addresses import IPv4Address
@@ -356,7 +356,7 @@ def test_addresses_of_clients() -> None:
 @pytest.mark.parametrize("scheme", ["ws", "wss"])
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, scheme: str, pair: Any) -> None:
     """Without `websockets` both ends are told what to install, before anything is opened."""
-    monkeypatch.setattr(schemes, "find_spec", lambda name: None)
+    monkeypatch.setattr(web_scheme, "find_spec", lambda name: None)
     assert importlib.util.find_spec("websockets") is not None
     text = rf"{scheme}:// needs the extra ws: pip install 'perspective-broker\[ws\]'"
     tls = broker.TLS.server(pair.certificate_path, pair.key_path) if scheme == "wss" else None

@@ -1,0 +1,114 @@
+"""Several tracers of one session, each of which can be added and removed at any time.
+
+A session has one tracer at most. Here that one passes on what it is told. A tracer that raises does
+not harm the session or the other tracers: its error is logged, once for each type.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from broker.core.session import Session
+from broker.core.tracer import Outcome, Tracer
+
+__all__ = ["Tracers", "add_tracer", "remove_tracer"]
+
+logger = logging.getLogger("broker.observers")
+
+_Tokens = list[tuple[Tracer, object]]
+
+
+class Tracers:
+    """The tracer that passes on what it is told.
+
+    Attributes:
+        members: the tracers that are told.
+    """
+
+    def __init__(self) -> None:
+        self.members: tuple[Tracer, ...] = ()
+        self._logged: set[tuple[int, type]] = set()
+
+    def opened(self, dialect: str) -> None:
+        """Pass it on."""
+        for each in self.members:
+            self._tell(each, each.opened, dialect)
+
+    def closed(self) -> None:
+        """Pass it on."""
+        for each in self.members:
+            self._tell(each, each.closed)
+
+    def call_started(
+        self, name: str, is_incoming: bool, wants_answer: bool, target: type | None
+    ) -> object:
+        """Pass it on, and keep the tokens of all."""
+        tokens: _Tokens = []
+        for each in self.members:
+            token = self._tell(each, each.call_started, name, is_incoming, wants_answer, target)
+            tokens.append((each, token))
+        return tokens
+
+    def call_ended(self, token: object, outcome: Outcome, error: object) -> None:
+        """Pass it on to those who know of the call."""
+        tokens: _Tokens = token  # type: ignore[assignment]
+        for each, own in tokens:
+            self._tell(each, each.call_ended, own, outcome, error)
+
+    def received(self, size: int) -> None:
+        """Pass it on."""
+        for each in self.members:
+            self._tell(each, each.received, size)
+
+    def sent(self, size: int) -> None:
+        """Pass it on."""
+        for each in self.members:
+            self._tell(each, each.sent, size)
+
+    def limit_hit(self, limit: str) -> None:
+        """Pass it on."""
+        for each in self.members:
+            self._tell(each, each.limit_hit, limit)
+
+    def login(self, mechanism: str, is_accepted: bool, reason: str) -> None:
+        """Pass it on."""
+        for each in self.members:
+            self._tell(each, each.login, mechanism, is_accepted, reason)
+
+    def _tell(self, tracer: Tracer, method: Callable[..., object], /, *args: object) -> object:
+        try:
+            return method(*args)
+        except Exception as exc:
+            if (id(tracer), type(exc)) not in self._logged:
+                self._logged.add((id(tracer), type(exc)))
+                logger.exception("the observer %s raised", type(tracer).__name__)
+            return None
+
+
+def add_tracer(session: Session, tracer: Tracer) -> None:
+    """Tell one more tracer of a session; it is told of calls that start from now on.
+
+    Raises:
+        RuntimeError: the session has a tracer of another kind.
+    """
+    tracing = session.tracing
+    hub = Tracers() if tracing is None else tracing.tracer
+    if not isinstance(hub, Tracers):
+        raise RuntimeError("this session has a tracer of its own")
+    hub.members += (tracer,)
+    if tracing is None:
+        session.trace(hub)
+    elif session.dialect is not None:
+        hub._tell(tracer, tracer.opened, session.dialect.name.decode("ascii"))
+
+
+def remove_tracer(session: Session, tracer: Tracer) -> None:
+    """Tell a tracer no more; without tracers the session takes its quick paths again."""
+    tracing = session.tracing
+    if tracing is None or not isinstance(tracing.tracer, Tracers):
+        return
+    hub = tracing.tracer
+    hub.members = tuple(each for each in hub.members if each is not tracer)
+    if not hub.members:
+        session.trace(None)

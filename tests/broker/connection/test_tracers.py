@@ -1,0 +1,81 @@
+"""Several tracers of a session: each is told, and none harms another."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from support.memory import PUBLISHED_WIRE, BrokerPair
+
+from broker.connection.tracers import add_tracer, remove_tracer
+from broker.core.policy import STRICT
+from broker.core.tracer import Outcome
+from broker.flavors.referenceable import Referenceable
+
+
+class Recorder:
+    """A tracer that records what it is told."""
+
+    def __init__(self, fault: type[Exception] | None = None) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.fault = fault
+
+    def __getattr__(self, name: str) -> Any:
+        def tell(*args: Any) -> Any:
+            self.told.append((name, *args))
+            if self.fault is not None:
+                raise self.fault(name)
+            return f"token of {args[0]}" if name == "call_started" else None
+
+        return tell
+
+    def names(self) -> list[str]:
+        """Return what it was told but sizes."""
+        return [each[0] for each in self.told if each[0] not in ("received", "sent")]
+
+
+class Server(Referenceable):
+    """One method."""
+
+    def remote_echo(self, value: Any = None) -> Any:
+        """Return the value."""
+        return value
+
+
+@pytest.mark.parametrize("policy", [STRICT, PUBLISHED_WIRE])
+def test_added_and_removed(policy: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A tracer is told from its addition to its removal; one that raises is logged once a type."""
+    pair = BrokerPair(Server(), policy=policy)
+    session = pair.server.session
+    bad, good = Recorder(ZeroDivisionError), Recorder()
+    caplog.set_level(logging.ERROR, "broker.observers")
+    add_tracer(session, bad)
+    add_tracer(session, good)
+    for _ in range(2):
+        pair.root.callRemote("echo", 1)
+        pair.exchange()
+    assert good.names() == ["opened", *["call_started", "call_ended"] * 2]
+    assert ("call_ended", "token of echo", Outcome.ANSWERED, None) in good.told
+    assert ("call_ended", None, Outcome.ANSWERED, None) in bad.told
+    assert [record.getMessage() for record in caplog.records] == ["the observer Recorder raised"]
+    remove_tracer(session, bad)
+    assert session.tracing is not None
+    remove_tracer(session, good)
+    remove_tracer(session, good)
+    assert session.tracing is None
+    before = len(good.told)
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    assert len(good.told) == before
+    assert pair.server.session.stats.calls_received >= 3
+
+
+def test_a_tracer_of_its_own() -> None:
+    """A session that has another tracer keeps it."""
+    pair = BrokerPair(Server(), policy=STRICT)
+    pair.server.session.trace(Recorder())
+    with pytest.raises(RuntimeError, match="has a tracer of its own"):
+        add_tracer(pair.server.session, Recorder())
+    remove_tracer(pair.server.session, Recorder())
+    assert pair.server.session.tracing is not None
