@@ -303,7 +303,7 @@ def test_console(page, ports, tmp_path):
     with ExitStack() as stack:
         terminal = Terminal(tmp_path, ports, stack)
         for block in blocks_of(page):
-    known = {"python", "console", "text", "log", "js", "toml", "ts", "proto"}
+            name = file_name(block) if block.language in ("python", "toml", "proto") else None
             if name:
                 terminal.write(name, block.text)
             elif block.language == "log" and terminal.running:
