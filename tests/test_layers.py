@@ -61,10 +61,6 @@ TESTED_ELSEWHERE = {
         "broker/topics/engines/test_engines.py",
         "an interface and its records, over each engine",
     ),
-    "broker/topics/engines/nats.py": (
-        "broker/topics/engines/test_engines.py",
-        "one suite for all engines",
-    ),
     "broker/topics/engines/nats_connection.py": (
         "broker/topics/engines/test_engines.py",
         "one suite for all engines",

@@ -157,7 +157,9 @@ class Kept:
             without_own(recipe.on, connection)
 
     def _not_entered(self, result: object, connection: Connection) -> object:
-        self.forget(connection)
+        # The link itself forgets a connection that has become its own.
+        if self.connection is not connection:
+            self.forget(connection)
         return result
 
     def begin(self, connection: Connection, first: RemoteReference) -> None:

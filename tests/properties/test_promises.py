@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from broker import pb, testing
 from broker.connection.promises.path import Path
-from broker.core.calls import answering, promised_calls
+from broker.core.calls import answering, remembered
 from broker.core.inbox import Inbox
 from broker.defer import CancelledError
 from broker.errors import BrokenPromise, Error
@@ -383,7 +383,7 @@ def no_embargo(patch: pytest.MonkeyPatch) -> None:
 
 def one_answer(patch: pytest.MonkeyPatch) -> None:
     """One answer is remembered."""
-    patch.setattr(promised_calls, "MOST_OPEN", 1)
+    patch.setattr(remembered, "MOST_OPEN", 1)
 
 
 def python_value(patch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ What its pages look like is in build/docs-pictures, at three widths, light and d
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from aiohttp import web
 from support.chat_screen import Screen, chromium
 from support.folders import ROOT
+from support.programs import command, environment
 from website import build
 from website.api import Reference, Undocumented
 from website.docstrings import markdown
@@ -39,8 +39,7 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 @pytest.fixture(scope="module")
 def site() -> Path:
     """The folder of the site, built as `make docs` builds it."""
-    command = [sys.executable, "-m", "website.build"]
-    subprocess.run(command, cwd=ROOT / "tests" / "helpers", check=True, timeout=120)
+    subprocess.run(command("website.build"), env=environment(), check=True, timeout=300)
     return build.FOLDER / "out"
 
 

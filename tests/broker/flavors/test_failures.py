@@ -205,6 +205,7 @@ NAMES = {
     errors.CannotJelly: "jelly.errors.CannotJelly",
     errors.TooLarge: "jelly.errors.TooLarge",
     errors.ProtocolError: "twisted.spread.pb.ProtocolError",
+    errors.TooSlow: "broker.errors.TooSlow",
     errors.BrokenPromise: "broker.errors.BrokenPromise",
     errors.CallTimeout: "broker.errors.CallTimeout",
     errors.ServerBusy: "broker.errors.ServerBusy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from support.ways_in import ScramUsers
 
 import broker
 import cred
-from broker.link import Connected
+from broker.link import Connected, Lost
 from broker.link.kept import MOST_BEHIND_LOGIN
 from broker.login.context import ClientContext
 from broker.testing.clock import virtual_clock
@@ -162,3 +163,18 @@ async def test_scram(net: MemoryNet, is_of_server: bool, monkeypatch: pytest.Mon
             assert link.connection is not None
             assert link.connection.broker.peer.mechanism == "SCRAM-SHA-256"
             assert took == pytest.approx(0.0 if is_of_server else 2.0, abs=0.01)
+
+
+async def test_a_loss_after_a_drain_is_told() -> None:
+    """A server that has drained and is gone is told as Lost, as long as there is no other."""
+    server = await broker.serve(portal(Office()), "pb://127.0.0.1:0")
+    link = broker.Link(server.addresses[0], cred.Anonymous())
+    states = link.states()
+    async with link:
+        assert await link.avatar.callRemote("echo", 5) == 5
+        await server.close()
+        async with asyncio.timeout(10):
+            async for state in states:
+                if isinstance(state, Lost):
+                    break
+        assert isinstance(state.reason, broker.PBConnectionLost)
