@@ -20,13 +20,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import TypeAlias
 
 import click
 from msgspec.structs import replace
 
+from broker.background import start_thread
 from broker.net.schemes import HostPort, WebPlace
 from broker.net.sockets import bind_stream
 from broker.server import Serve
@@ -157,7 +158,7 @@ class Processes:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.close(self._pipe[1])
-        Thread(target=_end_with_parent, args=(self._pipe[0],), daemon=True).start()
+        start_thread(partial(_end_with_parent, self._pipe[0]), "pb-parent")
         os.environ["NOTIFY_SOCKET"] = str(child.path)
         os.environ.pop("WATCHDOG_PID", None)
         if self._manager.watchdog:
