@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from broker.collecting import without_startup
 from broker.connection.broker import Broker
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
@@ -150,6 +151,9 @@ class Server(ServerConnections):
         A service manager, such as systemd, is told the state if there is ``NOTIFY_SOCKET`` in the
         environment, and its watchdog is fed by a timer of the loop.
 
+        Until it returns, the garbage collector does not visit the objects that exist now; see
+        `gc.freeze`.
+
         Args:
             drain: seconds for the calls that run when the signal comes; see `close`.
             handle_signals: whether to handle these signals; only possible in the main thread.
@@ -169,12 +173,13 @@ class Server(ServerConnections):
         # After the signals are handled: the manager may send one at once.
         asyncio.get_running_loop().call_soon(manager.begin, self._status)
         try:
-            await until_told(
-                self._closed.wait(),
-                lambda: self.close(drain=seconds),
-                lambda: self.close(drain=0),
-                handlers,
-            )
+            with without_startup():
+                await until_told(
+                    self._closed.wait(),
+                    lambda: self.close(drain=seconds),
+                    lambda: self.close(drain=0),
+                    handlers,
+                )
         finally:
             manager.end()
 

@@ -54,12 +54,13 @@ async def main(folder: Path, count: int) -> None:
     async with serving(folder, count) as chat:
         print(json.dumps(chat.addresses | {"ca": str(folder / "ca.pem")}), flush=True)
         lag = Lag()
-        measuring = asyncio.create_task(lag.run())
+        background = [asyncio.create_task(lag.run()), asyncio.create_task(chat.serve_forever())]
         loop = asyncio.get_running_loop()
         while await loop.run_in_executor(None, sys.stdin.readline):
             print(json.dumps([lag.most, time.process_time()]), flush=True)
             lag.most = 0.0
-        measuring.cancel()
+        for task in background:
+            task.cancel()
 
 
 if __name__ == "__main__":
