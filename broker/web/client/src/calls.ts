@@ -1,5 +1,5 @@
 /** The calls of this end: they are sent in their order, and get their answers. */
-import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
+import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
 import type { Target } from "./frames.ts";
 import { Jellier, type Sender, arePlain, putGraph } from "./jellier.ts";
 import { PendingCall, type Request, promisesIn, settledValue } from "./pending.ts";
@@ -28,6 +28,8 @@ export interface CallOptions {
   meta?: Record<string, string>;
   /** The first credit of the streams in the result. */
   credit?: Credit;
+  /** For references of a Link: run it at most once, although it is made again if need be. */
+  once?: boolean;
 }
 
 /** What makes calls. */
@@ -81,7 +83,8 @@ export class Calls implements Caller {
   }
 
   /** Make a call, which its AbortSignal or its deadline may end before it is sent. */
-  made(name: string, { signal, timeout, credit }: CallOptions): PendingCall {
+  made(name: string, { signal, timeout, credit, once }: CallOptions): PendingCall {
+    if (once) throw new TypeError("once needs the avatar, the root or a recipe of a link");
     const call = new PendingCall(this, name, credit);
     if (!signal && timeout === undefined) return call;
     const giveUp = (error: unknown) => {
@@ -194,9 +197,12 @@ export class Calls implements Caller {
   }
 
   /** The connection has ended. */
-  lost(why: Error): void {
+  lost(why: ConnectionLost): void {
     const open = [...this._open.values()];
     this._open.clear();
+    // They were sent.
+    const { code, message } = why;
+    if (open.length) why = new ConnectionLost(code, message, true);
     for (const call of open) call.fail(why);
     this.promised.lost(open);
     for (const queue of [...this._held.values()]) for (const go of queue) go();
