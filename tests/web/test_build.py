@@ -16,7 +16,10 @@ from web.node import CLIENT, NODE, ROOT, tools_are_there
 from broker.flavors.contracts import description
 from broker.flavors.contracts.contract import contract_of
 
-BUILT = ROOT / "broker" / "web" / "static" / "broker.js"
+STATIC = ROOT / "broker" / "web" / "static"
+BUILT = STATIC / "broker.js"
+LATER = [STATIC / "broker-login.js", STATIC / "broker-again.js"]
+"""What the built file loads when a page uses it."""
 CHAT = ROOT / "examples" / "chat" / "pages"
 PAGE = ROOT / "docs" / "howto" / "use-it-from-a-browser.md"
 FLAGS = re.MULTILINE | re.DOTALL
@@ -44,7 +47,7 @@ def node(*arguments: object) -> str:
 def test_the_built_file_is_that_of_the_sources(tmp_path: Path) -> None:
     """A fresh build is what is committed: the client, and the scripts of the chat's pages."""
     node("build.mjs", tmp_path)
-    for made in (BUILT, CHAT / "talk.js", CHAT / "admin.js"):
+    for made in (BUILT, *LATER, CHAT / "talk.js", CHAT / "admin.js"):
         assert (tmp_path / made.name).read_bytes() == made.read_bytes()
 
 
@@ -115,14 +118,26 @@ def test_contracts_have_types(tmp_path: Path) -> None:
     node("node_modules/typescript/bin/tsc", "-p", tmp_path)
 
 
+def test_the_files_of_pages_share_their_classes() -> None:
+    """The files that are loaded later import the first one, and contain none of its classes."""
+    for made in LATER:
+        text = made.read_text("utf-8")
+        assert set(re.findall(r'\bfrom"([^"]*)"|\bimport\("([^"]*)"', text)) == {
+            ("./broker.js", "")
+        }
+        assert "extends Error" not in text
+        assert f"./{made.name}" in BUILT.read_text("utf-8")
+
+
 def test_the_package() -> None:
     """The package for npm has the name, the version and the licence of the distribution."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     package = json.loads((CLIENT / "package.json").read_text("utf-8"))
     for key in ("name", "version", "license"):
         assert package[key] == project[key]
-    first = BUILT.read_text("utf-8").splitlines()[0]
-    assert first == f"/*! {project['name']} {project['version']}, {project['license']} */"
+    for made in (BUILT, *LATER):
+        first = made.read_text("utf-8").splitlines()[0]
+        assert first == f"/*! {project['name']} {project['version']}, {project['license']} */"
     assert "dependencies" not in package
 
 

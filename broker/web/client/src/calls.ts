@@ -83,8 +83,7 @@ export class Calls implements Caller {
   }
 
   /** Make a call, which its AbortSignal or its deadline may end before it is sent. */
-  made(name: string, { signal, timeout, credit, once }: CallOptions): PendingCall {
-    if (once) throw new TypeError("once needs the avatar, the root or a recipe of a link");
+  made(name: string, { signal, timeout, credit }: CallOptions): PendingCall {
     const call = new PendingCall(this, name, credit);
     if (!signal && timeout === undefined) return call;
     const giveUp = (error: unknown) => {
@@ -160,7 +159,8 @@ export class Calls implements Caller {
   }
 
   private _write(row: number, id: number, target: Target, { name, args, options }: Request): void {
-    const { kw = {}, timeout, meta, credit } = options;
+    const { kw = {}, timeout, meta, credit, once } = options;
+    if (once) throw new TypeError("once needs the avatar, the root or a recipe of a link");
     const all = credit ? { ...meta, credit: `${credit.items},${credit.bytes}` } : (meta ?? {});
     const tail: unknown[] = timeout === undefined ? [] : [Math.ceil(timeout)];
     if (Object.keys(all).length) tail[1] = checked(all);
@@ -200,9 +200,9 @@ export class Calls implements Caller {
   lost(why: ConnectionLost): void {
     const open = [...this._open.values()];
     this._open.clear();
-    // They were sent.
+    // They were sent. A peer that has drained has answered all that it has run.
     const { code, message } = why;
-    if (open.length) why = new ConnectionLost(code, message, true);
+    if (code !== "draining") why = new ConnectionLost(code, message, true);
     for (const call of open) call.fail(why);
     this.promised.lost(open);
     for (const queue of [...this._held.values()]) for (const go of queue) go();
