@@ -77,5 +77,5 @@ if (process.argv.includes("--package"))
     banner: { js: `/*! ${name} ${version}, ${license} */` },
     entryPoints: ["src/browser.ts", "src/node.ts"],
     splitting: true,
-    outdir: "dist",
+    outdir: folder === "../static" ? "dist" : `${folder}/dist`,
   });
