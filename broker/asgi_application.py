@@ -21,6 +21,7 @@ from broker.net.message_transport import PIECE, MessageTransport
 from broker.net.socket_addresses import Address, IPv4Address, IPv6Address, UNIXAddress, is_local
 from broker.net.web_settings import WebSettings, web_settings
 from broker.net.websocket.origins import refused_origin
+from broker.net.websocket.pages import Page, static_page
 from broker.server import Server
 from broker.stopping import DRAIN, checked_drain
 
@@ -46,7 +47,8 @@ def asgi(
 ) -> ASGIApplication:
     """Return an ASGI application that serves an object, or a portal, by WebSocket.
 
-    Mount it: ``app.mount("/pb", broker.asgi(portal))``. It takes WebSockets at every path below.
+    Mount it: ``app.mount("/pb", broker.asgi(portal))``. It takes WebSockets at every path below. It
+    serves the client for browsers at ``/pb/broker.js``, with the files that this one loads.
 
     Args:
         target: as for `serve`.
@@ -94,7 +96,7 @@ class ASGIApplication:
         elif kind == "lifespan":
             await self._live(receive, send)
         elif kind == "http":
-            await _answer(send, 404, b"there is only a WebSocket here\n")
+            await _answer_request(scope, send)
         else:
             raise ConfigError(f"an ASGI scope of the type {kind!r} is not understood")
 
@@ -192,14 +194,41 @@ async def _converse(
         await send({"type": "websocket.close", "code": code})
 
 
-async def _answer(send: Send, status: int, body: bytes) -> None:
+async def _answer_request(scope: Scope, send: Send) -> None:
+    """Answer a request of HTTP: with a script of the client for browsers, else with 404."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    # Litestar puts a slash at the end.
+    page = static_page(path.rstrip("/"))
+    if page is None or not page.is_script:
+        await _answer(send, 404, Page("text/plain; charset=utf-8", b"there is no such page\n"))
+    elif scope["method"] not in ("GET", "HEAD"):
+        await _answer(send, 405, Page(page.kind, b""), (b"allow", b"GET, HEAD"))
+    else:
+        known = b",".join(value for name, value in scope["headers"] if name == b"if-none-match")
+        status = 304 if page.tag.encode() in known else 200
+        fields = [
+            # The client is public: pages of other sites may import it.
+            (b"access-control-allow-origin", b"*"),
+            (b"cache-control", b"no-cache"),
+            (b"etag", page.tag.encode()),
+        ]
+        has_body = status == 200 and scope["method"] == "GET"
+        await _answer(send, status, page, *fields, has_body=has_body)
+
+
+async def _answer(
+    send: Send, status: int, page: Page, *fields: tuple[bytes, bytes], has_body: bool = True
+) -> None:
     headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
+        (b"content-type", page.kind.encode()),
+        (b"content-length", str(len(page.body)).encode()),
         (b"x-content-type-options", b"nosniff"),
+        *fields,
     ]
+    if status == 304:
+        del headers[1]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": page.body if has_body else b""})
 
 
 def _address(client: Sequence[str | int] | None) -> Address | None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 
 import broker
@@ -68,9 +68,12 @@ def page():
     return HTMLResponse(PAGE)
 
 
+# The first of the files loads the others when the page needs them.
 @app.get("/broker.js")
-def client():
-    script = files("broker") / "web" / "static" / "broker.js"
+@app.get("/broker-login.js")
+@app.get("/broker-again.js")
+def client(request: Request):
+    script = files("broker") / "web" / "static" / request.url.path[1:]
     return Response(script.read_bytes(), media_type="text/javascript")
 
 

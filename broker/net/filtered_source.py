@@ -73,6 +73,7 @@ class FilteredSource(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_close_timeout",
+        "_downwards",
         "_filters",
         "_handshake_timeout",
         "_has_grown",
@@ -110,6 +111,7 @@ class FilteredSource(asyncio.BufferedProtocol):
         self._stream = stream
         self._loop = loop
         self._filters = tuple(filters)
+        self._downwards = self._filters[::-1]
         # Each filter above another one, and that one, from the top.
         self._pairs = tuple(zip(self._filters[:0:-1], self._filters[-2::-1], strict=True))
         self._handshake_timeout = handshake_timeout
@@ -218,13 +220,14 @@ class FilteredSource(asyncio.BufferedProtocol):
             return
         if len(data) > _LARGE:
             self._note_large()
-        top = self._filters[-1]
-        try:
-            top.send(data)
-        except top.error as exc:
-            self._fail(top, exc)
-        else:
-            self._send()
+        for each in self._downwards:
+            try:
+                data = each.passed(data)
+            except each.error as exc:
+                self._fail(each, exc)
+                return
+        if data:
+            self._source.write(data)
 
     def write_eof(self) -> None:
         """Close the filters, and this half of the source after them."""
@@ -338,7 +341,7 @@ class FilteredSource(asyncio.BufferedProtocol):
         self._stream.connection_lost(exc)
         for each in self._filters:
             each.ended()
-        self._filters = self._pairs = ()
+        self._filters = self._pairs = self._downwards = ()
         self._pending = self._undelivered = b""
 
     # Internal.

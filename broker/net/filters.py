@@ -194,6 +194,15 @@ class Filter(Protocol):
         """Return the bytes for below, and forget them."""
         raise NotImplementedError
 
+    def passed(self, data: bytes, /) -> bytes:
+        """Take bytes from above; return the bytes for below: `send`, then `data_to_send`.
+
+        Raises:
+            error: the connection has failed.
+        """
+        self.send(data)
+        return self.data_to_send()
+
     def close(self) -> None:
         """Say that no data follows, if the protocol can; a second call does nothing."""
         return

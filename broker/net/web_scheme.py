@@ -18,6 +18,7 @@ __all__ = [
     "accept_web",
     "bind_shared_web",
     "bind_web",
+    "check_web",
     "check_web_client",
     "check_web_server",
     "connect_web",
@@ -57,7 +58,12 @@ def accept_web(
     return accept_websockets(location, sockets, make_protocol, settings)
 
 
-def _check_web(location: WebPlace) -> None:
+def check_web(location: WebPlace) -> None:
+    """Check that the extra ``ws`` is there.
+
+    Raises:
+        ConfigError: it is missing.
+    """
     if find_spec("websockets") is None:
         raise ConfigError(
             f"{location.scheme}:// needs the extra ws: pip install 'perspective-broker[ws]'"
@@ -70,7 +76,7 @@ def check_web_client(location: WebPlace, plaintext: bool) -> None:
     Raises:
         ConfigError: it may not, or the extra ``ws`` is missing.
     """
-    _check_web(location)
+    check_web(location)
     if not (location.is_tls or location.is_loopback or plaintext):
         before = f"connecting to {location.host} without TLS; use wss://, or "
         raise fixed_by(ConfigError, before, "plaintext")
@@ -82,7 +88,7 @@ def check_web_server(location: WebPlace, plaintext: bool) -> None:
     Raises:
         ConfigError: it may not, or the extra ``ws`` is missing.
     """
-    _check_web(location)
+    check_web(location)
     if location.port is None:
         address = f"{location.scheme}://{location.host}"
         example = f"{location.scheme}://127.0.0.1:8788/pb"

@@ -58,8 +58,12 @@ FILES: Final[dict[str, tuple[Path, str]]] = {
     "/style.css": (HERE / "style.css", "text/css"),
     "/icon.svg": (HERE / "icon.svg", "image/svg+xml"),
 }
+CLIENT: Final = Path(broker.__file__).parent / "web" / "static"
 SCRIPTS: Final = {
-    "/broker.js": Path(broker.__file__).parent / "web" / "static" / "broker.js",
+    # The first one loads the others.
+    "/broker.js": CLIENT / "broker.js",
+    "/broker-login.js": CLIENT / "broker-login.js",
+    "/broker-again.js": CLIENT / "broker-again.js",
     "/talk.js": HERE / "pages" / "talk.js",
     "/admin.js": HERE / "pages" / "admin.js",
 }

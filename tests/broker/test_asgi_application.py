@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib import resources
 from typing import Any
 
 import hypercorn.asyncio
@@ -121,6 +123,16 @@ async def in_hypercorn(app: Any) -> AsyncIterator[int]:
         sock.detach()
 
 
+SCRIPTS = ["broker.js", "broker-login.js", "broker-again.js"]
+"""The client for browsers: the first one loads the others."""
+
+
+def fetched(url: str) -> bytes:
+    """Return a page."""
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return bytes(answer.read())
+
+
 SERVERS = [in_uvicorn, in_hypercorn]
 FRAMEWORKS = [alone, in_starlette, in_fastapi, in_litestar]
 
@@ -147,6 +159,10 @@ async def test_mounted(run: Any, mount: Callable[[Any], Any]) -> None:
             assert await root.callRemote("echo", long) == long
             results = await asyncio.gather(*(root.callRemote("echo", i) for i in range(200)))
             assert results == list(range(200))
+        place = "" if mount is alone else "/pb"
+        for script in SCRIPTS:
+            read = await asyncio.to_thread(fetched, f"http://127.0.0.1:{port}{place}/{script}")
+            assert read.startswith(b"/*! perspective-broker ")
         await reached(application, 1)
         assert application.server.connections == ()
 
@@ -345,6 +361,40 @@ async def test_lifespan() -> None:
     await running
     assert scope.sent[-1] == {"type": "lifespan.shutdown.complete"}
     assert application.server.state == "draining"
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("root", ["", "/pb"])
+async def test_the_client_for_browsers(script: str, root: str) -> None:
+    """It is served beside the WebSocket, with the files that it loads, for pages of all sites."""
+    application = broker.asgi(Room())
+    body = (resources.files("broker") / "web" / "static" / script).read_bytes()
+    asked = {"type": "http", "path": f"{root}/{script}", "root_path": root}
+    scope = Scope(**asked, method="GET")
+    await scope.run(application)
+    start, sent = scope.sent
+    fields = dict(start["headers"])
+    assert (start["status"], sent["body"]) == (200, body)
+    assert fields[b"content-type"] == b"text/javascript; charset=utf-8"
+    assert fields[b"content-length"] == str(len(body)).encode()
+    assert fields[b"access-control-allow-origin"] == b"*"
+    for method, known, status in (
+        ("HEAD", b"", 200),
+        ("GET", fields[b"etag"], 304),
+        ("POST", b"", 405),
+    ):
+        scope = Scope(**asked, method=method, headers=[(b"if-none-match", known)])
+        await scope.run(application)
+        assert (scope.sent[0]["status"], scope.sent[1]["body"]) == (status, b"")
+    await application.server.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/index.html", "/other", "/../broker.js", "/pb/broker.js"])
+async def test_no_other_pages(path: str) -> None:
+    """There is no page but the scripts of the client."""
+    scope = Scope(type="http", path=path, method="GET")
+    await scope.run(broker.asgi(Room()))
+    assert scope.sent[0]["status"] == 404
 
 
 async def test_other_scopes() -> None:

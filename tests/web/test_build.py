@@ -5,18 +5,20 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 from support.ticket_office import TicketOffice
-from web.node import CLIENT, NODE, ROOT, tools_are_there
+from web.node import CLIENT, ROOT, run_in_client, tools_are_there
 
 from broker.flavors.contracts import description
 from broker.flavors.contracts.contract import contract_of
 
-BUILT = ROOT / "broker" / "web" / "static" / "broker.js"
+STATIC = ROOT / "broker" / "web" / "static"
+BUILT = STATIC / "broker.js"
+LATER = [STATIC / "broker-login.js", STATIC / "broker-again.js"]
+"""What the built file loads when a page uses it."""
 CHAT = ROOT / "examples" / "chat" / "pages"
 PAGE = ROOT / "docs" / "howto" / "use-it-from-a-browser.md"
 FLAGS = re.MULTILINE | re.DOTALL
@@ -32,19 +34,11 @@ def tools() -> None:
     tools_are_there()
 
 
-def node(*arguments: object) -> str:
-    """Run Node in the folder of the client; return what it printed."""
-    command = [NODE, *map(str, arguments)]
-    done = subprocess.run(command, cwd=CLIENT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.mark.usefixtures("tools")
 def test_the_built_file_is_that_of_the_sources(tmp_path: Path) -> None:
     """A fresh build is what is committed: the client, and the scripts of the chat's pages."""
-    node("build.mjs", tmp_path)
-    for made in (BUILT, CHAT / "talk.js", CHAT / "admin.js"):
+    run_in_client("build.mjs", tmp_path)
+    for made in (BUILT, *LATER, CHAT / "talk.js", CHAT / "admin.js"):
         assert (tmp_path / made.name).read_bytes() == made.read_bytes()
 
 
@@ -56,19 +50,19 @@ def test_the_built_file_is_small() -> None:
 @pytest.mark.usefixtures("tools")
 def test_types() -> None:
     """The compiler finds no mistake in the sources, in its strict mode."""
-    node("node_modules/typescript/bin/tsc", "--noEmit")
+    run_in_client("node_modules/typescript/bin/tsc", "--noEmit")
 
 
 @pytest.mark.usefixtures("tools")
 def test_types_of_the_tests() -> None:
     """The compiler finds no mistake in the programs of these tests."""
-    node("node_modules/typescript/bin/tsc", "--noEmit", "-p", Path(__file__).parent)
+    run_in_client("node_modules/typescript/bin/tsc", "--noEmit", "-p", Path(__file__).parent)
 
 
 @pytest.mark.usefixtures("tools")
 def test_the_pages_of_the_chat() -> None:
     """The chat in a browser, and the live page of its admin, are typed, and short."""
-    node("node_modules/typescript/bin/tsc", "-p", CHAT)
+    run_in_client("node_modules/typescript/bin/tsc", "-p", CHAT)
     for name in ("talk.ts", "admin.ts"):
         assert len((CHAT / name).read_text("utf-8").splitlines()) < 100
 
@@ -112,7 +106,18 @@ def test_contracts_have_types(tmp_path: Path) -> None:
     }
     config = {"compilerOptions": options, "include": [str(tmp_path)]}
     (tmp_path / "tsconfig.json").write_text(json.dumps(config), "utf-8")
-    node("node_modules/typescript/bin/tsc", "-p", tmp_path)
+    run_in_client("node_modules/typescript/bin/tsc", "-p", tmp_path)
+
+
+def test_the_files_of_pages_share_their_classes() -> None:
+    """The files that are loaded later import the first one, and contain none of its classes."""
+    for made in LATER:
+        text = made.read_text("utf-8")
+        assert set(re.findall(r'\bfrom"([^"]*)"|\bimport\("([^"]*)"', text)) == {
+            ("./broker.js", "")
+        }
+        assert "extends Error" not in text
+        assert f"./{made.name}" in BUILT.read_text("utf-8")
 
 
 def test_the_package() -> None:
@@ -121,8 +126,9 @@ def test_the_package() -> None:
     package = json.loads((CLIENT / "package.json").read_text("utf-8"))
     for key in ("name", "version", "license"):
         assert package[key] == project[key]
-    first = BUILT.read_text("utf-8").splitlines()[0]
-    assert first == f"/*! {project['name']} {project['version']}, {project['license']} */"
+    for made in (BUILT, *LATER):
+        first = made.read_text("utf-8").splitlines()[0]
+        assert first == f"/*! {project['name']} {project['version']}, {project['license']} */"
     assert "dependencies" not in package
 
 

@@ -40,4 +40,4 @@ async def test_the_programs_of_the_page(tmp_path: Path) -> None:
         process.kill()
         await process.wait()
     assert sorted(said) == sorted(expected)
-    assert len(expected) == 7
+    assert len(expected) == 9

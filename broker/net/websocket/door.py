@@ -242,7 +242,7 @@ def _of_page(page: Page, request: Request, is_head: bool) -> bytes:
     headers = [("Cache-Control", "no-cache" if page.tag else "no-store")]
     if page.kind.startswith("text/html"):
         headers.append(("Content-Security-Policy", _POLICY))
-    elif page.kind.startswith("text/javascript"):
+    elif page.is_script:
         # The client is public: pages of other sites may import it.
         headers.append(("Access-Control-Allow-Origin", "*"))
     status = page.status

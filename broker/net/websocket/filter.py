@@ -20,6 +20,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from typing import TypeAlias
 
 from msgspec import Struct
 from websockets.frames import Frame, Opcode
@@ -38,6 +39,9 @@ except ImportError:
 
 __all__ = ["PIECE", "PingLimit", "WebSocketFilter"]
 
+Piece: TypeAlias = bytes | bytearray | memoryview
+"""Bytes of a message."""
+
 PIECE = 64 * 1024
 """Bytes of the longest message that is written, and that is taken."""
 
@@ -48,6 +52,9 @@ _WHOLE = 0x82
 _MASKED = 0x80
 # Longer pieces are not copied to stand behind their header.
 _COPIED = 4096
+# A read of at most so many bytes is copied once: slices of bytes take less time than those of a
+# buffer, and there are many frames in it.
+_SLICED = 16384
 
 
 class PingLimit(Struct, frozen=True):
@@ -127,7 +134,7 @@ class WebSocketFilter(Filter):
             data = self._shake_hands(data)
             if not self.is_open:
                 return b""
-        found: list[bytes | bytearray] = []
+        found: list[Piece] = []
         if self._rest:
             self._rest += data
             used = self._read(self._rest, found)
@@ -151,9 +158,17 @@ class WebSocketFilter(Filter):
         for at in range(0, len(data), PIECE):
             self._send_message(view[at : at + PIECE])
 
+    def passed(self, data: bytes, /) -> bytes:
+        """Make a message of bytes from above, and return it: nearly all writes are short."""
+        if len(data) > _COPIED or self._out or self._core is not None:
+            return super().passed(data)
+        return self._short(data)
+
     def data_to_send(self) -> bytes:
         """Return the bytes for below, and forget them."""
         out = self._out
+        if not out:
+            return b""
         if len(out) == 1:
             return out.pop()
         data = b"".join(out)
@@ -182,30 +197,37 @@ class WebSocketFilter(Filter):
         """
         raise NotImplementedError
 
-    def _read(self, data: bytes | bytearray | memoryview, found: list[bytes | bytearray]) -> int:
+    def _read(self, data: Piece, found: list[Piece]) -> int:
         """Read all complete frames; return how many bytes they have."""
         at, size = 0, len(data)
+        if size <= _SLICED:
+            data = bytes(data)
         mask = 4 if self.is_server else 0
-        masked = _MASKED if self.is_server else 0
-        core = self._core_if_needed()
+        masked = _MASKED if mask else 0
+        core = None if self._core is None else self._core_if_needed()
         while size - at >= 2:
-            code = data[at + 1]
-            length, start = code & 127, at + 2
-            if length > 125:
-                start += 2 if length == 126 else 8
+            # With the wrong bit of the mask it is above 127.
+            length, start = data[at + 1] ^ masked, at + 2
+            is_valid = length < 128
+            length &= 127
+            if length == 126:
+                start += 2
+                if start > size:
+                    break
+                length = data[at + 2] << 8 | data[at + 3]
+            elif length == 127:
+                start += 8
                 if start > size:
                     break
                 length = int.from_bytes(data[at + 2 : start], "big")
+                is_valid = is_valid and length <= PIECE
             start += mask
             end = start + length
-            is_valid = code & _MASKED == masked and length <= PIECE
             if is_valid and end > size:
                 break
             if is_valid and length and data[at] == _WHOLE and core is None:
-                if mask:
-                    found.append(apply_mask(data[start:end], bytes(data[start - 4 : start])))
-                else:
-                    found.append(bytes(data[start:end]))
+                piece = data[start:end]
+                found.append(apply_mask(piece, bytes(data[start - 4 : start])) if mask else piece)
             else:
                 self._take_frame(bytes(data[at : min(end, size)]), length, found)
                 if self.failure is not None or self.peer_closed:
@@ -220,7 +242,7 @@ class WebSocketFilter(Filter):
         is_idle = core is None or (core.current_size is None and core.state is OPEN)
         return None if is_idle else core
 
-    def _take_frame(self, frame: bytes, length: int, found: list[bytes | bytearray]) -> None:
+    def _take_frame(self, frame: bytes, length: int, found: list[Piece]) -> None:
         """Have the parser take one frame that is not a whole binary message, or is not valid."""
         core = self._the_core()
         opcode = frame[0] & 15
@@ -273,23 +295,38 @@ class WebSocketFilter(Filter):
             self._core = Core(SERVER if self.is_server else CLIENT, state=OPEN, max_size=PIECE)
         return self._core
 
-    def _send_message(self, piece: bytes | memoryview) -> None:
+    def _short(self, piece: bytes | memoryview) -> bytes:
+        """Return a message of at most `_COPIED` bytes."""
         size = len(piece)
         masked = 0 if self.is_server else _MASKED
         if size < 126:
             head = bytes((_WHOLE, masked | size))
-        elif size < 65536:
+        else:
+            head = bytes((_WHOLE, masked | 126, size >> 8, size & 255))
+        if not masked:
+            return head + piece
+        mask = self._next_mask()
+        return head + mask + apply_mask(piece, mask)
+
+    def _next_mask(self) -> bytes:
+        # Several at a time: asking the system for each takes as long as the rest of a short
+        # message.
+        masks = self._masks or secrets.token_bytes(64)
+        self._masks = masks[4:]
+        return masks[:4]
+
+    def _send_message(self, piece: bytes | memoryview) -> None:
+        size = len(piece)
+        if size <= _COPIED:
+            self._out.append(self._short(piece))
+            return
+        masked = 0 if self.is_server else _MASKED
+        if size < 65536:
             head = bytes((_WHOLE, masked | 126, size >> 8, size & 255))
         else:
             head = bytes((_WHOLE, masked | 127)) + size.to_bytes(8, "big")
         if masked:
-            # Several at a time: asking the system for each takes as long as the rest of a short
-            # message.
-            masks = self._masks or secrets.token_bytes(64)
-            mask, self._masks = masks[:4], masks[4:]
+            mask = self._next_mask()
             head += mask
             piece = apply_mask(piece, mask)
-        if size <= _COPIED:
-            self._out.append(head + piece)
-        else:
-            self._out += (head, piece if isinstance(piece, bytes) else bytes(piece))
+        self._out += (head, piece if isinstance(piece, bytes) else bytes(piece))

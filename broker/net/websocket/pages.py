@@ -50,6 +50,11 @@ class Page(Struct, frozen=True):
     tag: str = ""
     status: int = 200
 
+    @property
+    def is_script(self) -> bool:
+        """Whether it is a script."""
+        return self.kind.startswith("text/javascript")
+
 
 def static_page(path: str) -> Page | None:
     """Return the file of the package for a path such as ``/broker.js``; None if there is not one.

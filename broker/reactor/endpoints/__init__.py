@@ -18,6 +18,7 @@ from broker.reactor.endpoints.classes import (
 )
 from broker.reactor.endpoints.proxies import SOCKS4, SOCKS5, HTTPConnect
 from broker.reactor.endpoints.strings import clientFromString, quoteStringArgument, serverFromString
+from broker.reactor.endpoints.web import WebSocketClientEndpoint, WebSocketServerEndpoint
 
 __all__ = [
     "SOCKS4",
@@ -33,6 +34,8 @@ __all__ = [
     "TCP6ServerEndpoint",
     "UNIXClientEndpoint",
     "UNIXServerEndpoint",
+    "WebSocketClientEndpoint",
+    "WebSocketServerEndpoint",
     "clientFromString",
     "connectProtocol",
     "quoteStringArgument",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
@@ -28,6 +28,7 @@ from broker.reactor.endpoints.classes import (
     wrapClientTLS,
 )
 from broker.reactor.endpoints.proxies import SOCKS4, SOCKS5, HTTPConnect, ProxiedEndpoint
+from broker.reactor.endpoints.web import WebSocketClientEndpoint, WebSocketServerEndpoint
 from broker.reactor.ssl.certificates import Certificate, KeyPair, PrivateCertificate
 from broker.reactor.ssl.options import (
     CertificateOptions,
@@ -52,6 +53,9 @@ def serverFromString(reactor: NetworkReactor, description: str) -> ServerEndpoin
       dhParameters=FILE:interface=ADDRESS:backlog=50``; without ``certKey`` the file of the key has
       the certificate too
     - ``unix:PATH:mode=666:backlog=50:lockfile=1``
+    - ``ws:PORT:path=/:origins=ORIGINS:interface=ADDRESS:backlog=50``: WebSockets at one path, for
+      the pages of the origins, with commas between. ``wss:`` has TLS, and the arguments
+      ``privateKey``, ``certKey`` and ``extraCertChain`` of ``ssl:``
 
     Raises:
         ValueError: the kind is not known, or a value has the wrong form.
@@ -74,6 +78,9 @@ def clientFromString(reactor: NetworkReactor, description: str) -> ClientEndpoin
     - ``http:HOST:PORT:endpoint=DESCRIPTION:username=NAME:password=TEXT``: through the HTTP proxy at
       that ``tcp`` endpoint, by CONNECT; ``socks5:`` and ``socks4:`` in the same way, the latter
       without a password
+    - ``ws:HOST:PORT:path=/:timeout=30:bindAddress=ADDRESS``: a WebSocket at the path; the port is
+      80 if none is given. ``wss:`` has TLS, the port 443, and the arguments ``trustRoots``,
+      ``certificate`` and ``privateKey`` of ``tls:``
 
     Raises:
         ValueError, TypeError, OSError: as `serverFromString`.
@@ -160,15 +167,48 @@ def _ssl_server(
     extraCertChain: str | None = None,
     dhParameters: str | None = None,
 ) -> ServerEndpoint:
-    pair = _pair(certKey or privateKey, privateKey)
-    options = CertificateOptions(
-        privateKey=pair.privateKey.original,
-        certificate=pair.original,
-        extraCertChain=_certificates(Path(extraCertChain)) if extraCertChain else None,
+    options = _server_options(
+        privateKey,
+        certKey,
+        extraCertChain,
         method=None if sslmethod is None else _method(sslmethod),
         dhParameters=DiffieHellmanParameters(dhParameters) if dhParameters else None,
     )
     return SSL4ServerEndpoint(reactor, int(port), options, int(backlog), interface)
+
+
+def _ws_server(
+    reactor: NetworkReactor,
+    port: str,
+    path: str = "/",
+    origins: str = "",
+    interface: str = "",
+    backlog: str = "50",
+) -> ServerEndpoint:
+    return WebSocketServerEndpoint(
+        reactor, int(port), path, _listed(origins), int(backlog), interface
+    )
+
+
+def _wss_server(
+    reactor: NetworkReactor,
+    port: str,
+    path: str = "/",
+    origins: str = "",
+    interface: str = "",
+    backlog: str = "50",
+    privateKey: str = "server.pem",
+    certKey: str | None = None,
+    extraCertChain: str | None = None,
+) -> ServerEndpoint:
+    options = _server_options(privateKey, certKey, extraCertChain)
+    return WebSocketServerEndpoint(
+        reactor, int(port), path, _listed(origins), int(backlog), interface, options
+    )
+
+
+def _listed(text: str) -> list[str]:
+    return [each for each in text.split(",") if each]
 
 
 def _tcp_client(
@@ -221,6 +261,34 @@ def _unix_client(
     return UNIXClientEndpoint(reactor, path, int(timeout), int(lockfile))
 
 
+def _ws_client(
+    reactor: NetworkReactor,
+    host: str,
+    port: str = "80",
+    path: str = "/",
+    timeout: str = "30",
+    bindAddress: str | None = None,
+) -> ClientEndpoint:
+    return WebSocketClientEndpoint(reactor, host, int(port), path, int(timeout), bindAddress)
+
+
+def _wss_client(
+    reactor: NetworkReactor,
+    host: str,
+    port: str = "443",
+    path: str = "/",
+    timeout: str = "30",
+    bindAddress: str | None = None,
+    certificate: str | None = None,
+    privateKey: str | None = None,
+    trustRoots: str | None = None,
+) -> ClientEndpoint:
+    options = _client_options(host, trustRoots, certificate, privateKey)
+    return WebSocketClientEndpoint(
+        reactor, host, int(port), path, int(timeout), bindAddress, options
+    )
+
+
 def _through(
     kind: type[ProxiedEndpoint],
     reactor: NetworkReactor,
@@ -244,6 +312,8 @@ SERVERS: dict[str, Callable[..., ServerEndpoint]] = {
     "tcp6": _tcp6_server,
     "ssl": _ssl_server,
     "unix": _unix_server,
+    "ws": _ws_server,
+    "wss": _wss_server,
 }
 CLIENTS: dict[str, Callable[..., ClientEndpoint]] = {
     "tcp": _tcp_client,
@@ -253,7 +323,21 @@ CLIENTS: dict[str, Callable[..., ClientEndpoint]] = {
     "http": partial(_through, HTTPConnect),
     "socks5": partial(_through, SOCKS5),
     "socks4": _socks4_client,
+    "ws": _ws_client,
+    "wss": _wss_client,
 }
+
+
+def _server_options(
+    key: str, certificate: str | None, chain: str | None, **options: Any
+) -> CertificateOptions:
+    pair = _pair(certificate or key, key)
+    return CertificateOptions(
+        privateKey=pair.privateKey.original,
+        certificate=pair.original,
+        extraCertChain=_certificates(Path(chain)) if chain else None,
+        **options,
+    )
 
 
 def _client_options(

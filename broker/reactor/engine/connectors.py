@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from broker.errors import ConnectionLost
 from broker.failure import Failure
+from broker.net.filters import Filter
 from broker.net.proxies.settings import Proxy
 from broker.net.socket_addresses import Address, IPv4Address, IPv6Address
 from broker.net.sockets import connect_stream
 from broker.net.transports import MakeProtocol, StreamProtocol
 from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 from broker.reactor.error import NotConnectingError, ServiceNameUnknownError, UserError
-from broker.reactor.ssl import filters_maker
+from broker.reactor.ssl import filters_maker, with_upper
 from broker.reactor.typed import ConnectingFactory, ContextFactory
 from broker.traces import log_error
 
@@ -130,6 +132,7 @@ class Connector(StreamConnector):
         attempt_delay: seconds without an answer after which the host's next address is tried too;
             None for 0.25.
         proxy: connects to the host; None to connect without a proxy.
+        upper: makes the filter above TLS, or above TCP, such as that of a WebSocket; or None.
     """
 
     def __init__(
@@ -148,6 +151,7 @@ class Connector(StreamConnector):
         self.bindAddress = (bindAddress, 0) if isinstance(bindAddress, str) else bindAddress
         self.attempt_delay: float | None = None
         self.proxy: Proxy | None = None
+        self.upper: Callable[[], Filter] | None = None
         self._make_filters = filters_maker(contextFactory, is_server=False)
 
     async def open(self, make_protocol: MakeProtocol, timeout: float | None) -> None:
@@ -156,7 +160,7 @@ class Connector(StreamConnector):
             make_protocol,
             self.host,
             self.port,
-            make_filters=self._make_filters,
+            make_filters=with_upper(self._make_filters, self.upper),
             timeout=timeout,
             local_address=self.bindAddress,
             attempt_delay=self.attempt_delay,

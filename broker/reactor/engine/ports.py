@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.defer import Deferred, succeed
 from broker.failure import Failure
+from broker.net.filters import Filter
 from broker.net.listener import Listener
 from broker.net.socket_addresses import Address, address_of
 from broker.net.sockets import bind_stream, start_accepting
@@ -16,7 +17,7 @@ from broker.net.transports import StreamProtocol
 from broker.reactor.engine.protocol_bases import ServerFactory
 from broker.reactor.engine.protocol_wrapper import ProtocolWrapper
 from broker.reactor.error import NotListeningError
-from broker.reactor.ssl import filters_maker
+from broker.reactor.ssl import filters_maker, with_upper
 from broker.reactor.typed import ContextFactory, ProtocolFactory
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class _Accepted(ProtocolWrapper):
 class StreamPort:
     """Base of all listening ports; a subclass binds the sockets.
 
+    ``upper`` makes the filter above TLS, or above TCP, such as that of a WebSocket.
+
     Attributes:
         factory: makes the protocols.
         backlog: how many connections the kernel queues until they are accepted.
@@ -54,11 +57,12 @@ class StreamPort:
         factory: ProtocolFactory,
         backlog: int,
         contextFactory: ContextFactory | None = None,
+        upper: Callable[[], Filter] | None = None,
     ):
         self.reactor = reactor
         self.factory = factory
         self.backlog = backlog
-        self._make_filters = filters_maker(contextFactory, is_server=True)
+        self._make_filters = with_upper(filters_maker(contextFactory, is_server=True), upper)
         self._sockets: tuple[socket.socket, ...] = ()
         self._listener: Listener | None = None
 
@@ -179,8 +183,9 @@ class Port(StreamPort):
         interface: str = "",
         backlog: int = 50,
         contextFactory: ContextFactory | None = None,
+        upper: Callable[[], Filter] | None = None,
     ):
-        super().__init__(reactor, factory, backlog, contextFactory)
+        super().__init__(reactor, factory, backlog, contextFactory, upper)
         self.port = port
         self.interface = interface
 

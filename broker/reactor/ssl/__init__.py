@@ -7,11 +7,12 @@ The results of `optionsForClientTLS` and of `broker.TLS` verify the host too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from OpenSSL import SSL
 
+from broker.net.filters import Filter
 from broker.net.tls.filter import TLSFilter
 from broker.reactor import typed
 from broker.reactor.ssl.certificates import (
@@ -138,3 +139,17 @@ def filters_maker(
     if isinstance(contextFactory, ClientTLSOptions):
         return lambda: [contextFactory.make_filter()]
     return lambda: [TLSFilter.from_context(contextFactory.getContext(), server=is_server)]
+
+
+def with_upper(
+    make: Callable[[], list[TLSFilter]] | None, upper: Callable[[], Filter] | None
+) -> Callable[[], Sequence[Filter]] | None:
+    """Return a function that makes the filters of a connection: those of ``make``, and one above.
+
+    Args:
+        make: a result of `filters_maker`.
+        upper: makes the filter above; None without one.
+    """
+    if upper is None:
+        return make
+    return lambda: [*(() if make is None else make()), upper()]

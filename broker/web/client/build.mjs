@@ -16,23 +16,44 @@ const common = {
   legalComments: "none",
 };
 
-/** Build the file for pages. Names with an underscore are private: they may be short. */
-async function page() {
-  const { outputFiles } = await build({
-    ...common,
-    write: false,
-    minifySyntax: true,
-    mangleProps: /^_/,
-    tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
-    entryPoints: ["src/browser.ts"],
-  });
-  const { code } = await minify(outputFiles[0].text, {
-    module: true,
-    ecma: 2022,
-    compress: { passes: 3, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
-    format: { preamble: `/*! ${name} ${version}, ${license} */` },
-  });
-  writeFileSync(new URL("broker.js", new URL(`${folder}/`, import.meta.url)), code + "\n");
+/** The files for pages. The first one loads the others when they are used. */
+const PAGES = { page: "broker.js", login: "broker-login.js", again: "broker-again.js" };
+/** What the others do not contain, but import from the first. */
+const SHARED = /\/(errors|connection|contract|pending|promise|references|values)\.ts$/;
+
+/** Build the files for pages. Names with an underscore are private: they may be short. */
+async function pages() {
+  let mangleCache = {};
+  for (const [entry, file] of Object.entries(PAGES)) {
+    const others = {
+      name: "others",
+      setup({ onResolve }) {
+        onResolve({ filter: /\.ts$/ }, ({ kind, path }) => {
+          const other = kind === "dynamic-import" && PAGES[path.slice(2, -3)];
+          const shared = entry !== "page" && SHARED.test(path) && PAGES.page;
+          return other || shared ? { path: `./${other || shared}`, external: true } : undefined;
+        });
+      },
+    };
+    const made = await build({
+      ...common,
+      write: false,
+      minifySyntax: true,
+      mangleProps: /^_/,
+      mangleCache,
+      plugins: [others],
+      tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
+      entryPoints: [`src/${entry}.ts`],
+    });
+    ({ mangleCache } = made);
+    const { code } = await minify(made.outputFiles[0].text, {
+      module: true,
+      ecma: 2022,
+      compress: { passes: 3, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
+      format: { preamble: `/*! ${name} ${version}, ${license} */` },
+    });
+    writeFileSync(new URL(file, new URL(`${folder}/`, import.meta.url)), code + "\n");
+  }
 }
 
 /** Build the scripts of the example's pages, readable; they load the client from their server. */
@@ -47,7 +68,7 @@ async function chat(to) {
   });
 }
 
-await page();
+await pages();
 await chat(folder === "../static" ? "../../../examples/chat/pages" : folder);
 if (process.argv.includes("--package"))
   await build({
@@ -55,5 +76,6 @@ if (process.argv.includes("--package"))
     platform: "node",
     banner: { js: `/*! ${name} ${version}, ${license} */` },
     entryPoints: ["src/browser.ts", "src/node.ts"],
-    outdir: "dist",
+    splitting: true,
+    outdir: folder === "../static" ? "dist" : `${folder}/dist`,
   });

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 import broker
 from bench import answers, workloads
@@ -159,7 +160,7 @@ class OurSide:
             tls=self._tls,
             policy=self._policy,
         )
-        return int(self.server.addresses[0].rpartition(":")[2])
+        return urlsplit(self.server.addresses[0]).port or 0
 
     async def connect(self, port: int) -> Client:
         """Connect, and log in if the options say so."""
@@ -215,7 +216,8 @@ def _tls(options: Options, way: Way | None) -> broker.TLS:
 
 
 def _scheme(options: Options) -> str:
-    return "pbs" if options.certificates else "pb"
+    plain = "ws" if options.ws else "pb"
+    return f"{plain}s" if options.certificates else plain
 
 
 def run(program: Program, options: Options) -> None:

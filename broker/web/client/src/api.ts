@@ -1,13 +1,12 @@
 /** The public names that do not depend on the transport. */
 export type { CallOptions } from "./calls.ts";
+export { Connecting } from "./connect.ts";
 export {
   type ConnectOptions,
-  Connecting,
   Connection,
   type CredentialSource,
   type Retry,
-  isTransient,
-} from "./connect.ts";
+} from "./connection.ts";
 export {
   Contract,
   type Method,
@@ -17,8 +16,16 @@ export {
   contract,
   servant,
 } from "./contract.ts";
-export { ConnectionLost, LoginFailed, ProtocolError, RemoteError } from "./errors.ts";
+export {
+  ConnectionLost,
+  LoginFailed,
+  ProtocolError,
+  RemoteError,
+  isTransient,
+} from "./errors.ts";
 export { type CurrentCall, currentCall } from "./incoming.ts";
+export type { Link, LinkState, LinkTask } from "./link.ts";
+export type { LinkedReference } from "./linked.ts";
 export type { Credentials } from "./login.ts";
 export { RemotePromise } from "./promise.ts";
 export { RemoteReference } from "./references.ts";

@@ -1,5 +1,5 @@
 /** The calls of this end: they are sent in their order, and get their answers. */
-import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
+import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
 import type { Target } from "./frames.ts";
 import { Jellier, type Sender, arePlain, putGraph } from "./jellier.ts";
 import { PendingCall, type Request, promisesIn, settledValue } from "./pending.ts";
@@ -28,6 +28,8 @@ export interface CallOptions {
   meta?: Record<string, string>;
   /** The first credit of the streams in the result. */
   credit?: Credit;
+  /** For references of a Link: run it at most once, although it is made again if need be. */
+  once?: boolean;
 }
 
 /** What makes calls. */
@@ -157,7 +159,8 @@ export class Calls implements Caller {
   }
 
   private _write(row: number, id: number, target: Target, { name, args, options }: Request): void {
-    const { kw = {}, timeout, meta, credit } = options;
+    const { kw = {}, timeout, meta, credit, once } = options;
+    if (once) throw new TypeError("once needs the avatar, the root or a recipe of a link");
     const all = credit ? { ...meta, credit: `${credit.items},${credit.bytes}` } : (meta ?? {});
     const tail: unknown[] = timeout === undefined ? [] : [Math.ceil(timeout)];
     if (Object.keys(all).length) tail[1] = checked(all);
@@ -194,9 +197,12 @@ export class Calls implements Caller {
   }
 
   /** The connection has ended. */
-  lost(why: Error): void {
+  lost(why: ConnectionLost): void {
     const open = [...this._open.values()];
     this._open.clear();
+    // They were sent. A peer that has drained has answered all that it has run.
+    const { code, message } = why;
+    if (code !== "draining") why = new ConnectionLost(code, message, true);
     for (const call of open) call.fail(why);
     this.promised.lost(open);
     for (const queue of [...this._held.values()]) for (const go of queue) go();

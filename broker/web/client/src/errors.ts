@@ -49,10 +49,13 @@ export class RemoteError extends Error {
 export class ConnectionLost extends Error {
   /** The code of the peer's goodbye, such as `"closing"`; `"lost"` without a goodbye. */
   code: string;
+  /** Whether the call that failed may have run: it was sent. */
+  mayHaveRun: boolean;
 
-  constructor(code = "lost", message = "connection lost") {
+  constructor(code = "lost", message = "connection lost", mayHaveRun = false) {
     super(message);
     this.code = code;
+    this.mayHaveRun = mayHaveRun;
     this.name = "ConnectionLost";
   }
 }
@@ -68,3 +71,12 @@ export class ProtocolError extends Error {}
 /** Return a fault of a frame. */
 export const malformed = (text: string): ProtocolError =>
   new ProtocolError("malformed message: " + text);
+
+/** Whether another attempt may succeed. */
+export function isTransient(error: unknown): boolean {
+  if (error instanceof ConnectionLost) return error.code !== "replaced" && error.code !== "error";
+  return (
+    error instanceof RemoteError &&
+    /\.(ServerBusy|ServerDraining|LoginExpired|TooManyAttempts|LoginUnavailable)$/.test(error.type)
+  );
+}

@@ -52,6 +52,11 @@ export class IncomingCalls {
     this._host = host;
   }
 
+  /** The number of calls that have no answer yet. */
+  get count(): number {
+    return this._running.size;
+  }
+
   /** Run a call; return false if it was refused before its method was called. */
   receive(call: ReceivedCall): boolean {
     const { id, wantsAnswer, deadline } = call;

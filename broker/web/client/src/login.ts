@@ -20,12 +20,11 @@ export interface Channel {
 /** Log in; return the avatar. */
 export async function login(
   session: Session,
-  credentials: Credentials,
+  credentials: Exclude<Credentials, "anonymous">,
   mind: unknown,
   channel: Channel,
 ): Promise<RemoteReference> {
   const { root, mechanisms } = session;
-  if (credentials === "anonymous") return root.callRemote("loginAnonymous", mind);
   if (!mechanisms) throw new LoginFailed("the server asks for no login");
   const { isPrivate, binding } = channel;
   for (const mechanism of mechanisms) {

@@ -1,7 +1,8 @@
 /** The client for Node: `connect` by TCP, TLS and WebSocket. */
 import net from "node:net";
 import tls from "node:tls";
-import { type Opener, connector } from "./connect.ts";
+import { connector } from "./connect.ts";
+import type { Opener } from "./connection.ts";
 import { ConnectionLost } from "./errors.ts";
 import { isPrivate, openWebSocket } from "./websocket.ts";
 

@@ -60,6 +60,10 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   readonly ready: Promise<void>;
   /** Resolves with the reason when the connection has ended. */
   readonly closed: Promise<ConnectionLost>;
+  /** Resolves when the peer takes no new calls. */
+  readonly drains: Promise<void>;
+  /** Resolves with what the peer takes, when it has told it. */
+  readonly terms: Promise<Terms>;
   /** The root of the peer. */
   readonly root: RemoteReference;
   readonly exports: Exports;
@@ -89,6 +93,8 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   private _opened: number[] = [];
   private _isReady!: (error?: Error) => void;
   private _isClosed!: (why: ConnectionLost) => void;
+  private _isDraining!: () => void;
+  private _hasTerms!: (terms: Terms) => void;
 
   constructor() {
     const next = () => this.nextNumber();
@@ -108,10 +114,17 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     });
     this.ready.catch(() => {});
     this.closed = new Promise((resolve) => (this._isClosed = resolve));
+    this.drains = new Promise((resolve) => (this._isDraining = resolve));
+    this.terms = new Promise((resolve) => (this._hasTerms = resolve));
   }
 
   nextNumber(): number {
     return ++this._number;
+  }
+
+  /** Whether calls of either end have no answer yet. */
+  get isBusy(): boolean {
+    return this._calls.openCount + this._incoming.count > 0;
   }
 
   get promised(): number {
@@ -123,8 +136,8 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   /** Begin without a handshake, as either end after the choice of the dialect. */
   begin(): void {
     this._phase = "version";
-    const { frame: _, ...terms } = MINE;
-    this.put([ROW_VERSION, VERSION, terms]);
+    const { streams, items, window, promised } = MINE;
+    this.put([ROW_VERSION, VERSION, { streams, items, window, promised }]);
     this._isReady();
   }
 
@@ -196,6 +209,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     this._phase = "open";
     this._terms = readTerms(terms);
     this._producing.takeTerms(this._terms);
+    this._hasTerms(this._terms);
   }
 
   private _other(row: number, first: any, second: any, message: Message, size: number): void {
@@ -217,7 +231,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
         return this.transport.close();
       case ROW_DRAINING:
         this.draining = { after: first, elsewhere: second };
-        return;
+        return this._isDraining();
       case ROW_CREDIT:
         return this._producing.credit(first, second, message[3]);
       case ROW_ITEMS:

@@ -7,6 +7,10 @@ export interface Terms {
   items: number;
   window: number;
   promised: number;
+  /** Seconds for which the reply of a call with a key is kept. */
+  once: number;
+  /** A number of this run of the server; 0 if it tells none. */
+  instance: number;
 }
 
 /** What a peer takes until its terms have come. */
@@ -16,6 +20,8 @@ export const BASELINE: Terms = {
   items: 64,
   window: 65_536,
   promised: 16,
+  once: 0,
+  instance: 0,
 };
 
 /** What this end takes. Calls on promises of its answers are not taken. */

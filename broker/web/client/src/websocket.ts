@@ -1,5 +1,5 @@
 /** Connections by WebSocket, as browsers have it; Node has it too. */
-import type { Opener } from "./connect.ts";
+import type { Opener } from "./connection.ts";
 import { ConnectionLost } from "./errors.ts";
 import { joinBytes } from "./framing.ts";
 

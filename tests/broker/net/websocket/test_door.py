@@ -155,8 +155,11 @@ def test_the_page_of_the_port() -> None:
 def test_pages_of_other_sites_import_the_client() -> None:
     """A script is for pages of every site; other pages are not."""
     for host in ("127.0.0.1", "0.0.0.0"):
-        status, fields, _ = page("/broker.js", "Host: localhost", host=host)
-        assert (status, fields["Access-Control-Allow-Origin"]) == (200, "*")
+        # The first one loads the others.
+        for path in ("/broker.js", "/broker-login.js", "/broker-again.js"):
+            status, fields, body = page(path, "Host: localhost", host=host)
+            assert (status, fields["Access-Control-Allow-Origin"]) == (200, "*")
+            assert body.startswith(b"/*! perspective-broker ")
     for path in ("/", "/health", "/ready", "/other"):
         assert "Access-Control-Allow-Origin" not in page(path, "Host: localhost")[1]
 

@@ -50,6 +50,25 @@ def test_both_ways(size: int, is_up: bool) -> None:
     assert read == data
 
 
+@pytest.mark.parametrize("size", [*SIZES, 4096, 4097])
+@pytest.mark.parametrize("is_up", [True, False])
+def test_passed(size: int, is_up: bool) -> None:
+    """A write that is passed on at once is the same message, behind what waits to be sent."""
+    client, server = joined()
+    sender, receiver = (client, server) if is_up else (server, client)
+    data = random.Random(size).randbytes(size)
+    for before in (b"", b"before"):
+        if before:
+            sender.send(before)
+        sent = sender.passed(data)
+        assert receiver.receive(sent) == before + data
+        assert sender.data_to_send() == b""
+    sender.close()
+    closing = sender.data_to_send()
+    assert sender.passed(data) == b""
+    assert receiver.receive(closing) == b""
+
+
 @given(
     st.lists(st.binary(max_size=300), max_size=8),
     st.lists(st.integers(0, 3000), max_size=12),

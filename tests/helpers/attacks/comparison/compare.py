@@ -26,6 +26,7 @@ from support.folders import DOCS, ROOT
 
 from attacks.comparison.client_rounds import CLIENT_ROUNDS, fight_client, fight_command
 from attacks.comparison.duel import SIDES, Outcome, Side, fight
+from attacks.comparison.followed_rounds import FOLLOWED_ROUNDS
 from attacks.comparison.front_end_rounds import FRONT_END_ROUNDS
 from attacks.comparison.login_rounds import LOGIN_ROUNDS
 from attacks.comparison.once_rounds import ONCE_ROUNDS
@@ -59,6 +60,7 @@ ALL = sorted(
         *ROUNDS,
         *STREAM_ROUNDS,
         *ONCE_ROUNDS,
+        *FOLLOWED_ROUNDS,
         *REVIEW_ROUNDS,
         *LOGIN_ROUNDS,
         *CLIENT_ROUNDS,

@@ -43,6 +43,10 @@ TOKEN_LIFE = 1.0
 class Root(Methods, broker.Root):
     """The attacked object."""
 
+    def __init__(self) -> None:
+        self.table: broker.Table[str, str] = broker.Table({})
+        self.changing: asyncio.Future[None] | None = None
+
     async def remote_endless(self) -> AsyncIterator[bytes]:
         """Make pieces without end."""
         while True:
@@ -56,6 +60,21 @@ class Root(Methods, broker.Root):
     async def remote_sleep(self, streams: Any) -> None:
         """Keep streams, and read none of them."""
         await asyncio.Event().wait()
+
+    def remote_table(self) -> broker.Table[str, str]:
+        """Return a table, which changes from then on."""
+        if not self.table:
+            self.table["begun"] = ""
+            self.changing = asyncio.ensure_future(self.change())
+        return self.table
+
+    async def change(self) -> None:
+        """Change the table 3,000 times, without a pause for its followers."""
+        for number in range(3_000):
+            self.table[f"k{number % 100}"] = "x" * 1000
+            self.table[f"passing {number}"] = "x" * 1000
+            del self.table[f"passing {number}"]
+            await asyncio.sleep(0)
 
 
 class Thing(broker.Referenceable):
