@@ -11,6 +11,7 @@ from operator import itemgetter
 from broker.errors import WrongType
 from broker.history import History, Position, Recent
 from broker.topics.engine import Entry, Lease, Outgoing, Page
+from broker.topics.engines.memory_directory import MemoryDirectory, MemoryNames
 from broker.topics.names import matches, overlap
 
 __all__ = ["MemoryEngine"]
@@ -68,6 +69,11 @@ class MemoryEngine:
         self._forgotten = 0
         self._leases: dict[tuple[str, str], tuple[float, int]] = {}
         self._deliver: Callable[[Entry], None] = lambda entry: None
+        self._names = MemoryNames(now)
+
+    def directory(self) -> MemoryDirectory:
+        """Return the directory for one node; those of one engine share their names."""
+        return MemoryDirectory(self._names)
 
     def start(self, deliver: Callable[[Entry], None], gap: Callable[[], None]) -> None:
         """Begin; there is never a gap."""

@@ -28,6 +28,7 @@ from broker.errors import ConfigError
 from broker.history import History, Position
 from broker.topics.engine import Entry, Lease, Outgoing, Page
 from broker.topics.engines.nats_connection import NatsConnection
+from broker.topics.engines.nats_directory import NatsDirectory
 from broker.topics.names import matches, overlap
 from broker.traces import log_error
 
@@ -114,6 +115,11 @@ class NatsEngine:
     async def ready(self) -> None:
         """Wait until the stream is being read."""
         await self._up.wait()
+
+    def directory(self) -> NatsDirectory:
+        """Return the directory for one node; it has a connection of its own."""
+        own = self._options, self._storage, self._replicas
+        return NatsDirectory(self._servers, self._name, *own)
 
     async def close(self) -> None:
         """End the connection."""

@@ -23,6 +23,7 @@ from broker.backoff import jittered_delay
 from broker.errors import ConfigError
 from broker.history import History, Position
 from broker.topics.engine import Entry, Lease, Outgoing, Page
+from broker.topics.engines.postgres_directory import PostgresDirectory
 from broker.topics.names import overlap
 from broker.traces import log_error
 
@@ -100,6 +101,10 @@ class PostgresEngine:
     async def ready(self) -> None:
         """Wait until the messages are being read."""
         await self._up.wait()
+
+    def directory(self) -> PostgresDirectory:
+        """Return the directory for one node; it has a connection of its own."""
+        return PostgresDirectory(self._address, self._channel)
 
     async def close(self) -> None:
         """End the connections."""
