@@ -77,8 +77,8 @@ def test_a_node(run: Any, tmp_path: Path) -> None:
     assert names.get_values_for_type(x509.DNSName) == ["localhost"]
     assert (is_of_a_node(made), is_of_a_node(certificate(tmp_path / "server.pem"))) == (True, False)
     assert stat.S_IMODE(files[1].stat().st_mode) == 0o600
-    status, printed = run("node", "a b")
-    assert (status, "is not a host name" in printed) == (1, True), printed
+    status, printed = run("node", "spiffe://a/b", "--out", "other")
+    assert (status, "is not a host name" in printed) == (2, True), printed
 
 
 def test_lifetimes(run: Any, tmp_path: Path) -> None:
