@@ -17,7 +17,7 @@ logger = logging.getLogger("broker.topics")
 
 
 class StartedEngine:
-    """What every engine is told at its start.
+    """The part of an engine that is told where messages go.
 
     Attributes:
         deliver, gap: as of `broker.topics.engine.Engine.start`; they do nothing before it and after
