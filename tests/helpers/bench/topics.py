@@ -64,15 +64,17 @@ class Figures:
     Attributes:
         p50, p99: milliseconds from publishing to hearing.
         rate: deliveries a second.
-        cpu: microseconds of the processor for each delivery while many are published: of the nodes,
-            or of the publisher with nats-py.
-        readers: the same of the processes with the subscribers.
+        single: microseconds of the processor of the nodes for a delivery, one by one; of the
+            publisher with nats-py.
+        many: the same while many are published.
+        readers: the same of the subscribers, one by one.
     """
 
     p50: float
     p99: float
     rate: float
-    cpu: float
+    single: float
+    many: float
     readers: float
 
 
@@ -141,22 +143,24 @@ def measured(row: Row, url: str) -> Figures:
         ears = [stack.enter_context(part(*at, str(row.subscribers))) for at in places]
         for each in ears:
             each.answer()
+        _, found = heard(nodes[0], ears, 1)
+        hearers = row.subscribers * len(ears)
         times: list[float] = []
-        before = 0.0
+        before, readers = cpu_of(nodes), sum(one["cpu"] for one in found)
         for _ in range(row.rounds):
             _, found = heard(nodes[0], ears, 1)
-            before = sum(one["cpu"] for one in found)
             for one in found:
                 times += one["times"]
-        nodes_before = cpu_of(nodes)
+        between = cpu_of(nodes)
+        readers = (sum(one["cpu"] for one in found) - readers) / len(times)
+        single = (between - before) / len(times)
         begin, found = heard(nodes[0], ears, row.load)
-        total = row.load * row.subscribers * len(ears)
-        cpu = (cpu_of(nodes) - nodes_before) / total
-        readers = (sum(one["cpu"] for one in found) - before) / total
+        total = row.load * hearers
+        many = (cpu_of(nodes) - between) / total
     times.sort()
     p50, p99 = (times[int(len(times) * part)] * 1e3 for part in (0.5, 0.99))
     rate = total / (max(one["end"] for one in found) - begin)
-    return Figures(p50, p99, rate, cpu * 1e6, readers * 1e6)
+    return Figures(p50, p99, rate, single * 1e6, many * 1e6, readers * 1e6)
 
 
 def cpu_of(nodes: list[Part]) -> float:
@@ -173,7 +177,8 @@ def main() -> None:
     only = parser.parse_args().only or ""
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} processors, load {load:.1f} before the measurement")
-    print(f"{'':22} {'p50':>10} {'p99':>10} {'deliveries/s':>13} {'CPU':>10} {'readers':>10}")
+    heads = ("p50", "p99", "deliveries/s", "node", "at once", "reader")
+    print(f"{'':22} " + " ".join(f"{head:>12}" for head in heads))
     with tempfile.TemporaryDirectory() as folder:
         server = NatsServer(Path(folder))
         server.start()
@@ -181,11 +186,9 @@ def main() -> None:
             for row in ROWS:
                 if only in row.name:
                     it = measured(row, server.url)
-                    print(
-                        f"{row.name:22} {it.p50:7.2f} ms {it.p99:7.2f} ms {it.rate:13,.0f}"
-                        f" {it.cpu:7.1f} µs {it.readers:7.1f} µs",
-                        flush=True,
-                    )
+                    cells = [f"{it.p50:.2f} ms", f"{it.p99:.2f} ms", f"{it.rate:,.0f}"]
+                    cells += [f"{each:.1f} µs" for each in (it.single, it.many, it.readers)]
+                    print(f"{row.name:22} " + " ".join(f"{each:>12}" for each in cells), flush=True)
         finally:
             server.kill()
 
