@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test docs system check vectors vocabulary hops pictures bench compare instructions calls costs profile logins attacks sim sim-bugs fuzz soak idle drains crowd field floors native compiled clean browsers
+.PHONY: demo test docs system check vectors vocabulary hops pictures bench compare instructions calls costs profile logins topics scale attacks sim sim-bugs fuzz soak idle drains crowd field floors native compiled clean browsers
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -79,6 +79,14 @@ costs: $(VENV)/.installed $(VENV)/.bench
 
 logins: $(VENV)/.installed $(VENV)/.bench
 	$(HELPER) bench.logins $(ARGS)
+
+# Topics over one node and three, beside nats-py alone; nothing else should run on the machine.
+topics: $(VENV)/.installed $(VENV)/.test
+	$(HELPER) bench.topics $(ARGS)
+
+# The tables of docs/explanation/scale.md; ARGS=--measure takes what one operation costs on this machine.
+scale: $(VENV)/.installed $(VENV)/.test
+	$(HELPER) scale.model $(ARGS)
 
 # Needs Chromium; nothing else should run on the machine.
 browsers: $(VENV)/.installed $(VENV)/.test

@@ -31,6 +31,7 @@ __all__ = [
     "CallTimeout",
     "CannotJelly",
     "CannotListenError",
+    "Cluster",
     "ConfigError",
     "Connect",
     "ConnectBindError",
@@ -67,6 +68,8 @@ __all__ = [
     "LoginThrottle",
     "MalformedJelly",
     "MemoryEngine",
+    "NameLost",
+    "NameTaken",
     "NoRouteError",
     "NoSuchFile",
     "NoSuchMethod",
@@ -158,6 +161,7 @@ if TYPE_CHECKING:
     from broker.asgi_application import asgi
     from broker.call_metadata import metadata
     from broker.client import Connect, connect
+    from broker.cluster.cluster import Cluster
     from broker.connection.broker import Broker
     from broker.connection.connection import Connection
     from broker.connection.peer import Call, Peer, current_call
@@ -192,6 +196,8 @@ if TYPE_CHECKING:
         LimitExceeded,
         LoginExpired,
         MalformedJelly,
+        NameLost,
+        NameTaken,
         NoRouteError,
         NoSuchFile,
         NoSuchMethod,
@@ -266,6 +272,7 @@ _HOMES = {
     "broker.asgi_application": "asgi",
     "broker.call_metadata": "metadata",
     "broker.client": "Connect connect",
+    "broker.cluster.cluster": "Cluster",
     "broker.connection.broker": "Broker",
     "broker.core.policy": "PUBLISHED STRICT Policy",
     "broker.core.stats": "Stats",
@@ -276,7 +283,7 @@ _HOMES = {
         " Disconnected EndOfStream"
         " EncodeError Error InsecureJelly JellyError LimitExceeded LoginExpired MalformedJelly"
         " NoRouteError NoSuchMethod NoSuchObject PBConnectionLost ProtocolError RemoteError"
-        " FileRefused NoSuchFile"
+        " FileRefused NameLost NameTaken NoSuchFile"
         " ResultLost SSLError ServerBusy ServerDraining TCPTimedOutError TLSError TooLarge"
         " TooManyAttempts TooSlow UnknownHostError UserError WrongArguments WrongResult WrongType"
     ),

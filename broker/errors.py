@@ -13,10 +13,11 @@
                    RemoteError† · NoSuchMethod† (AttributeError)
                    WrongArguments (TypeError) · WrongResult (TypeError)
                    CallTimeout (TimeoutError)
-                   Error†: raised by applications on purpose; its text is sent to the peer
+                   Error†: raised by applications; its text is sent
                    ├─ NoSuchObject (LookupError) · BrokenPromise
                    ├─ NoSuchFile (FileNotFoundError) · FileRefused (PermissionError)
-                   ├─ ServerBusy · ServerDraining · TooManyAttempts · TooSlow
+                   ├─ ServerBusy · ServerDraining · TooManyAttempts
+                   ├─ NameLost · NameTaken · TooSlow
                    └─ LoginExpired · ResultLost
                    TLSError (ConnectionError) · ConfigError (ValueError) ─ WrongType (TypeError)
     transports:    ConnectionClosed† ─ ConnectionDone† · ConnectionLost† ─ ConnectionAborted†
@@ -103,6 +104,8 @@ __all__ = [
     "LimitExceeded",
     "LoginExpired",
     "MalformedJelly",
+    "NameLost",
+    "NameTaken",
     "NoRouteError",
     "NoSuchFile",
     "NoSuchMethod",
@@ -367,6 +370,17 @@ class TooManyAttempts(Error):
 
 class TooSlow(Error):
     """A subscription of topics has ended, since too many messages waited for its reader."""
+
+
+class NameTaken(Error):
+    """A node of the cluster holds the name already; the text tells its address."""
+
+
+class NameLost(Error):
+    """The node does not hold the name of the called object any more; the call did not run.
+
+    Another node may hold it: ask for a new reference.
+    """
 
 
 class LoginExpired(Error):

@@ -53,6 +53,26 @@ TESTED_ELSEWHERE = {
     "broker/demo/stage.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/steps.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/visitor.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/cluster/asking.py": ("broker/cluster/test_cluster.py", "a directory that is away"),
+    "broker/cluster/exported.py": ("broker/cluster/test_cluster.py", "names that were withdrawn"),
+    "broker/cluster/holding.py": ("broker/cluster/test_cluster.py", "half of Cluster"),
+    "broker/cluster/settings.py": ("broker/cluster/test_cluster.py", "wrong arguments"),
+    "broker/topics/directory.py": (
+        "broker/topics/engines/test_directories.py",
+        "an interface and its records, over each engine",
+    ),
+    "broker/topics/engines/memory_directory.py": (
+        "broker/topics/engines/test_directories.py",
+        "one suite for all directories",
+    ),
+    "broker/topics/engines/nats_directory.py": (
+        "broker/topics/engines/test_directories.py",
+        "one suite for all directories",
+    ),
+    "broker/topics/engines/postgres_directory.py": (
+        "broker/topics/engines/test_directories.py",
+        "one suite for all directories",
+    ),
     "broker/topics/contract.py": (
         "broker/topics/test_view.py",
         "a contract, and what implements it",

@@ -20,6 +20,7 @@ from broker.net.tls.issuing import (
     Issued,
     make_authority,
     make_client,
+    make_node,
     make_server,
     write_file,
 )
@@ -93,6 +94,17 @@ def server(names: tuple[str, ...], out: str, folder: Path, days: int, force: boo
     """Make the certificate of a server with the names HOST: host names and IP addresses."""
     with _told():
         issued = make_server(_authority(folder), names, lifetime=datetime.timedelta(days))
+        _write(folder, out, issued, force)
+
+
+@cert.command()
+@click.argument("names", metavar="HOST...", nargs=-1, required=True)
+@click.option("--out", default="node", show_default=True, help="The files' name, without suffix.")
+@_options(LEAF_LIFETIME)
+def node(names: tuple[str, ...], out: str, folder: Path, days: int, force: bool) -> None:
+    """Make the certificate of a node of a cluster with the names HOST."""
+    with _told():
+        issued = make_node(_authority(folder), names, lifetime=datetime.timedelta(days))
         _write(folder, out, issued, force)
 
 

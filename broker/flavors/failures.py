@@ -269,7 +269,13 @@ def register_errors(*classes: type[BaseException]) -> None:
 
 
 register_errors(
-    errors.Error, errors.NoSuchFile, errors.FileRefused, errors.TooSlow, *errors.CONDITIONS
+    errors.Error,
+    errors.NoSuchFile,
+    errors.FileRefused,
+    errors.TooSlow,
+    errors.NameLost,
+    errors.NameTaken,
+    *errors.CONDITIONS,
 )
 for _cls in (
     errors.LimitExceeded,

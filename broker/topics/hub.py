@@ -60,6 +60,8 @@ class Topics:
         outgoing: what happens to messages of ``publish`` when more than 10,000, or 16 MiB, wait for
             the engine: ``Slow.DROP_OLDEST`` or ``Slow.DROP_NEWEST``.
         lease: seconds after which a member who has gone is not present any more.
+        presence: whether the engine is told who subscribes. Without it, `members` and `presence`
+            cannot be used, and the engine has less to do.
         max_message: bytes of the data of a message.
         max_subscriptions: subscriptions of one login.
         max_patterns: patterns that are subscribed to in this process.
@@ -74,6 +76,7 @@ class Topics:
         *,
         outgoing: Slow = Slow.DROP_OLDEST,
         lease: float = 10.0,
+        presence: bool = True,
         max_message: int = 65_536,
         max_subscriptions: int = 100,
         max_patterns: int = 1000,
@@ -95,7 +98,7 @@ class Topics:
         self._max_patterns = max_patterns
         self._groups: Patterns[Group] = Patterns()
         self._outbox = Outbox(self._engine, outgoing, self._lost)
-        self._presence = Presence(self._engine, lease)
+        self._presence = Presence(self._engine, lease, is_told=presence)
         self._views: WeakKeyDictionary[object, dict[str | None, View]] = WeakKeyDictionary()
         self._is_started = False
         self._is_closed = False
@@ -298,7 +301,7 @@ class Topics:
         Raises:
             ConfigError: the engine does not keep presence.
         """
-        self._check_presence()
+        self._start()
         return await self._presence.members(topic)
 
     def presence(self, pattern: str) -> AsyncIterator[Joined | Left]:
@@ -307,17 +310,16 @@ class Topics:
         Raises:
             ConfigError: the engine does not keep presence.
         """
-        self._check_presence()
+        self._start()
         return self._presence.watch(pattern)
 
     def enter(self, pattern: str, member: str | None) -> None:
         """Note that a member, or a guest, subscribes to a pattern."""
-        if "presence" in self._engine.capabilities:
-            self._presence.enter(pattern, member)
+        self._presence.enter(pattern, member)
 
     def leave(self, pattern: str, member: str | None) -> None:
         """Note the end of such a subscription."""
-        if "presence" in self._engine.capabilities and not self._is_closed:
+        if not self._is_closed:
             self._presence.leave(pattern, member)
 
     # Internal.
@@ -329,11 +331,6 @@ class Topics:
             asyncio.get_running_loop()
             self._is_started = True
             self._engine.start(self._deliver, self._gap)
-
-    def _check_presence(self) -> None:
-        self._start()
-        if "presence" not in self._engine.capabilities:
-            raise ConfigError("this engine does not know who is present")
 
     def _check_start(self, since: Start) -> None:
         capabilities = self._engine.capabilities

@@ -12,8 +12,9 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
+from broker.errors import ConfigError
 from broker.topics.engine import Engine, Lease
 from broker.topics.items import Joined, Left, Members
 from broker.traces import log_error
@@ -33,10 +34,13 @@ class Presence:
     Args:
         engine: keeps the leases.
         seconds: the length of a lease.
+        is_told: whether the engine is told who is here.
     """
 
-    def __init__(self, engine: Engine, seconds: float):
+    def __init__(self, engine: Engine, seconds: float, *, is_told: bool = True):
         self._engine = engine
+        self._is_kept = "presence" in engine.capabilities
+        self._is_told = is_told
         self._seconds = seconds
         self._guests = _GUESTS + secrets.token_hex(8)
         self._here: Counter[tuple[str, str]] = Counter()
@@ -48,6 +52,8 @@ class Presence:
 
     def enter(self, pattern: str, member: str | None) -> None:
         """Note a subscription of a member, or of a guest."""
+        if not self._is_kept or not self._is_told:
+            return
         key = pattern, self._guests if member is None else member
         self._here[key] += 1
         if member is None or self._here[key] == 1:
@@ -55,6 +61,8 @@ class Presence:
 
     def leave(self, pattern: str, member: str | None) -> None:
         """Note the end of a subscription."""
+        if not self._is_kept or not self._is_told:
+            return
         key = pattern, self._guests if member is None else member
         self._here[key] -= 1
         left = self._here[key]
@@ -64,7 +72,8 @@ class Presence:
             self._note(key, left if member is None else 1)
 
     async def members(self, topic: str) -> Members:
-        """Return who subscribes to a topic."""
+        """Return who subscribes to a topic; ConfigError as of `watch`."""
+        self._check()
         names: set[str] = set()
         guests = 0
         for lease in await self._engine.members(topic):
@@ -74,8 +83,16 @@ class Presence:
                 names.add(lease.member)
         return Members(sorted(names), guests)
 
-    async def watch(self, pattern: str) -> AsyncIterator[Joined | Left]:
-        """Yield who is present, and then who comes and goes."""
+    def watch(self, pattern: str) -> AsyncGenerator[Joined | Left, None]:
+        """Return an iterator of who is present, and then who comes and goes.
+
+        Raises:
+            ConfigError: the engine keeps no presence, or is not told.
+        """
+        self._check()
+        return self._watch(pattern)
+
+    async def _watch(self, pattern: str) -> AsyncGenerator[Joined | Left, None]:
         known: set[tuple[str, str]] = set()
         while True:
             changed = self._changed
@@ -95,6 +112,12 @@ class Presence:
                     await changed.wait()
             except TimeoutError:
                 continue
+
+    def _check(self) -> None:
+        if not self._is_kept:
+            raise ConfigError("this engine does not know who is present")
+        if not self._is_told:
+            raise ConfigError("Topics(presence=False): the engine is not told who is present")
 
     async def close(self) -> None:
         """Renew nothing more."""

@@ -31,6 +31,12 @@ def _settings() -> Settings:
     add("--folder", type=Path, default=Path("chat-data"), help="certificates and database")
     add("--store", help="the database: sql:postgresql://host/name; default a file in the folder")
     add("--host", default="127.0.0.1", help="where the front ends inside TLS listen")
+    add(
+        "--nats",
+        metavar="URL",
+        help="of a NATS server, which joins several nodes",
+    )
+    add("--lease", type=float, default=Settings.lease, help="seconds until a dead node is gone")
     add("--name", action="append", help="a host name that the certificate is for; repeatable")
     for name in ("pb", "pb-plain", "irc", "ircs", "lines", "web"):
         port = getattr(Settings, name.replace("-", "_"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import secrets
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from examples.chat.line_clients.irc import IRC
 from examples.chat.line_clients.lines import PlainLines
 from examples.chat.live import Live, PageAdmin, PageTokens, Watcher
 from examples.chat.model import ADMINS, IAdmin, IGuest, Town
+from examples.chat.nodes import Nodes
 from examples.chat.pace import USUAL_RATE, Rate
 from examples.chat.pb_members import Member
 from examples.chat.web_tls import RenewedContext
@@ -50,6 +52,8 @@ class Settings:
         pb, pb_plain, irc, ircs, lines, web: the ports; 0 for a free one. None for ``pb_plain`` if
             PB without TLS is not served.
         rate: how often a guest may say something.
+        nats: the URL of a NATS server, if this is one of several nodes; they have one store.
+        lease: seconds after which the people of a node that has died are removed.
     """
 
     folder: Path
@@ -63,6 +67,8 @@ class Settings:
     lines: int = 6668
     web: int = 8080
     rate: Rate = USUAL_RATE
+    nats: str | None = None
+    lease: float = 10.0
 
 
 class Chat:
@@ -124,13 +130,30 @@ class Chat:
         archive = await asyncio.to_thread(SQLArchive, address)
         stack.push_async_callback(asyncio.to_thread, archive.close)
         self.town = Town(rate=self._settings.rate)
-        await asyncio.to_thread(archive.load, self.town)
+        async with self._joined_by_others(stack):
+            await asyncio.to_thread(archive.load, self.town)
         self._tokens = PageTokens()
         self.logins = make_logins(self.town, StoreChecker(self.store), self._tokens)
         await self._start_pb(stack)
         self._start_lines(stack)
         if importlib.util.find_spec("aiohttp") is not None:
             await self._start_web(stack)
+
+    @asynccontextmanager
+    async def _joined_by_others(self, stack: AsyncExitStack) -> AsyncIterator[None]:
+        """Join the other nodes, if there are any, around the loading of the archive."""
+        if self._settings.nats is None:
+            yield
+            return
+        from broker.topics.engines.nats import NatsEngine
+
+        engine = NatsEngine(self._settings.nats, name="chat")
+        nodes = Nodes(self.town, broker.Topics(engine, lease=self._settings.lease))
+        stack.push_async_callback(nodes.close)
+        await nodes.listen()
+        # What other nodes tell meanwhile waits.
+        yield
+        await nodes.start()
 
     async def _start_pb(self, stack: AsyncExitStack) -> None:
         settings = self._settings

@@ -29,22 +29,23 @@ A web page logs an admin in with `IAdmin`, and gets an `Admin`.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from zope.interface import Interface
 
 from cred import LoginDenied
-from examples.chat.errors import BadName, ChatError, NoSuchPlace, NotInRoom, TooMany
-from examples.chat.names import LONGEST_TOPIC, check_banner, check_person, check_room, check_text
+from examples.chat.errors import BadName, NoSuchPlace, TooMany
+from examples.chat.guests import MOST_ROOMS_EACH, Guest, Hears, Listener, Others, Whereabouts
+from examples.chat.names import check_banner, check_person, check_room, check_text
 from examples.chat.pace import USUAL_RATE, Rate
 from examples.chat.rooms import Archive, Line, Room
 
 __all__ = [
     "ADMINS",
     "LOBBY",
+    "MOST_ROOMS_EACH",
     "Admin",
     "Archive",
     "Guest",
@@ -65,9 +66,6 @@ LOBBY = "#lobby"
 """The room of a front end that has only one."""
 
 MOST_ROOMS = 1_000
-MOST_ROOMS_EACH = 10
-
-logger = logging.getLogger("examples.chat")
 
 
 class IGuest(Interface):  # type: ignore[misc]
@@ -76,33 +74,6 @@ class IGuest(Interface):  # type: ignore[misc]
 
 class IAdmin(Interface):  # type: ignore[misc]
     """A user of the group `ADMINS`, who may set the banner and kick people."""
-
-
-class Hears(Protocol):
-    """Tells a front end of an event; see the top of this module."""
-
-    def __call__(self, event: str, room: str, who: str, text: str, /) -> None: ...
-
-
-class Listener(NamedTuple):
-    """What a front end passes to a login as the mind.
-
-    Attributes:
-        hears: is called for each event.
-        front_end: its name, for the list of who is where: ``"irc"``.
-    """
-
-    hears: Hears
-    front_end: str
-
-
-class Whereabouts(NamedTuple):
-    """Where a guest is: by which front end, since when, and in which rooms."""
-
-    name: str
-    front_end: str
-    since: float
-    rooms: tuple[str, ...]
 
 
 class Town:
@@ -118,6 +89,7 @@ class Town:
         rooms: all rooms, by name.
         end_sessions: ends all sessions of a user on every front end, and returns how many there
             were: ``end_sessions(name, why)`` of the PortalLogins; set by `main`.
+        others: the other nodes of the chat, or None; see `examples.chat.nodes`.
     """
 
     def __init__(
@@ -129,6 +101,7 @@ class Town:
         self.banner = "Welcome to the chat."
         self.rooms: dict[str, Room] = {}
         self.end_sessions: Callable[[str, str], int] | None = None
+        self.others: Others | None = None
         self.clock = clock
         self.archive = archive
         self.rate = rate
@@ -145,8 +118,13 @@ class Town:
         for changed in list(self._watchers):
             changed()
 
-    def enter(self, avatar_id: Any, listener: Listener) -> Guest:
+    def enter(self, avatar_id: Any, listener: Listener, home: str | None = None) -> Guest:
         """Let a user in. An earlier session of the same user ends: it hears ``gone``.
+
+        Args:
+            avatar_id: the name of the user.
+            listener: the front end.
+            home: the node whose front end it is; None for this one.
 
         Raises:
             LoginDenied: the name cannot be used here, or differs only in capital letters from that
@@ -161,8 +139,9 @@ class Town:
             if before.name != name:
                 raise LoginDenied("somebody with almost the same name is here")
             before.dismiss("you have come in again from elsewhere")
-        guest = self._people[name.lower()] = Guest(self, name, listener)
+        guest = self._people[name.lower()] = Guest(self, name, listener, home)
         self.moved()
+        guest.tell_others("came", "", listener.front_end, guest.whereabouts.since)
         return guest
 
     def administer(self, avatar_id: Any) -> Admin:
@@ -182,6 +161,10 @@ class Town:
             raise NoSuchPlace("there is no such room")
         return room
 
+    def guests(self) -> list[Guest]:
+        """Return all who are here."""
+        return list(self._people.values())
+
     def where(self) -> list[Whereabouts]:
         """Return where everybody is, in the order of their names."""
         return sorted(guest.whereabouts for guest in self._people.values())
@@ -193,6 +176,12 @@ class Town:
         capital letters.
         """
         reason = f"kicked: {why}" if (why := check_text(why)) else "kicked"
+        if self.others is not None:
+            self.others.tell("kick", name, "", reason, self.clock())
+        return self.expel(name, reason)
+
+    def expel(self, name: str, reason: str) -> bool:
+        """End all sessions of a user at this node; return whether the user was in the chat."""
         guest = self.person(name)
         is_here = guest is not None and guest.name == name
         if guest is not None and is_here:
@@ -227,9 +216,16 @@ class Town:
 
     def set_banner(self, who: str, banner: str) -> None:
         """Set the banner and tell everybody; TooMany if it is longer than a banner may be."""
-        self.banner = check_banner(banner)
+        banner = check_banner(banner)
         if self.archive is not None:
-            self.archive.keep_banner(self.banner)
+            self.archive.keep_banner(banner)
+        if self.others is not None:
+            self.others.tell("banner", who, "", banner, self.clock())
+        self.show_banner(who, banner)
+
+    def show_banner(self, who: str, banner: str) -> None:
+        """Take a banner that was set, and tell everybody at this node."""
+        self.banner = banner
         for guest in list(self._people.values()):
             guest.hear("banner", "", who, self.banner)
 
@@ -241,143 +237,6 @@ class Town:
         del self.rooms[oldest.name]
         if self.archive is not None:
             self.archive.forget_room(oldest.name)
-
-
-class Guest:
-    """A user in the chat, by whichever front end.
-
-    Attributes:
-        name: the user's name.
-        rooms: the rooms that the guest is in, by name.
-        is_here: whether the guest has neither left nor been dismissed.
-    """
-
-    def __init__(self, town: Town, name: str, listener: Listener):
-        self.town, self.name = town, name
-        self.rooms: dict[str, Room] = {}
-        self.is_here = True
-        self._listener = listener
-        self._since = town.clock()
-
-    @property
-    def whereabouts(self) -> Whereabouts:
-        """Where the guest is."""
-        return Whereabouts(self.name, self._listener.front_end, self._since, tuple(self.rooms))
-
-    def hear(self, event: str, room: str, who: str, text: str = "") -> None:
-        """Tell the front end, unless the guest has left.
-
-        An error of one front end does not keep the others from hearing.
-        """
-        if not self.is_here and event != "gone":
-            return
-        try:
-            self._listener.hears(event, room, who, text)
-        except Exception:
-            logger.exception("%s could not be told of %r", self.name, event)
-
-    def join(self, name: str) -> Room:
-        """Go into a room, and return it; make it if it does not exist.
-
-        Raises:
-            BadName: it cannot be the name of a room.
-            TooMany: the guest is in 10 rooms, or there are too many rooms.
-        """
-        self._check_here()
-        if name not in self.rooms:
-            check_room(name)
-            if len(self.rooms) >= MOST_ROOMS_EACH:
-                raise TooMany(f"you are in {MOST_ROOMS_EACH} rooms")
-            room = self.rooms[name] = self.town.open_room(name)
-            room.add(self)
-            self.town.moved()
-        return self.rooms[name]
-
-    def part(self, name: str, why: str = "") -> None:
-        """Leave a room; NotInRoom if the guest is not in it."""
-        room = self._room(name)
-        room.remove(self, check_text(why))
-        del self.rooms[name]
-        self.town.close_room(room)
-        self.town.moved()
-
-    def say(self, where: str, text: str) -> None:
-        """Say something in a room, or to a person; an empty text is not passed on.
-
-        Raises:
-            NotInRoom: the guest is not in that room.
-            NoSuchPlace: nobody of that name is here.
-            TooMany: the text is longer than 500 characters.
-        """
-        self._speak("said", where, text)
-
-    def notice(self, where: str, text: str) -> None:
-        """Say something as a bot, to which no bot answers; it is not kept in the history."""
-        self._speak("noticed", where, text)
-
-    def set_topic(self, name: str, topic: str) -> None:
-        """Set the topic of a room.
-
-        Raises:
-            NotInRoom: the guest is not in that room.
-            TooMany: the topic is longer than 300 characters.
-        """
-        room = self._room(name)
-        room.topic = check_text(topic, LONGEST_TOPIC)
-        if self.town.archive is not None:
-            self.town.archive.keep_topic(name, room.topic)
-        room.tell("topic", self.name, room.topic)
-
-    def leave(self, why: str = "") -> None:
-        """Leave the chat; does nothing after the first time."""
-        if not self.is_here:
-            return
-        self.is_here = False
-        rooms, self.rooms = self.rooms, {}
-        self.town.remove(self)
-        for room in rooms.values():
-            room.remove(self, why)
-            self.town.close_room(room)
-
-    def dismiss(self, why: str) -> None:
-        """Make the guest leave: the front end hears ``gone`` and closes the connection."""
-        if self.is_here:
-            self.leave(why)
-            self.hear("gone", "", self.name, why)
-
-    def logout(self) -> None:
-        """Leave the chat: the login has ended."""
-        self.leave()
-
-    def _speak(self, event: str, where: str, text: str) -> None:
-        self._check_here()
-        text = check_text(text)
-        if not text:
-            return
-        if where.startswith("#"):
-            room = self._room(where)
-            if event == "said":
-                line = Line(self.town.clock(), self.name, text)
-                room.history.append(line)
-                if self.town.archive is not None:
-                    self.town.archive.keep_line(where, line)
-            room.tell(event, self.name, text, skip=self)
-            return
-        person = self.town.person(where)
-        if person is None:
-            raise NoSuchPlace("nobody of that name is here")
-        person.hear(event, person.name, self.name, text)
-
-    def _room(self, name: str) -> Room:
-        self._check_here()
-        room = self.rooms.get(name)
-        if room is None:
-            raise NotInRoom("you are not in that room")
-        return room
-
-    def _check_here(self) -> None:
-        if not self.is_here:
-            raise ChatError("you have left")
 
 
 class Admin:

@@ -17,7 +17,7 @@ FACE = """
     inspector Observer ObservedCall Outcome LogCalls Interceptor RateLimit metadata
     Promise Stream RemoteStream stream_of credit read_file write_file Progress throttled Files
     metadata once Replies accelerated
-    Topics TopicsContract Grants MemoryEngine Since
+    Topics TopicsContract Grants MemoryEngine Since Cluster
 """
 SETTINGS = "Policy STRICT PUBLISHED Limits LoginThrottle PortalLogins Rate Retry Stats Broker"
 FLAVORS = """

@@ -32,6 +32,7 @@ __all__ = [
     "alternative_name",
     "make_authority",
     "make_client",
+    "make_node",
     "make_server",
     "unsigned",
     "write_file",
@@ -108,6 +109,27 @@ def make_server(
     Raises:
         ValueError: there is no name, or a name is not a host name.
     """
+    return _of_hosts(authority, names, common_name, [ExtendedKeyUsageOID.SERVER_AUTH], lifetime)
+
+
+def make_node(
+    authority: Issued, names: Sequence[str], *, lifetime: datetime.timedelta = LEAF_LIFETIME
+) -> Issued:
+    """Make the certificate of a node of a cluster, which is a server and a client.
+
+    Args, Raises: as of `make_server`.
+    """
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return _of_hosts(authority, names, None, purposes, lifetime)
+
+
+def _of_hosts(
+    authority: Issued,
+    names: Sequence[str],
+    common_name: str | None,
+    purposes: list[x509.ObjectIdentifier],
+    lifetime: datetime.timedelta,
+) -> Issued:
     if not names:
         raise ValueError("a server's certificate needs a name at least")
     kinds = (x509.DNSName, x509.IPAddress)
@@ -115,8 +137,7 @@ def make_server(
     for name, alternative in zip(names, alternatives, strict=True):
         if not isinstance(alternative, kinds):
             raise ValueError(f"{name!r} is not a host name or an address")
-    purpose = ExtendedKeyUsageOID.SERVER_AUTH
-    return _make_leaf(authority, common_name or names[0], alternatives, purpose, lifetime)
+    return _make_leaf(authority, common_name or names[0], alternatives, purposes, lifetime)
 
 
 def make_client(
@@ -132,8 +153,8 @@ def make_client(
     Raises:
         ValueError: the name cannot be used in a certificate.
     """
-    purpose = ExtendedKeyUsageOID.CLIENT_AUTH
-    return _make_leaf(authority, name, [alternative_name(name)], purpose, lifetime)
+    purposes = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    return _make_leaf(authority, name, [alternative_name(name)], purposes, lifetime)
 
 
 def alternative_name(text: str) -> x509.GeneralName:
@@ -216,7 +237,7 @@ def _make_leaf(
     authority: Issued,
     common_name: str,
     names: list[x509.GeneralName],
-    purpose: x509.ObjectIdentifier,
+    purposes: list[x509.ObjectIdentifier],
     lifetime: datetime.timedelta,
 ) -> Issued:
     key = ec.generate_private_key(ec.SECP256R1())
@@ -229,7 +250,7 @@ def _make_leaf(
         unsigned(_name(common_name), signer.subject, public, first, last)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(identifier, critical=False)

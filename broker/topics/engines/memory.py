@@ -11,6 +11,8 @@ from operator import itemgetter
 from broker.errors import WrongType
 from broker.history import History, Position, Recent
 from broker.topics.engine import Entry, Lease, Outgoing, Page
+from broker.topics.engines.life import StartedEngine
+from broker.topics.engines.memory_directory import MemoryDirectory, MemoryNames
 from broker.topics.names import matches, overlap
 
 __all__ = ["MemoryEngine"]
@@ -34,7 +36,7 @@ class _Kept:
         self.size = 0
 
 
-class MemoryEngine:
+class MemoryEngine(StartedEngine):
     """The default engine: it serves one process, and forgets all when that ends.
 
     Of more than 10,000 topics, the one that was published least recently goes, with its retained
@@ -56,6 +58,7 @@ class MemoryEngine:
     ) -> None:
         if history is not None and not isinstance(history, History):
             raise WrongType(f"history= is a History, not {type(history).__name__}")
+        super().__init__()
         self._history = History() if history is None else history
         self._now = now
         self._epoch = secrets.token_hex(8)
@@ -67,18 +70,14 @@ class MemoryEngine:
         self._gone: dict[str, int] = {}
         self._forgotten = 0
         self._leases: dict[tuple[str, str], tuple[float, int]] = {}
-        self._deliver: Callable[[Entry], None] = lambda entry: None
+        self._names = MemoryNames(now)
 
-    def start(self, deliver: Callable[[Entry], None], gap: Callable[[], None]) -> None:
-        """Begin; there is never a gap."""
-        self._deliver = deliver
+    def directory(self) -> MemoryDirectory:
+        """Return the directory for one node; those of one engine share their names."""
+        return MemoryDirectory(self._names)
 
     async def ready(self) -> None:
         """Return at once."""
-
-    async def close(self) -> None:
-        """Deliver nothing more."""
-        self._deliver = lambda entry: None
 
     def publish(self, messages: list[Outgoing]) -> list[Position | None]:
         """Keep and deliver messages; return their positions."""
@@ -150,7 +149,7 @@ class MemoryEngine:
             self._size > _MOST_BYTES and len(self._topics) > 1
         ):
             self._evict()
-        self._deliver(entry)
+        self.deliver(entry)
         return position
 
     def _evict(self) -> None:

@@ -15,25 +15,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
-from collections.abc import Callable
 
 import msgspec
 from nats.aio.msg import Msg
 from nats.js import api
 
-from broker.backoff import jittered_delay
 from broker.errors import ConfigError
 from broker.history import History, Position
 from broker.topics.engine import Entry, Lease, Outgoing, Page
+from broker.topics.engines.life import ConnectedEngine
 from broker.topics.engines.nats_connection import NatsConnection
+from broker.topics.engines.nats_directory import NatsDirectory
 from broker.topics.names import matches, overlap
-from broker.traces import log_error
 
 __all__ = ["NatsEngine"]
-
-logger = logging.getLogger("broker.topics")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _LOOK_EVERY = 2.0
@@ -49,7 +45,7 @@ _unpack_kept = msgspec.msgpack.Decoder(tuple[str, int, str | None, bytes, bool])
 _unpack_lease = msgspec.msgpack.Decoder(tuple[int, float]).decode
 
 
-class NatsEngine:
+class NatsEngine(ConnectedEngine):
     """Carries topics between nodes through NATS servers with JetStream; needs the extra ``nats``.
 
     All nodes with one name share their topics. Each node reads every message of them.
@@ -66,8 +62,6 @@ class NatsEngine:
         ConfigError: the name has other characters than ``A-Z a-z 0-9 _ -``, or more than 32.
     """
 
-    capabilities = frozenset({"history", "retained", "presence"})
-
     def __init__(
         self,
         servers: str | list[str],
@@ -80,6 +74,7 @@ class NatsEngine:
     ):
         if not _NAME.fullmatch(name):
             raise ConfigError("the name of a NatsEngine is 1 to 32 of A-Z a-z 0-9 _ -")
+        super().__init__("NATS")
         self._servers = servers
         self._name = name
         self._history = History(most=100_000, size=268_435_456) if history is None else history
@@ -96,40 +91,21 @@ class NatsEngine:
         self._retained: dict[str, Entry] = {}
         self._leases: dict[tuple[str, str], tuple[float, int]] = {}
         self._connection: NatsConnection | None = None
-        self._up = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._deliver: Callable[[Entry], None] = lambda entry: None
-        self._gap: Callable[[], None] = lambda: None
 
-    @property
-    def is_up(self) -> bool:
-        """Whether messages come, and can be published."""
-        return self._up.is_set()
-
-    def start(self, deliver: Callable[[Entry], None], gap: Callable[[], None]) -> None:
-        """Begin to connect, and to read."""
-        self._deliver, self._gap = deliver, gap
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def ready(self) -> None:
-        """Wait until the stream is being read."""
-        await self._up.wait()
-
-    async def close(self) -> None:
-        """End the connection."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+    def directory(self) -> NatsDirectory:
+        """Return the directory for one node; it has a connection of its own."""
+        own = self._options, self._storage, self._replicas
+        return NatsDirectory(self._servers, self._name, *own)
 
     async def publish(self, messages: list[Outgoing]) -> list[Position | None]:
         """Publish messages; the server drops those whose ids it knows."""
-        await self._up.wait()
+        await self.up.wait()
         connection = self._opened()
         return await connection.while_open(self._publish(connection, messages))
 
     async def replay(self, pattern: str, since: Position | None) -> Page | None:
         """Return the messages after a position, or all; None if a message of any topic is gone."""
-        await self._up.wait()
+        await self.up.wait()
         connection = self._opened()
         return await connection.while_open(self._replay(connection, pattern, since))
 
@@ -160,13 +136,13 @@ class NatsEngine:
 
     async def retained(self, pattern: str) -> Page:
         """Return the retained values of the topics that a pattern matches."""
-        await self._up.wait()
+        await self.up.wait()
         entries = [entry for name, entry in self._retained.items() if matches(pattern, name)]
         return Page(entries, Position(self._epoch, self._last))
 
     async def present(self, leases: list[Lease], seconds: float) -> None:
         """Note or renew leases."""
-        await self._up.wait()
+        await self.up.wait()
         connection = self._opened()
         for lease in leases:
             key = f"{_hex(lease.topic)}.{_hex(lease.member)}"
@@ -185,26 +161,22 @@ class NatsEngine:
 
     # The connection.
 
-    async def _run(self) -> None:
-        failures = 0
-        while True:
-            try:
-                self._connection = connection = NatsConnection()
-                await connection.open(self._servers, {"name": self._name, **self._options})
-                await self._make(connection)
-                failures = 0
-                await connection.while_open(self._follow(connection))
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, a new connection is made
-                failures += 1
-                if failures in (1, 10) or failures % 100 == 0:
-                    log_error(logger, "NATS cannot be used", error, level=logging.WARNING)
-            finally:
-                self._up.clear()
-                self._connection = None
-                await connection.close()
-            await asyncio.sleep(jittered_delay(failures + 1, first=0.2, factor=2.0, most=2.0))
+    async def connect(self) -> None:
+        """Connect, and make the stream and the buckets where they are not there."""
+        self._connection = connection = NatsConnection()
+        await connection.open(self._servers, {"name": self._name, **self._options})
+        await self._make(connection)
+
+    async def follow(self) -> None:
+        """Read the stream until the connection ends."""
+        connection = self._opened()
+        await connection.while_open(self._follow(connection))
+
+    async def disconnect(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
     async def _make(self, connection: NatsConnection) -> None:
         """Make the stream and the buckets, where they are not there."""
@@ -265,11 +237,11 @@ class NatsEngine:
             self._last = max(last - _BACK, first - 1, 0)
             await self._load_retained(connection)
             if had_one:
-                self._gap()
+                self.gap()
         elif first > self._last + 1:
             self._last = first - 1
             await self._load_retained(connection)
-            self._gap()
+            self.gap()
         self._is_first = True
 
     async def _watch(self, connection: NatsConnection) -> None:
@@ -280,11 +252,11 @@ class NatsEngine:
             if re.sub(r"[^0-9A-Za-z]", "", str(info.created)) != self._epoch:
                 return
             if info.state.last_seq <= self._last or self._last > self._begin:
-                self._up.set()
+                self.up.set()
             if info.state.last_seq > self._last == before:
                 return
             before = self._last if info.state.last_seq > self._last else -1
-            delay = _LOOK_EVERY if self._up.is_set() else 0.02
+            delay = _LOOK_EVERY if self.up.is_set() else 0.02
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await connection.again.wait()
@@ -300,7 +272,7 @@ class NatsEngine:
                     self._connection.again.set()
                 return
             # The stream itself has lost what was between.
-            self._gap()
+            self.gap()
         self._is_first = False
         self._last = number
         entry = self._entry(message, number)
@@ -310,7 +282,7 @@ class NatsEngine:
             else:
                 self._retained[entry.topic] = entry
         if number > self._begin:
-            self._deliver(entry)
+            self.deliver(entry)
 
     async def _took_lease(self, message: Msg) -> None:
         topic, member = message.subject.split(".")[-2:]

@@ -22,6 +22,9 @@ T = TypeVar("T")
 SECONDS = 5.0
 """How long an answer of a server may take."""
 
+# Codes of the error that the last number of a subject is another one.
+_ANOTHER_NUMBER = (10071, 10164)
+
 
 class NatsConnection:
     """A connection, which is not made again when it has ended.
@@ -49,6 +52,9 @@ class NatsConnection:
         all_options: dict[str, object] = {
             "allow_reconnect": False,
             "connect_timeout": 2,
+            # Without these the client tries each server 60 times, for two minutes.
+            "max_reconnect_attempts": 1,
+            "reconnect_time_wait": 0.1,
             "ping_interval": 10,
             **options,
             "closed_cb": ended,
@@ -142,6 +148,50 @@ class NatsConnection:
             except BadRequestError:
                 # Another node was quicker.
                 continue
+
+    async def entry(self, bucket: str, key: str) -> tuple[bytes, int] | None:
+        """Return value and number of an entry of a bucket; None if it is not there."""
+        try:
+            found = await self._js.get_last_msg(f"KV_{bucket}", f"$KV.{bucket}.{key}")
+        except NotFoundError:
+            return None
+        return found.data or b"", found.seq or 0
+
+    async def write(self, bucket: str, key: str, value: bytes, last: int) -> int | None:
+        """Write an entry whose number is ``last``, 0 if it is not there; return its new number.
+
+        Returns:
+            None if the number of the entry is another one.
+        """
+        try:
+            ack = await self._js.publish(
+                f"$KV.{bucket}.{key}",
+                value,
+                headers={api.Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(last)},
+            )
+        except BadRequestError as error:
+            if error.err_code in _ANOTHER_NUMBER:
+                return None
+            raise
+        return ack.seq
+
+    async def remove(self, bucket: str, key: str, upto: int | None = None) -> None:
+        """Remove an entry without a trace; only if its number is at most ``upto``, if given."""
+        last = None if upto is None else upto + 1
+        await self._js.purge_stream(f"KV_{bucket}", seq=last, subject=f"$KV.{bucket}.{key}")
+
+    async def entries(self, bucket: str) -> dict[str, tuple[bytes, int]]:
+        """Return all entries of a bucket, with their numbers."""
+        found: dict[str, tuple[bytes, int]] = {}
+        head = f"$KV.{bucket}."
+
+        def take(message: Msg) -> None:
+            number = message.metadata.sequence.stream
+            found[message.subject.removeprefix(head)] = message.data, number
+
+        policy = api.DeliverPolicy.LAST_PER_SUBJECT
+        await self.read(f"KV_{bucket}", [f"{head}>"], take, policy=policy)
+        return found
 
     async def read(
         self,

@@ -10,25 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
 from psycopg.sql import SQL, Composed, Identifier
 
-from broker.backoff import jittered_delay
 from broker.errors import ConfigError
 from broker.history import History, Position
 from broker.topics.engine import Entry, Lease, Outgoing, Page
+from broker.topics.engines.life import ConnectedEngine
+from broker.topics.engines.postgres_directory import PostgresDirectory
 from broker.topics.names import overlap
-from broker.traces import log_error
 
 __all__ = ["PostgresEngine"]
-
-logger = logging.getLogger("broker.topics")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _LOOK_EVERY = 1.0
@@ -50,7 +47,7 @@ CREATE TABLE IF NOT EXISTS {leases} (
 """
 
 
-class PostgresEngine:
+class PostgresEngine(ConnectedEngine):
     """Carries topics between nodes through a PostgreSQL database; needs the extra ``postgres``.
 
     All nodes with one name in one database share their topics. The tables are made where they are
@@ -65,11 +62,10 @@ class PostgresEngine:
         ConfigError: the name has other characters than ``a-z 0-9 _``, or more than 32.
     """
 
-    capabilities = frozenset({"history", "retained", "presence"})
-
     def __init__(self, address: str, *, name: str = "broker", history: History | None = None):
         if not _NAME.fullmatch(name):
             raise ConfigError("the name of a PostgresEngine is 1 to 32 of a-z 0-9 _")
+        super().__init__("PostgreSQL")
         self._address = address
         self._history = History(most=100_000) if history is None else history
         self._channel = name
@@ -80,32 +76,13 @@ class PostgresEngine:
         self._epoch = ""
         self._last = 0
         self._batches = 0
+        self._reader: AsyncConnection[Any] | None = None
         self._work: AsyncConnection[Any] | None = None
         self._lock = asyncio.Lock()
-        self._up = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._deliver: Callable[[Entry], None] = lambda entry: None
-        self._gap: Callable[[], None] = lambda: None
 
-    @property
-    def is_up(self) -> bool:
-        """Whether messages come, and can be published."""
-        return self._up.is_set()
-
-    def start(self, deliver: Callable[[Entry], None], gap: Callable[[], None]) -> None:
-        """Begin to connect, and to read."""
-        self._deliver, self._gap = deliver, gap
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def ready(self) -> None:
-        """Wait until the messages are being read."""
-        await self._up.wait()
-
-    async def close(self) -> None:
-        """End the connections."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+    def directory(self) -> PostgresDirectory:
+        """Return the directory for one node; it has a connection of its own."""
+        return PostgresDirectory(self._address, self._channel)
 
     async def publish(self, messages: list[Outgoing]) -> list[Position | None]:
         """Publish messages in one transaction, without those whose ids are there."""
@@ -208,31 +185,33 @@ class PostgresEngine:
     @contextlib.asynccontextmanager
     async def _working(self) -> AsyncIterator[AsyncConnection[Any]]:
         """Give the connection that is not for reading, to one at a time."""
-        await self._up.wait()
+        await self.up.wait()
         async with self._lock:
             if self._work is None:
                 raise ConnectionError("not connected to PostgreSQL")
             yield self._work
 
-    async def _run(self) -> None:
-        failures = 0
-        while True:
-            try:
-                async with (
-                    await AsyncConnection.connect(self._address, autocommit=True) as reader,
-                    await AsyncConnection.connect(self._address, autocommit=True) as self._work,
-                ):
-                    await self._make(reader)
-                    failures = 0
-                    await self._follow(reader, self._work)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it connects again
-                failures += 1
-                if failures in (1, 10) or failures % 100 == 0:
-                    log_error(logger, "PostgreSQL cannot be used", error, level=logging.WARNING)
-            finally:
-                self._up.clear()
-                self._work = None
-            await asyncio.sleep(jittered_delay(failures + 1, first=0.2, factor=2.0, most=2.0))
+    async def connect(self) -> None:
+        """Connect twice, and make the tables where they are not there."""
+        self._reader = await AsyncConnection.connect(self._address, autocommit=True)
+        self._work = await AsyncConnection.connect(self._address, autocommit=True)
+        await self._make(self._reader)
+
+    async def follow(self) -> None:
+        """Read the messages until a connection ends."""
+        reader, work = self._reader, self._work
+        if reader is None or work is None:
+            raise ConnectionError("not connected to PostgreSQL")
+        await self._follow(reader, work)
+
+    async def disconnect(self) -> None:
+        """Close the connections."""
+        opened = self._reader, self._work
+        self._reader = self._work = None
+        for connection in opened:
+            if connection is not None:
+                with contextlib.suppress(Exception):
+                    await connection.close()
 
     async def _make(self, connection: AsyncConnection[Any]) -> None:
         """Make the tables where they are not there."""
@@ -255,7 +234,7 @@ class PostgresEngine:
         while True:
             while await self._read(reader):
                 pass
-            self._up.set()
+            self.up.set()
             async for _ in reader.notifies(timeout=_LOOK_EVERY, stop_after=1):
                 pass
             if work.broken or work.closed:
@@ -277,16 +256,16 @@ class PostgresEngine:
         if epoch != self._epoch or last < self._last:
             is_new, self._epoch, self._last = self._epoch == "", epoch, last
             if not is_new:
-                self._gap()
+                self.gap()
             return False
         if gone > self._last:
             self._last = gone
-            self._gap()
+            self.gap()
             return True
         for entry in _entries(rows, epoch, 3):
             if entry.position is not None:
                 self._last = entry.position.offset
-            self._deliver(entry)
+            self.deliver(entry)
         return len(rows) == _AT_ONCE
 
     # Publishing.

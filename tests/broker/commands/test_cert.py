@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 
+from broker.cluster.nodes import is_of_a_node
 from broker.commands.cert import cert
 from broker.net.tls.settings import TLS
 from cred.certificates import fingerprint_of
@@ -61,6 +62,23 @@ def test_all_three(run: Any, tmp_path: Path) -> None:
     assert {name for name, mode in modes.items() if mode != 0o644} == {
         name for name, mode in modes.items() if mode == 0o600
     } == {"ca.key", "server.key", "alice@example.com.key"}  # fmt: skip
+
+
+def test_a_node(run: Any, tmp_path: Path) -> None:
+    """A node's certificate is for a server and for a client, with its names; others are not."""
+    run("ca")
+    assert run("node", "localhost", "127.0.0.1")[0] == 0
+    run("server", "localhost")
+    files = tmp_path / "node.pem", tmp_path / "node.key"
+    TLS.server(*files, client_ca=tmp_path / "ca.pem")
+    TLS.client(ca=tmp_path / "ca.pem", certificate=files[0], key=files[1])
+    made = certificate(files[0])
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["localhost"]
+    assert (is_of_a_node(made), is_of_a_node(certificate(tmp_path / "server.pem"))) == (True, False)
+    assert stat.S_IMODE(files[1].stat().st_mode) == 0o600
+    status, printed = run("node", "spiffe://a/b", "--out", "other")
+    assert (status, "is not a host name" in printed) == (2, True), printed
 
 
 def test_lifetimes(run: Any, tmp_path: Path) -> None:

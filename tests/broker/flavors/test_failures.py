@@ -206,6 +206,8 @@ NAMES = {
     errors.TooLarge: "jelly.errors.TooLarge",
     errors.ProtocolError: "twisted.spread.pb.ProtocolError",
     errors.TooSlow: "broker.errors.TooSlow",
+    errors.NameLost: "broker.errors.NameLost",
+    errors.NameTaken: "broker.errors.NameTaken",
     errors.BrokenPromise: "broker.errors.BrokenPromise",
     errors.CallTimeout: "broker.errors.CallTimeout",
     errors.ServerBusy: "broker.errors.ServerBusy",

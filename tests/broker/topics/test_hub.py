@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import broker
-from broker.topics.engine import Entry
+from broker.topics.engine import Entry, Lease
 from broker.topics.items import Message, Reset
 
 
@@ -42,6 +42,31 @@ async def test_callbacks(caplog: Any) -> None:
         assert [(message.topic, message.data) for message in seen] == [("a.x", 1)]
         assert "a subscriber of 'a.*' has failed" in caplog.text
         assert "0 patterns" in repr(topics)
+
+
+async def test_without_presence() -> None:
+    """With presence=False the engine is told nobody's lease, and a question is refused at once."""
+
+    class Asked(broker.MemoryEngine):
+        leases = 0
+
+        async def present(self, leases: list[Lease], seconds: float) -> None:
+            self.leases += 1
+            await super().present(leases, seconds)
+
+    for presence in (True, False):
+        engine = Asked()
+        async with broker.Topics(engine, presence=presence) as topics:
+            topics.enter("a", "ann")
+            if presence:
+                assert (await anext(topics.presence("a"))).member == "ann"
+            else:
+                with pytest.raises(broker.ConfigError, match="presence=False"):
+                    await topics.members("a")
+                with pytest.raises(broker.ConfigError, match="presence=False"):
+                    topics.presence("a")
+            topics.leave("a", "ann")
+        assert bool(engine.leases) is presence
 
 
 async def test_an_engine_that_keeps_nothing() -> None:

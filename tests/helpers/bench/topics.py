@@ -1,139 +1,197 @@
 """Topics by time: from publishing to hearing, and deliveries a second, beside nats-py alone.
 
-``python -m bench.topics`` in ``tests/helpers``. Everything is in one process, on one loop: the
-nodes, and 50 subscribers of each node, over connections of the loopback.
+``make topics`` runs this. Each node is a process, and so are the subscribers of each node, every
+one on a connection of its own; all share one NATS server with JetStream. First messages are
+published one by one, each after all have heard the one before; then many at once. nats-py alone has
+core NATS, without history and positions, and all its subscriptions on one connection.
 """
 
 from __future__ import annotations
 
-import asyncio
+import argparse
+import json
+import os
+import subprocess
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nats
+from support.folders import ROOT
 from support.nats_server import NatsServer
+from support.programs import command, environment
 
-import broker
-from broker.topics.engines.nats import NatsEngine
-
-__all__ = ["main"]
-
-SUBSCRIBERS, ROUNDS, LOAD = 50, 300, 1000
-Hear = Callable[[Any], None]
+__all__ = ["ROWS", "Figures", "Part", "Row", "cpu_of", "heard", "main", "measured", "part"]
 
 
-class Door(broker.Root):
-    """Gives each peer the topics of a node."""
+@dataclass(frozen=True)
+class Row:
+    """What is measured.
 
-    def __init__(self, topics: broker.Topics):
-        self.topics = topics
+    Attributes:
+        name: as it is printed.
+        nodes: how many; 0 for nats-py alone.
+        subscribers: of each node, or of nats-py.
+        rounds: messages that are published one by one.
+        load: messages that are published at once.
+        is_memory: whether the engine is that of one process.
+    """
 
-    def grants(self) -> broker.Grants:
-        """Return a grant for all topics."""
-        return broker.Grants(subscribe=[">"])
-
-    def remote_topics(self) -> Any:
-        """Return the view of a peer."""
-        return self.topics.view(self)
-
-
-def percentile(times: list[float], part: float) -> float:
-    """Return a percentile, in milliseconds."""
-    return sorted(times)[int(len(times) * part)] * 1000
-
-
-async def measure(publish: Callable[[float], Any], heard: asyncio.Queue[float], most: int) -> str:
-    """Publish times one by one, and then many at once; return what was heard."""
-    times: list[float] = []
-    for _ in range(ROUNDS):
-        publish(time.perf_counter())
-        for _ in range(most):
-            times.append(await heard.get())
-    begin = time.perf_counter()
-    for _ in range(LOAD):
-        publish(time.perf_counter())
-    for _ in range(LOAD * most):
-        await heard.get()
-    rate = LOAD * most / (time.perf_counter() - begin)
-    p50, p99 = percentile(times, 0.5), percentile(times, 0.99)
-    return f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, {rate:,.0f} deliveries a second"
+    name: str
+    nodes: int
+    subscribers: int
+    rounds: int
+    load: int
+    is_memory: bool = False
 
 
-async def over(engines: list[Any]) -> str:
-    """Measure nodes on these engines: the first publishes, all hear."""
-    heard: asyncio.Queue[float] = asyncio.Queue()
-    nodes = [broker.Topics(engine) for engine in engines]
-    tasks, servers, connections = [], [], []
-
-    async def hear(mine: Any) -> None:
-        async for item in mine.subscribe("a", most=10_000):
-            heard.put_nowait(time.perf_counter() - item.data)
-
-    for topics in nodes:
-        await topics.ready()
-        server = await broker.serve(Door(topics), "pb://127.0.0.1:0")
-        servers.append(server)
-        for _ in range(SUBSCRIBERS):
-            connection = await broker.connect(server.addresses[0])
-            connections.append(connection)
-            mine = connection.root.callRemote("topics").of(broker.TopicsContract)
-            tasks.append(asyncio.create_task(hear(mine)))
-    await asyncio.sleep(0.5)
-    told = await measure(lambda now: nodes[0].publish("a", now), heard, SUBSCRIBERS * len(nodes))
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    for connection in connections:
-        await connection.close()
-    for server in servers:
-        await server.close()
-    for topics in nodes:
-        await topics.close()
-    return told
+ROWS = (
+    Row("memory, 1 node x 50", 1, 50, 300, 1000, is_memory=True),
+    Row("NATS, 1 node x 50", 1, 50, 300, 1000),
+    Row("NATS, 3 nodes x 50", 3, 50, 300, 1000),
+    Row("nats-py alone, 150", 0, 150, 300, 1000),
+    Row("NATS, 3 nodes x 2,000", 3, 2000, 20, 50),
+    Row("nats-py alone, 6,000", 0, 6000, 20, 50),
+)
 
 
-async def client_alone(url: str) -> str:
-    """Measure nats-py without this library: one publisher, 100 subscriptions of core NATS."""
-    heard: asyncio.Queue[float] = asyncio.Queue()
-    publisher, reader = await nats.connect(url), await nats.connect(url)
+@dataclass
+class Figures:
+    """What was measured.
 
-    async def took(message: Any) -> None:
-        heard.put_nowait(time.perf_counter() - float(message.data))
+    Attributes:
+        p50, p99: milliseconds from publishing to hearing.
+        rate: deliveries a second.
+        single: microseconds of the processor of the nodes for a delivery, one by one; of the
+            publisher with nats-py.
+        many: the same while many are published.
+        readers: the same of the subscribers, one by one.
+    """
 
-    for _ in range(2 * SUBSCRIBERS):
-        await reader.subscribe("alone", cb=took)
-    await reader.flush()
-    waiting: asyncio.Queue[float] = asyncio.Queue()
-
-    async def publish() -> None:
-        while True:
-            await publisher.publish("alone", repr(await waiting.get()).encode())
-
-    task = asyncio.create_task(publish())
-    told = await measure(waiting.put_nowait, heard, 2 * SUBSCRIBERS)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    await publisher.close()
-    await reader.close()
-    return told
+    p50: float
+    p99: float
+    rate: float
+    single: float
+    many: float
+    readers: float
 
 
-async def main() -> None:
-    """Measure each way, and print a line for it."""
+class Part:
+    """A process of `bench.topics_part`."""
+
+    def __init__(self, *arguments: str):
+        self._process = subprocess.Popen(
+            command("bench.topics_part", *arguments),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            env=environment(PYTHONPATH=str(ROOT)),
+        )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    def ask(self, number: int) -> None:
+        """Write a number."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{number}\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> Any:
+        """Read a line."""
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+    def end(self) -> None:
+        """Kill it: what it has measured is here."""
+        self._process.kill()
+        self._process.communicate()
+
+
+@contextmanager
+def part(*arguments: str) -> Iterator[Part]:
+    """Run a process while the block runs."""
+    made = Part(*arguments)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def heard(publisher: Part, ears: list[Part], count: int) -> tuple[float, list[dict[str, Any]]]:
+    """Publish messages; return when that began, and what each part has heard."""
+    for each in ears:
+        each.ask(count)
+    publisher.ask(count)
+    begin: float = publisher.answer()["begin"]
+    return begin, [each.answer() for each in ears]
+
+
+def measured(row: Row, url: str) -> Figures:
+    """Measure a row, with the NATS server at a URL."""
+    with ExitStack() as stack:
+        if row.nodes:
+            where = "memory" if row.is_memory else url
+            nodes = [stack.enter_context(part("node", where)) for _ in range(row.nodes)]
+            places = [("subscribers", node.answer()) for node in nodes]
+        else:
+            nodes = [stack.enter_context(part("nats-publisher", url))]
+            nodes[0].answer()
+            places = [("nats-subscribers", url)]
+        ears = [stack.enter_context(part(*at, str(row.subscribers))) for at in places]
+        for each in ears:
+            each.answer()
+        _, found = heard(nodes[0], ears, 1)
+        hearers = row.subscribers * len(ears)
+        times: list[float] = []
+        before, readers = cpu_of(nodes), sum(one["cpu"] for one in found)
+        for _ in range(row.rounds):
+            _, found = heard(nodes[0], ears, 1)
+            for one in found:
+                times += one["times"]
+        between = cpu_of(nodes)
+        readers = (sum(one["cpu"] for one in found) - readers) / len(times)
+        single = (between - before) / len(times)
+        begin, found = heard(nodes[0], ears, row.load)
+        total = row.load * hearers
+        many = (cpu_of(nodes) - between) / total
+    times.sort()
+    p50, p99 = (times[int(len(times) * part)] * 1e3 for part in (0.5, 0.99))
+    rate = total / (max(one["end"] for one in found) - begin)
+    return Figures(p50, p99, rate, single * 1e6, many * 1e6, readers * 1e6)
+
+
+def cpu_of(nodes: list[Part]) -> float:
+    """Return the processor seconds of nodes so far."""
+    for node in nodes:
+        node.ask(0)
+    return sum(float(node.answer()["cpu"]) for node in nodes)
+
+
+def main() -> None:
+    """Measure each row, and print a line for it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="rows whose names have this text")
+    only = parser.parse_args().only or ""
+    load = os.getloadavg()[0]
+    print(f"{os.cpu_count()} processors, load {load:.1f} before the measurement")
+    heads = ("p50", "p99", "deliveries/s", "node", "at once", "reader")
+    print(f"{'':22} " + " ".join(f"{head:>12}" for head in heads))
     with tempfile.TemporaryDirectory() as folder:
         server = NatsServer(Path(folder))
         server.start()
         try:
-            print("memory, 1 node:", await over([broker.MemoryEngine()]))
-            print("NATS, 1 node:", await over([NatsEngine(server.url)]))
-            print("NATS, 2 nodes:", await over([NatsEngine(server.url), NatsEngine(server.url)]))
-            print("nats-py alone:", await client_alone(server.url))
+            for row in ROWS:
+                if only in row.name:
+                    it = measured(row, server.url)
+                    cells = [f"{it.p50:.2f} ms", f"{it.p99:.2f} ms", f"{it.rate:,.0f}"]
+                    cells += [f"{each:.1f} µs" for each in (it.single, it.many, it.readers)]
+                    print(f"{row.name:22} " + " ".join(f"{each:>12}" for each in cells), flush=True)
         finally:
             server.kill()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

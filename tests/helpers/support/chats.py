@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -28,12 +29,12 @@ def chat_in(folder: Path, **ports: int) -> Chat:
     return ChatWithoutPages(Settings(folder, **{**_FREE, **ports}))
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, names: Sequence[str] = NAMES) -> None:
     """Make the folder of a chat with its users and certificates, which take time to make."""
 
     async def make() -> None:
         async with chat_in(folder) as chat:
-            for name in NAMES:
+            for name in names:
                 chat.store.add(User(name, str(ScramVerifier.of_password(name * 2))))
 
     asyncio.run(make())

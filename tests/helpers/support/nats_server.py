@@ -28,6 +28,12 @@ class NatsServer:
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"nats://127.0.0.1:{self._port}"
 
+    @property
+    def pid(self) -> int:
+        """The id of its process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, with what its folder has, and wait until it accepts connections."""
         self._process = subprocess.Popen(

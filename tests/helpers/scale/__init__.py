@@ -1,0 +1,1 @@
+"""What one operation of topics and names costs here, and what that means for a thousand nodes."""
