@@ -8,7 +8,7 @@ from typing import Any
 
 from broker.connection.broker import Broker
 from broker.connection.peer import Peer, current_call
-from broker.errors import Error, WrongArguments
+from broker.errors import Error
 from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
 from broker.inspection.lines import FAULTS, Lines, told
@@ -87,13 +87,13 @@ class Manhole(Referenceable):
 
         Raises:
             Unauthorized: the caller may not use it.
-            WrongArguments: an argument has a wrong type, or the source is too long.
+            Error: an argument has a wrong type, or the source is too long.
         """
         session = self._session()
         if not isinstance(source, str) or len(source) > LONGEST:
-            raise WrongArguments(f"run: source is a str of at most {LONGEST} characters")
+            raise Error(f"run: source is a str of at most {LONGEST} characters")
         if not isinstance(console, RemoteReference | None):
-            raise WrongArguments("run: console is a reference, or None")
+            raise Error("run: console is a reference, or None")
         send = None if console is None else lambda text: console.send("write", text)
         output = Output(send, session.names)
         try:
@@ -117,11 +117,11 @@ class Manhole(Referenceable):
 
         Raises:
             Unauthorized: the caller may not use it.
-            WrongArguments: the text is not a str.
+            Error: the text is not a str.
         """
         session = self._session()
         if not isinstance(text, str):
-            raise WrongArguments("complete: text is a str")
+            raise Error("complete: text is a str")
         return session.complete(text[-LONGEST:])
 
     def remote_interrupt(self) -> int:

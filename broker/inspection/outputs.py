@@ -83,7 +83,7 @@ class Output:
         return text
 
     def _bounded(self, text: str) -> str:
-        if self._left <= 0:
+        if not text or self._left < 0:
             return ""
         # A text of Python may have surrogates, which UTF-8 has not.
         data = text[: self._left + 1].encode("utf-8", "backslashreplace")
@@ -91,7 +91,7 @@ class Output:
             self._left -= len(data)
             return data.decode()
         shown = data[: self._left].decode("utf-8", "ignore")
-        self._left = 0
+        self._left = -1
         return shown + _CUT
 
 
