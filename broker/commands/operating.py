@@ -154,6 +154,12 @@ def server_lines(server: ServerSnapshot) -> Iterable[str]:
         f"{server.calls:.0f} calls/s, {server.bytes_in:,.0f} B/s in, {server.bytes_out:,.0f} B/s"
         f" out, loop late {server.lag * 1000:.1f} ms (most {server.largest_lag * 1000:.1f} ms)"
     )
+    for each in server.processes:
+        memory = "" if each.memory is None else f", {each.memory / 2**20:.0f} MiB"
+        yield shown(
+            f"process {each.number}: {each.state}, up {each.uptime:.0f} s, {each.open} open,"
+            f" {each.calls:.0f} calls/s, loop late {each.lag * 1000:.1f} ms, pid {each.pid}{memory}"
+        )
     if server.limits:
         limits = ", ".join(f"{name} {count}" for name, count in sorted(server.limits.items()))
         yield shown(f"refused: {limits}")

@@ -30,12 +30,14 @@ from broker.commands.throttle import write_audit
 from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
 from broker.flavors.referenceable import Root
+from broker.login.portal_logins import PortalLogins
 from broker.login.throttle import LoginThrottle
 from broker.observers import LogCalls
 from broker.replies import Replies
 from broker.server import Serve
 from broker.server import serve as serve_at
 from broker.stopping import DRAIN
+from cred.portal import Portal
 from cred.strcred import StrcredException
 from cred.users import StoreError
 
@@ -200,6 +202,8 @@ def serve(
             partial(Reloading, context, context.meta[__name__]),
             operators,
         )
+        if manhole and admin is None and not program.may_have_logins:
+            raise click.UsageError("--manhole needs --admin, or users who log in")
         checked = program.checked(addresses, admin)
     if processes > 1:
         with _exits(CANNOT_START, CannotListenError, ConfigError):
@@ -240,6 +244,11 @@ class _Program:
         # A context manager is entered in the loop of the server.
         self._root = None if is_manager(found) else self._to_root(found)
         self._numbering: tuple[int, int] | None = None
+
+    @property
+    def may_have_logins(self) -> bool:
+        """Whether the root is a portal, or not known yet."""
+        return self._root is None or isinstance(self._root, Portal | PortalLogins)
 
     def checked(self, addresses: tuple[str, ...], admin: str | None) -> Serve:
         """Return the server, to be opened or closed; for a context manager with an empty root."""

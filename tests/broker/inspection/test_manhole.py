@@ -289,7 +289,8 @@ async def test_wrong_arguments(tmp_path: Path, dialect: str) -> None:
     async with operated(tmp_path, dialect) as (_, enter):
         manhole = await enter()
         wrong: list[tuple[Any, ...]] = [
-            (5,), (b"1",), (None,), ("x" * (LONGEST + 1),), ("1", "console"), ("1", 5), (), ("1", None, 1),
+            (5,), (b"1",), (None,), ("x" * (LONGEST + 1),), ("1", "console"), ("1", 5), (),
+            ("1", None, 1),
         ]  # fmt: skip
         for arguments in wrong:
             with pytest.raises((Error, broker.WrongArguments)):
@@ -408,11 +409,13 @@ async def test_plain_tcp() -> None:
                 for call in (("run", "1"), ("complete", "a"), ("interrupt",), ("run", "x" * 10**6)):
                     with pytest.raises(Unauthorized, match="needs TLS, or a UNIX socket"):
                         await manhole.callRemote(*call)
-    async with broker.serve(House(broker.Manhole()), "pb://127.0.0.1:0") as server:
-        async with broker.connect(server.addresses[0]) as connection:
-            manhole = await connection.root.callRemote("manhole")
-            with pytest.raises(Unauthorized):
-                await manhole.callRemote("run", "1")
+    async with (
+        broker.serve(House(broker.Manhole()), "pb://127.0.0.1:0") as server,
+        broker.connect(server.addresses[0]) as connection,
+    ):
+        manhole = await connection.root.callRemote("manhole")
+        with pytest.raises(Unauthorized):
+            await manhole.callRemote("run", "1")
 
 
 async def test_no_login_on_tls(authority: Authority) -> None:
@@ -447,9 +450,7 @@ async def test_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
     assert all(each.levelno == logging.INFO for each in told) and len(lines) == 4
 
 
-async def test_the_log_names_the_operator(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_log_names_the_operator(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The records have the avatar id."""
     caplog.set_level(logging.INFO)
     async with members(None, f"pb+unix://{tmp_path}/s") as server:
@@ -469,17 +470,15 @@ async def test_the_socket_of_operators(tmp_path: Path) -> None:
     """``serve(manhole=names)`` puts it there, with the server; without, the socket has none."""
     admin = f"pb+unix://{tmp_path}/admin"
     for names in ({"a": 1}, None):
-        async with broker.serve(
-            broker.Root(), "pb://127.0.0.1:0", admin=admin, manhole=names
-        ) as server:
-            async with broker.connect(admin) as operator:
-                if names is None:
-                    with pytest.raises(Error, match="has no manhole: pb serve --admin"):
-                        await operator.root.callRemote("manhole")
-                    continue
-                manhole = await operator.root.callRemote("manhole")
-                shown = await manhole.callRemote("run", "a, server.addresses")
-                assert shown == ("done", f"(1, {server.addresses!r})\n")
+        serving = broker.serve(broker.Root(), "pb://127.0.0.1:0", admin=admin, manhole=names)
+        async with serving as server, broker.connect(admin) as operator:
+            if names is None:
+                with pytest.raises(Error, match="has no manhole: pb serve --admin"):
+                    await operator.root.callRemote("manhole")
+                continue
+            manhole = await operator.root.callRemote("manhole")
+            shown = await manhole.callRemote("run", "a, server.addresses")
+            assert shown == ("done", f"(1, {server.addresses!r})\n")
 
 
 def test_what_serve_refuses(tmp_path: Path) -> None:

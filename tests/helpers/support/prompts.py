@@ -66,7 +66,7 @@ class Terminal:
             stderr=its,
             start_new_session=True,
             # Ctrl-C is a signal to the processes of the terminal.
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
         )
         os.close(its)
         return self
