@@ -28,6 +28,7 @@ from attacks.comparison.client_rounds import CLIENT_ROUNDS, fight_client, fight_
 from attacks.comparison.duel import SIDES, Outcome, Side, fight
 from attacks.comparison.front_end_rounds import FRONT_END_ROUNDS
 from attacks.comparison.login_rounds import LOGIN_ROUNDS
+from attacks.comparison.manhole_rounds import MANHOLE_ROUNDS
 from attacks.comparison.once_rounds import ONCE_ROUNDS
 from attacks.comparison.processes import Witness
 from attacks.comparison.proxy_rounds import PROXY_ROUNDS, fight_proxied
@@ -59,6 +60,7 @@ ALL = sorted(
         *ROUNDS,
         *STREAM_ROUNDS,
         *ONCE_ROUNDS,
+        *MANHOLE_ROUNDS,
         *REVIEW_ROUNDS,
         *LOGIN_ROUNDS,
         *CLIENT_ROUNDS,
