@@ -67,6 +67,7 @@ __all__ = [
     "LoginExpired",
     "LoginThrottle",
     "MalformedJelly",
+    "Manhole",
     "MemoryEngine",
     "NameLost",
     "NameTaken",
@@ -242,6 +243,7 @@ if TYPE_CHECKING:
     from broker.flavors.table_view import TableView
     from broker.flavors.viewable import Viewable, ViewPoint
     from broker.history import History, Position
+    from broker.inspection.manhole import Manhole
     from broker.interceptors import Interceptor, RateLimit
     from broker.link.link import Link
     from broker.login.groups import allow
@@ -310,6 +312,7 @@ _HOMES = {
     "broker.flavors.viewable": "ViewPoint Viewable",
     "broker.connection.connection": "Connection",
     "broker.history": "History Position",
+    "broker.inspection.manhole": "Manhole",
     "broker.link.link": "Link",
     "broker.core.tracer": "Outcome",
     "broker.interceptors": "Interceptor RateLimit",

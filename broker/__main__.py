@@ -35,6 +35,10 @@ _COMMANDS = {
     ),
     "run": ("broker.commands.run:run", "Run the application that a file makes."),
     "serve": ("broker.commands.serve:serve", "Serve an object of a module."),
+    "shell": (
+        "broker.commands.shell:shell",
+        "Type Python with a server's objects, or inside the server.",
+    ),
     "top": ("broker.commands.top:top", "Show a server and its connections, live."),
     "unit": ("broker.commands.unit:unit", "Print a unit of systemd for a server."),
     "users": ("broker.commands.users:users", "Add, change and list those who may log in."),

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,13 @@ from broker.observers import Observer, checked_observers
 from broker.opening import Opening
 from broker.printable import printable, text_of_value
 from broker.replies import KeptReplies, Replies, checked_replies
-from broker.server_addresses import admin_location, check_debug, check_locations, locations_of
+from broker.server_addresses import (
+    admin_location,
+    check_debug,
+    check_locations,
+    check_manhole,
+    locations_of,
+)
 from broker.server_connections import ServerConnections, ServerStats
 from broker.service_manager import ServiceManager
 from broker.stopping import (
@@ -131,10 +137,17 @@ class Server(ServerConnections):
         """Whether it accepts no more connections."""
         return self._is_closing
 
-    def begin_closing(self, drain: float | None = None) -> None:
-        """Begin `close`, without waiting for its end; ``serve_forever`` returns at that."""
+    def begin_closing(self, drain: float | None = None, after: float | None = None) -> None:
+        """Begin `close`, without waiting for its end; ``serve_forever`` returns at that.
+
+        Raises:
+            ConfigError: as from `close`.
+        """
         seconds = self._drain if drain is None else checked_drain(drain)
-        self._closing = self._closing or asyncio.ensure_future(self.close(drain=seconds))
+        if after is not None:
+            checked_notice(after, ())
+        closing = self._closing or asyncio.ensure_future(self.close(drain=seconds, after=after))
+        self._closing = closing
 
     async def serve_forever(
         self,
@@ -330,9 +343,32 @@ class Server(ServerConnections):
         """Limits the log records about peers that have not logged in."""
         return self._acceptor.log_throttle
 
-    def _listen_admin(self, location: Location) -> None:
+    def _inspected(self) -> Inspector:
+        """Return its inspector, which is made at the first call.
+
+        Raises:
+            RuntimeError: the server is closed.
+        """
+        if self._closed.is_set():
+            raise RuntimeError("this server is closed")
+        if self.inspector is None:
+            # Imported here: most servers have none.
+            from broker.inspection.inspector import Inspector
+
+            self.inspector = Inspector(self)
+        return self.inspector
+
+    def _listen_admin(self, location: Location, names: Mapping[str, object] | None) -> None:
         """Open the socket of operators: only the user of this process can connect to it."""
-        self._admin = admin = Server(inspector(self), STRICT)
+        # Imported here: most servers have none.
+        from broker.flavors.contracts.servant import servant
+        from broker.inspection.contract import Administration
+        from broker.inspection.manhole import Manhole
+
+        shown = self._inspected()
+        if names is not None:
+            shown.shell = Manhole({"server": self, **names})
+        self._admin = admin = Server(servant(Administration)(shown), STRICT)
         admin._listen([location], None, WebSettings())
 
     def _listen(self, locations: Sequence[Location], tls: TLS | None, web: WebSettings) -> None:
@@ -399,6 +435,7 @@ class Serve(Opening[Server]):
         *,
         sockets: Sequence[socket.socket] = (),
         admin: Location | None = None,
+        manhole: Mapping[str, object] | None = None,
     ):
         self._make = make
         self._target = target
@@ -408,6 +445,7 @@ class Serve(Opening[Server]):
         # Kept, so that their descriptors stay valid until the server has duplicates.
         self._sockets = sockets
         self._admin = admin
+        self._manhole = manhole
         self._is_awaited = False
 
     @property
@@ -427,7 +465,7 @@ class Serve(Opening[Server]):
         server._listen(self._locations, self._tls, self._web)
         if self._admin is not None:
             try:
-                server._listen_admin(self._admin)
+                server._listen_admin(self._admin, self._manhole)
             except BaseException:
                 await server.close(drain=0)
                 raise
@@ -454,6 +492,7 @@ def serve(
     sockets: Sequence[socket.socket] = (),
     reuse_port: bool = False,
     admin: str | None = None,
+    manhole: Mapping[str, object] | None = None,
     observers: Sequence[Observer] = (),
     interceptors: Sequence[Interceptor] = (),
 ) -> Serve:
@@ -498,6 +537,9 @@ def serve(
         admin: ``pb+unix:///path`` of a socket for operators, with `broker.inspector` of the server
             as its root, and without a login: the mode of the socket is 0600, so that only the user
             of this process can connect. ``pb top`` and other commands use it.
+        manhole: the names at a Python prompt inside this process, which the socket of ``admin`` has
+            then; ``server`` is one of them. See `broker.Manhole`: who can connect to the socket can
+            do everything that the process can do. None for no prompt.
         observers: are told of connections, logins and calls; see `Observer`.
         interceptors: run around each call of a client; see `Interceptor`. With observers or
             interceptors calls take the general path, which is slower.
@@ -509,7 +551,8 @@ def serve(
     Raises:
         ConfigError: an address is not understood, or is public and without TLS, or lacks ``tls``;
             or ``debug`` is set and an address is public; or ``drain`` or ``after`` is negative;
-            or ``elsewhere`` is not a list of addresses; or a portal has no checkers.
+            or ``elsewhere`` is not a list of addresses; or a portal has no checkers; or ``manhole``
+            is given without ``admin``.
         CannotListenError: a port is in use, or the process may not open it.
         TypeError: ``target`` is neither a Root nor a Portal.
         WrongType: a TypeError and a ConfigError: ``target`` is a class, or another argument is of
@@ -540,7 +583,8 @@ def serve(
         interceptors=checked_interceptors(interceptors),
     )
     at = None if admin is None else admin_location(admin)
-    return Serve(make, target, locations, tls, web, sockets=sockets, admin=at)
+    check_manhole(manhole, at)
+    return Serve(make, target, locations, tls, web, sockets=sockets, admin=at, manhole=manhole)
 
 
 def inspector(server: Server | PBServerFactory) -> Referenceable:
@@ -562,16 +606,11 @@ def inspector(server: Server | PBServerFactory) -> Referenceable:
     """
     if not isinstance(server, Server):
         return server.inspector()
-    if server._closed.is_set():
-        raise RuntimeError("this server is closed")
     # Imported here: most servers have none.
     from broker.flavors.contracts.servant import servant
     from broker.inspection.contract import Inspection
-    from broker.inspection.inspector import Inspector
 
-    if server.inspector is None:
-        server.inspector = Inspector(server)
-    return servant(Inspection)(server.inspector)
+    return servant(Inspection)(server._inspected())
 
 
 def _listed(places: Sequence[object]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from broker.core.policy import Policy
 from broker.errors import ConfigError, WrongType
@@ -12,7 +12,7 @@ from broker.net.forwarded import TrustedProxies
 from broker.net.schemes import Location, SocketPath, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 
-__all__ = ["admin_location", "check_debug", "check_locations", "locations_of"]
+__all__ = ["admin_location", "check_debug", "check_locations", "check_manhole", "locations_of"]
 
 
 def locations_of(
@@ -77,6 +77,23 @@ def admin_location(address: str) -> SocketPath:
             "admin= takes a pb+unix:// address; hand out broker.inspector(server) for others"
         )
     return SocketPath(location.path, is_private=True)
+
+
+def check_manhole(names: object, admin: Location | None) -> None:
+    """Check that a server may have a prompt of operators with these names.
+
+    Raises:
+        ConfigError: there is no socket for operators.
+        WrongType: a ConfigError: the names are not a mapping of str.
+    """
+    if names is None:
+        return
+    if not isinstance(names, Mapping) or not all(isinstance(name, str) for name in names):
+        raise WrongType("manhole= takes a mapping of names to objects")
+    if admin is None:
+        raise ConfigError(
+            "manhole= needs admin=; hand out broker.Manhole(names) to a group of users"
+        )
 
 
 def check_debug(locations: Sequence[Location], proxies: TrustedProxies | None) -> None:

@@ -56,6 +56,7 @@ class ServerConnections:
         self._logins = logins
         self._observers = observers
         self._interceptors = interceptors
+        self._first, self._step = 1, 1
         # A dict for its order: connections are closed in the order in which they came.
         self._brokers: dict[Broker, Accepted] = {}
 
@@ -83,6 +84,16 @@ class ServerConnections:
     def counts(self) -> tuple[int, int]:
         """The connections that were accepted, and those that have ended."""
         return self.stats.accepted, self.stats.closed
+
+    def number_from(self, first: int, step: int) -> None:
+        """Number the connections first, first + step, and so on; for one of several processes.
+
+        Raises:
+            RuntimeError: a connection was accepted already.
+        """
+        if self.stats.accepted:
+            raise RuntimeError("a connection has a number already")
+        self._first, self._step = first, step
 
     def kick(self, *, user: str | None = None, number: int | None = None, reason: str = "") -> int:
         """End all connections on which a user has logged in, or one connection.
@@ -117,8 +128,8 @@ class ServerConnections:
         if self._interceptors:
             intercept(broker, self._interceptors)
         self.stats.accepted += 1
-        accepted = Accepted(self.stats.accepted, time.monotonic())
-        self._brokers[broker] = accepted
+        number = self._first + (self.stats.accepted - 1) * self._step
+        self._brokers[broker] = accepted = Accepted(number, time.monotonic())
         server_log.begun(broker, accepted)
         broker.closed.addCallback(self._forget, broker)
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broker.commands.inspecting import Operated, operator_options
+from broker.commands.profiles import ClientCommand
 from broker.commands.wording import shown
 from broker.inspection.contract import (
     ORDERS,
@@ -26,7 +27,7 @@ __all__ = ["drain", "health", "inspect", "kick", "tap"]
 NOT_READY = NOBODY = 1
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.argument("number", type=int, required=False)
 @click.option(
@@ -67,7 +68,7 @@ def inspect(operated: Operated, number: int | None, order: str, most: int, is_js
         _print_table(connections)
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for a program.")
 def health(operated: Operated, is_json: bool) -> None:
@@ -86,7 +87,7 @@ def health(operated: Operated, is_json: bool) -> None:
     sys.exit(0 if found.is_ready else NOT_READY)
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.argument("number", type=int, required=False)
 @click.option("--of", "kicked", metavar="NAME", help="End all connections of this user.")
@@ -107,18 +108,21 @@ def kick(operated: Operated, number: int | None, kicked: str | None, reason: str
     sys.exit(0 if count else NOBODY)
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.option(
     "--drain", "seconds", type=float, metavar="SECONDS", help="How long running calls may continue."
 )
-def drain(operated: Operated, seconds: float | None) -> None:
+@click.option(
+    "--after", type=float, metavar="SECONDS", help="Tell clients that a server may be back then."
+)
+def drain(operated: Operated, seconds: float | None, after: float | None) -> None:
     """End the server at ADDRESS as SIGTERM does: its running calls may end first."""
 
-    operated.ask("drain", lambda inspection: inspection.drain(seconds))
+    operated.ask("drain", lambda inspection: inspection.drain(seconds, after))
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.argument("number", type=int)
 @click.option("--json", "is_json", is_flag=True, help="Print a line of JSON for each entry.")
@@ -154,6 +158,12 @@ def server_lines(server: ServerSnapshot) -> Iterable[str]:
         f"{server.calls:.0f} calls/s, {server.bytes_in:,.0f} B/s in, {server.bytes_out:,.0f} B/s"
         f" out, loop late {server.lag * 1000:.1f} ms (most {server.largest_lag * 1000:.1f} ms)"
     )
+    for each in server.processes:
+        memory = "" if each.memory is None else f", {each.memory / 2**20:.0f} MiB"
+        yield shown(
+            f"process {each.number}: {each.state}, up {each.uptime:.0f} s, {each.open} open,"
+            f" {each.calls:.0f} calls/s, loop late {each.lag * 1000:.1f} ms, pid {each.pid}{memory}"
+        )
     if server.limits:
         limits = ", ".join(f"{name} {count}" for name, count in sorted(server.limits.items()))
         yield shown(f"refused: {limits}")

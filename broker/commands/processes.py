@@ -5,7 +5,11 @@ socket that does not listen, and each child listens at the port with SO_REUSEPOR
 service manager of its children: it hears when each is ready, and feeds its own manager's watchdog
 while every child feeds it. It passes on the signals, and starts a child again that has ended. Each
 child reads from a pipe to which only the parent could write: at its end the parent is gone, and the
-child ends as by SIGTERM.
+child ends as by SIGTERM. Each child is a process group of its own: Ctrl-C at a terminal reaches the
+parent only, which passes it on once.
+
+With a socket for operators there is one process more, number 0, which asks all others. It gets no
+signals with them, and ends after them. When an operator drains the server, it tells the parent.
 """
 
 from __future__ import annotations
@@ -31,12 +35,18 @@ from broker.background import start_thread
 from broker.net.schemes import HostPort, WebPlace
 from broker.net.sockets import bind_stream
 from broker.server import Serve
-from broker.service_manager import ServiceManager
+from broker.service_manager import MORE_TIME, STOPPING_EVERY, ServiceManager
 
-__all__ = ["Processes", "Run"]
+__all__ = ["DRAIN", "OPERATORS", "Processes", "Run"]
 
 Run: TypeAlias = Callable[[tuple[str, ...], int], int]
 """Serves in one process, given the addresses and its number; returns the exit status."""
+
+DRAIN = "PB_DRAIN=1"
+"""What process 0 tells the parent when an operator drains the server."""
+
+OPERATORS = 0
+"""The number of the process for operators."""
 
 logger = logging.getLogger("broker.server")
 
@@ -44,6 +54,7 @@ RESTART_AFTER = 1.0
 """Seconds until a child that has ended soon after its start is started again."""
 
 _SOON = 10.0
+_OPERATORS = "the process for operators"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -51,12 +62,13 @@ class Child:
     """One process.
 
     Attributes:
-        index: its number, from 1.
+        index: its number, from 1; 0 is that for operators.
         sock: hears its messages to a service manager.
         pid: of the process; 0 while none runs.
         started: when it was started, by ``time.monotonic``.
         heard: when it last fed the watchdog.
         is_ready: whether it serves.
+        is_draining: whether an operator has drained the server, as it says.
     """
 
     def __init__(self, index: int, folder: Path):
@@ -67,7 +79,12 @@ class Child:
         self.sock.setblocking(False)
         self.pid = 0
         self.started = self.heard = 0.0
-        self.is_ready = False
+        self.is_ready = self.is_draining = False
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether it serves clients."""
+        return self.index != OPERATORS
 
     def hear(self) -> None:
         """Take its messages."""
@@ -75,6 +92,7 @@ class Child:
             while True:
                 lines = self.sock.recv(4096).decode("utf-8", "replace").split("\n")
                 self.is_ready |= "READY=1" in lines
+                self.is_draining |= DRAIN in lines and not self.is_worker
                 self.heard = time.monotonic()
 
 
@@ -86,16 +104,19 @@ class Processes:
         serving: the server as it was checked; it is not opened.
         run: called in each child with the addresses and its number, from 1; returns the exit
             status.
+        has_operators: whether there is one process more, with the number 0.
     """
 
-    def __init__(self, count: int, serving: Serve, run: Run):
+    def __init__(self, count: int, serving: Serve, run: Run, *, has_operators: bool = False):
         serving.close()
         self._count = count
         self._locations = serving.locations
         self._run = run
+        self._first = OPERATORS if has_operators else OPERATORS + 1
         self._manager = ServiceManager()
         self._children: list[Child] = []
         self._signals = 0
+        self._asked_for_time = 0.0
         self._has_served = False
         self._pipe = (-1, -1)
         self._status = 0
@@ -109,7 +130,7 @@ class Processes:
         with ExitStack() as undo:
             addresses = tuple(str(each) for each in self._hold(undo))
             folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="pb-")))
-            self._children = [Child(index, folder) for index in range(1, self._count + 1)]
+            self._children = [Child(each, folder) for each in range(self._first, self._count + 1)]
             for child in self._children:
                 undo.callback(child.sock.close)
             self._pipe = os.pipe()
@@ -119,6 +140,7 @@ class Processes:
                 for child in self._children:
                     self._start(child, addresses)
                 self._watch(waker, signals, addresses)
+            self._end_operators()
         return self._status
 
     def _hold(self, undo: ExitStack) -> Iterator[object]:
@@ -157,6 +179,7 @@ class Processes:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.setpgid(0, 0)
         os.close(self._pipe[1])
         start_thread(partial(_end_with_parent, self._pipe[0]), "pb-parent")
         os.environ["NOTIFY_SOCKET"] = str(child.path)
@@ -167,7 +190,7 @@ class Processes:
     def _watch(self, waker: socket.socket, signals: list[int], addresses: tuple[str, ...]) -> None:
         beat = self._manager.watchdog / 2 or _SOON
         fed = time.monotonic()
-        while any(child.pid for child in self._children) or not self._signals:
+        while any(child.pid for child in self._workers) or not self._signals:
             pause = RESTART_AFTER if not all(c.pid for c in self._children) else beat / 2
             select.select([waker, *(child.sock for child in self._children)], [], [], pause)
             with suppress(BlockingIOError):
@@ -176,6 +199,9 @@ class Processes:
                 child.hear()
             for number in _taken(signals):
                 self._signal(number)
+            if not self._signals and any(child.is_draining for child in self._children):
+                self._signals = 1
+            self._tell_of_the_end()
             self._reap()
             if self._status:
                 return
@@ -192,12 +218,24 @@ class Processes:
             self._manager.reload(lambda: self._pass_on(number))
             return
         self._signals += 1
-        if self._signals == 1:
-            self._manager.send("STOPPING=1")
         self._pass_on(number)
 
+    def _tell_of_the_end(self) -> None:
+        """Tell the manager that the processes stop, and ask for the time that draining needs."""
+        now = time.monotonic()
+        if not self._signals or now - self._asked_for_time < STOPPING_EVERY:
+            return
+        if not self._asked_for_time:
+            self._manager.send("STOPPING=1", "STATUS=draining")
+        self._asked_for_time = now
+        self._manager.send(MORE_TIME)
+
+    @property
+    def _workers(self) -> list[Child]:
+        return [child for child in self._children if child.is_worker]
+
     def _pass_on(self, number: int) -> None:
-        for child in self._children:
+        for child in self._workers:
             if child.pid:
                 os.kill(child.pid, number)
 
@@ -217,11 +255,21 @@ class Processes:
                 self._end_all()
                 return
             if not self._signals:
-                logger.warning("process %d of %d ended (%d)", child.index, self._count, code)
+                name = f"process {child.index} of {self._count}" if child.is_worker else _OPERATORS
+                logger.warning("%s ended (%d)", name, code)
 
     def _end_all(self) -> None:
-        self._pass_on(signal.SIGKILL)
-        for child in self._children:
+        self._end(signal.SIGKILL, self._children)
+
+    def _end_operators(self) -> None:
+        """End the process for operators: there is nothing to see any more."""
+        self._end(signal.SIGTERM, [child for child in self._children if not child.is_worker])
+
+    def _end(self, number: int, children: Sequence[Child]) -> None:
+        for child in children:
+            if child.pid:
+                os.kill(child.pid, number)
+        for child in children:
             if child.pid:
                 os.waitpid(child.pid, 0)
                 child.pid = 0

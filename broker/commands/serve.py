@@ -14,7 +14,8 @@ import click
 
 from broker.commands.config_file import ConfigFile, config_option, from_file
 from broker.commands.log_formats import FORMATS, LEVELS, start_logging
-from broker.commands.processes import Processes, Run
+from broker.commands.operators import Operators, address_in_process, serve_all
+from broker.commands.processes import OPERATORS, Processes, Run
 from broker.commands.reloading import Reloading
 from broker.commands.settings import Settings, server_options
 from broker.commands.target import (
@@ -29,12 +30,14 @@ from broker.commands.throttle import write_audit
 from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
 from broker.flavors.referenceable import Root
+from broker.login.portal_logins import PortalLogins
 from broker.login.throttle import LoginThrottle
 from broker.observers import LogCalls
 from broker.replies import Replies
 from broker.server import Serve
 from broker.server import serve as serve_at
 from broker.stopping import DRAIN
+from cred.portal import Portal
 from cred.strcred import StrcredException
 from cred.users import StoreError
 
@@ -102,6 +105,12 @@ class _Command(click.Command):
     help="The UNIX socket for pb top and other commands of operators: pb+unix:///path.",
 )
 @click.option(
+    "--manhole",
+    is_flag=True,
+    help="Give operators a Python prompt inside the server: at the socket of --admin, and to users"
+    " of the group operators on TLS.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(LEVELS),
     default="info",
@@ -129,6 +138,7 @@ def serve(
     replies: int | None,
     processes: int,
     admin: str | None,
+    manhole: bool,
     log_level: str,
     log_format: str,
     log_calls: bool,
@@ -165,6 +175,7 @@ def serve(
         tls, policy = settings.tls(checkers), settings.policy()
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
+        operators = Operators() if manhole else None
 
         def make(root: object, at: tuple[str, ...], admin_at: str | None) -> Serve:
             return serve_at(
@@ -178,6 +189,7 @@ def serve(
                 replies=None if replies is None else Replies(seconds=replies),
                 reuse_port=processes > 1,
                 admin=admin_at,
+                manhole={"root": root} if manhole and admin_at is not None else None,
                 observers=[LogCalls()] if log_calls else (),
                 **settings.web(),
             )
@@ -188,11 +200,15 @@ def serve(
             lambda inner: served(inner, checkers, name, throttle),
             make,
             partial(Reloading, context, context.meta[__name__]),
+            operators,
         )
+        if manhole and admin is None and not program.may_have_logins:
+            raise click.UsageError("--manhole needs --admin, or users who log in")
         checked = program.checked(addresses, admin)
     if processes > 1:
         with _exits(CANNOT_START, CannotListenError, ConfigError):
-            status = Processes(processes, checked, program.in_process(admin)).run()
+            run = program.in_process(admin, processes)
+            status = Processes(processes, checked, run, has_operators=admin is not None).run()
         sys.exit(status)
     checked.close()
     asyncio.run(program.run(addresses, admin))
@@ -207,6 +223,7 @@ class _Program:
         to_root: makes the root of ``found``, or of what its context manager gives.
         make: makes the server.
         reloading: makes what reads the settings of the server of a root again.
+        operators: what users of that group get from their avatars; None for nothing.
     """
 
     def __init__(
@@ -216,32 +233,51 @@ class _Program:
         to_root: Callable[[object], object],
         make: Make,
         reloading: Callable[[object], Reloading],
+        operators: Operators | None,
     ):
         self._found = found
         self._name = name
-        self._to_root = to_root
+        self._make_root = to_root
+        self._operators = operators
         self._make = make
         self._reloading = reloading
         # A context manager is entered in the loop of the server.
-        self._root = None if is_manager(found) else to_root(found)
+        self._root = None if is_manager(found) else self._to_root(found)
+        self._numbering: tuple[int, int] | None = None
+
+    @property
+    def may_have_logins(self) -> bool:
+        """Whether the root is a portal, or not known yet."""
+        return self._root is None or isinstance(self._root, Portal | PortalLogins)
 
     def checked(self, addresses: tuple[str, ...], admin: str | None) -> Serve:
         """Return the server, to be opened or closed; for a context manager with an empty root."""
         return self._make(Root() if self._root is None else self._root, addresses, admin)
 
-    def in_process(self, admin: str | None) -> Run:
+    def in_process(self, admin: str | None, count: int) -> Run:
         """Return the function that serves in one of several processes."""
 
         def run(addresses: tuple[str, ...], index: int) -> int:
-            # Each process has operators' data of its own.
-            admin_at = None if admin is None else f"{admin}.{index}"
             try:
+                if index == OPERATORS:
+                    with _exits(CANNOT_START, CannotListenError):
+                        serve_all(str(admin), count)
+                    return 0
+                # Each process has operators' data of its own, which process 0 brings together.
+                admin_at = None if admin is None else address_in_process(admin, index)
+                self._numbering = (index, count)
                 asyncio.run(self.run(addresses, admin_at, is_quiet=True))
             except SystemExit as exc:
                 return CANNOT_START if not isinstance(exc.code, int) else exc.code
             return 0
 
         return run
+
+    def _to_root(self, found: object) -> object:
+        root = self._make_root(found)
+        if self._operators is not None:
+            self._operators.equip(root)
+        return root
 
     async def run(
         self, addresses: tuple[str, ...], admin: str | None, *, is_quiet: bool = False
@@ -259,6 +295,10 @@ class _Program:
     ) -> None:
         with _exits(CANNOT_START, CannotListenError, ConfigError):
             server = await self._make(root, addresses, admin)
+        if self._numbering is not None:
+            server.number_from(*self._numbering)
+        if self._operators is not None:
+            self._operators.server = server
         if not is_quiet:
             # A reader of this line may send a signal at once: signals must be handled before.
             said = f"serving at {' '.join(server.addresses)}"

@@ -17,9 +17,11 @@ from typing import Final, TypeAlias
 
 from broker.background import start_thread
 
-__all__ = ["OutOfTime", "Outlet", "is_left_behind", "pieces_within"]
+__all__ = ["NAME", "OutOfTime", "Outlet", "is_left_behind", "pieces_within"]
 
-_NAME: Final = "pb work"
+NAME: Final = "pb work"
+"""The name of a thread for which the process does not wait at its end."""
+
 # Limits of the texts that wait to be taken: at least so many characters each, and at most so many
 # texts.
 _CHUNK, _MOST_CHUNKS = 16_384, 16
@@ -100,7 +102,7 @@ def pieces_within(
         BaseException: an exception of the work.
     """
     outlet = outlet or Outlet()
-    thread = start_thread(partial(_work, work, outlet), _NAME)
+    thread = start_thread(partial(_work, work, outlet), NAME)
     left: float | None = seconds
     patience = _SECONDS_TO_STOP
     is_over = False
@@ -134,7 +136,7 @@ def pieces_within(
 
 def is_left_behind() -> bool:
     """Whether an abandoned thread is still working: the process must end without waiting for it."""
-    return any(thread.name == _NAME for thread in threading.enumerate())
+    return any(thread.name == NAME for thread in threading.enumerate())
 
 
 def _work(work: Callable[[], Iterable[str]], outlet: Outlet) -> None:

@@ -13,9 +13,11 @@ from msgspec import Struct, field
 
 __all__ = [
     "ORDERS",
+    "Administration",
     "ConnectionSnapshot",
     "Health",
     "Inspection",
+    "ProcessSnapshot",
     "RunningCall",
     "Sample",
     "ServerSnapshot",
@@ -49,6 +51,26 @@ class Sample(Struct, frozen=True):
     lag: float
 
 
+class ProcessSnapshot(Struct, frozen=True):
+    """One of the processes of a server.
+
+    Attributes:
+        number: from 1.
+        pid: of the process.
+        state, uptime, open, running, calls, lag, memory: as in `ServerSnapshot`.
+    """
+
+    number: int
+    pid: int
+    state: str
+    uptime: float
+    open: int
+    running: int
+    calls: float
+    lag: float
+    memory: int | None
+
+
 class ServerSnapshot(Struct, frozen=True):
     """A server at one moment.
 
@@ -68,6 +90,8 @@ class ServerSnapshot(Struct, frozen=True):
         lag, largest_lag: seconds by which the event loop was late: last, and most of a minute.
         memory: bytes of the process in memory; None where that is not known.
         history: the last seconds, at most 120; empty unless it was asked for.
+        processes: each process of a server that has several; else empty. All other attributes are
+            then sums over them, the lags the largest, and ``pid`` that of their parent.
     """
 
     addresses: list[str]
@@ -91,6 +115,7 @@ class ServerSnapshot(Struct, frozen=True):
     largest_lag: float
     memory: int | None
     history: list[Sample] = field(default_factory=list)
+    processes: list[ProcessSnapshot] = field(default_factory=list)
 
 
 class RunningCall(Struct, frozen=True):
@@ -170,9 +195,10 @@ class ConnectionSnapshot(Struct, frozen=True):
         exported_types, imported_types, cached_out_types, cached_in_types: how many references and
             caches there are of each class; imported references are of one class.
         stream_list, subscription_list: each of them.
+        process: the number of its process; 0 if the server has one process.
 
-    ``Inspection.connections`` leaves out the last two lines, which are counted for one connection
-    only.
+    ``Inspection.connections`` leaves out the types and the lists, which are counted for one
+    connection only.
     """
 
     number: int
@@ -212,6 +238,7 @@ class ConnectionSnapshot(Struct, frozen=True):
     cached_in_types: dict[str, int] = field(default_factory=dict)
     stream_list: list[StreamSnapshot] = field(default_factory=list)
     subscription_list: list[SubscriptionSnapshot] = field(default_factory=list)
+    process: int = 0
 
 
 class Tapped(Struct, frozen=True):
@@ -220,8 +247,9 @@ class Tapped(Struct, frozen=True):
     Attributes:
         time: seconds since the tap began.
         is_incoming: whether the client has sent it.
-        kind: ``call``, ``send`` for a one-way call, ``answer``, ``bytes``, or ``limit``.
-        name: of the method, or of the limit; how a call has ended follows a colon.
+        kind: ``call``, ``send`` for a one-way call, ``answer``, ``bytes``, ``limit`` or ``login``.
+        name: of the method, the limit, or the mechanism of a login. For an answer and a login, how
+            it has ended follows a colon.
         size: the bytes of ``bytes``; else 0.
         lost: how many entries were left out before this one.
     """
@@ -266,7 +294,11 @@ class Inspection(Protocol):
         ...
 
     def watch(self, every: float = 1.0) -> AsyncIterator[ServerSnapshot]:
-        """Yield the server again and again; a slow reader gets fewer, and never old ones."""
+        """Yield the server again and again, ``every`` seconds, of 0.1 at least.
+
+        A program that may read slowly calls it inside ``with broker.credit(items=1)``: it then gets
+        fewer snapshots, and none that waits behind others.
+        """
         ...
 
     def tap(self, number: int) -> AsyncIterator[Tapped]:
@@ -283,6 +315,17 @@ class Inspection(Protocol):
         """End the connections of a user, or one connection; return how many."""
         ...
 
-    async def drain(self, seconds: float | None = None) -> None:
-        """Begin to close the server: it takes no more calls, and ends when its calls have."""
+    async def drain(self, seconds: float | None = None, after: float | None = None) -> None:
+        """Begin to close the server: it takes no more calls, and ends when its calls have.
+
+        Both arguments are as in `broker.Server.close`.
+        """
+        ...
+
+
+class Administration(Inspection, Protocol):
+    """The inspection at the socket for operators, with the manhole of the process."""
+
+    async def manhole(self) -> object:
+        """Return the `broker.Manhole` of the process; an error if it has none."""
         ...

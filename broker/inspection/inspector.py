@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import json
-import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from broker.connection.broker import Broker
-from broker.connection.peer import current_call
-from broker.errors import Error, ServerBusy
+from broker.errors import ConfigError, Error, ServerBusy
 from broker.inspection.census import (
     oldest_calls,
     streams_of,
@@ -24,14 +20,22 @@ from broker.inspection.census import (
 )
 from broker.inspection.contract import ORDERS, ConnectionSnapshot, Health, ServerSnapshot, Tapped
 from broker.inspection.health import Checks, health_of, state_of_server
+from broker.inspection.manhole import Manhole
+from broker.inspection.notes import note
 from broker.inspection.sampler import Rates, Sampled, Sampler
 from broker.inspection.tap import tapped
 from broker.printable import printable
+from broker.stopping import checked_drain, checked_notice
 
-__all__ = ["LEAST", "MOST_SHOWN", "MOST_WATCHERS", "PING_AFTER", "Inspected", "Inspector"]
-
-logger = logging.getLogger("broker.server")
-audit = logging.getLogger("broker.audit")
+__all__ = [
+    "LEAST",
+    "MOST_SHOWN",
+    "MOST_WATCHERS",
+    "PING_AFTER",
+    "Inspected",
+    "Inspector",
+    "check_drain",
+]
 
 MOST_WATCHERS = 16
 """Streams of ``watch`` and ``tap`` of one server at once."""
@@ -72,7 +76,7 @@ class Inspected(Sampled, Protocol):
     def kick(self, *, user: str | None, number: int | None, reason: str) -> int:
         """End connections."""
 
-    def begin_closing(self, drain: float | None) -> None:
+    def begin_closing(self, drain: float | None, after: float | None = None) -> None:
         """Begin to drain and close."""
 
 
@@ -81,9 +85,13 @@ class Inspector:
 
     Args:
         server: the server.
+
+    Attributes:
+        shell: the prompt inside the process, for the socket of operators; None without.
     """
 
     def __init__(self, server: Inspected):
+        self.shell: Manhole | None = None
         self._server = server
         self._sampler = Sampler(server)
         self._started = time.time()
@@ -162,15 +170,20 @@ class Inspector:
         if (user is None) == (number is None):
             raise Error("kick takes user= or number=")
         count = self._server.kick(user=user, number=number, reason=reason)
-        _note("kick", {"of": user if number is None else number, "count": count})
+        note("kick", {"of": user if number is None else number, "count": count})
         return count
 
-    async def drain(self, seconds: float | None = None) -> None:
+    async def drain(self, seconds: float | None = None, after: float | None = None) -> None:
         """Begin to close the server."""
-        if seconds is not None and not seconds >= 0:
-            raise Error("seconds is not negative")
-        _note("drain", {"seconds": seconds})
-        self._server.begin_closing(seconds)
+        check_drain(seconds, after)
+        note("drain", {"seconds": seconds, "after": after})
+        self._server.begin_closing(seconds, after)
+
+    async def manhole(self) -> Manhole:
+        """Return the prompt inside the process."""
+        if self.shell is None:
+            raise Error("this server has no manhole: pb serve --admin ADDRESS --manhole")
+        return self.shell
 
     def _enter(self) -> None:
         if self._watchers >= MOST_WATCHERS:
@@ -265,6 +278,21 @@ class Inspector:
         )
 
 
+def check_drain(seconds: float | None, after: float | None) -> None:
+    """Check the times of a drain.
+
+    Raises:
+        Error: one is negative, not a number, or too long.
+    """
+    try:
+        if seconds is not None:
+            checked_drain(seconds)
+        if after is not None:
+            checked_notice(after, ())
+    except ConfigError as exc:
+        raise Error(str(exc)) from None
+
+
 def _is_due(asked_at: float | None, broker: Broker) -> bool:
     """Return whether a connection may be pinged."""
     has_waited = asked_at is None or broker.now - asked_at >= PING_AFTER
@@ -284,21 +312,6 @@ _KEYS: Mapping[str, Callable[[Broker], float]] = {
         len(broker.session.translator.exports) + len(broker.session.translator.imports)
     ),
 }
-
-
-def _note(act: str, facts: Mapping[str, object]) -> None:
-    """Write what an operator does, to the log and to the audit log."""
-    try:
-        peer = current_call().peer
-        who, where = peer.avatar_id, str(peer.address)
-    except LookupError:
-        who, where = None, "this process"
-    now = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
-    line = {"time": now.replace("+00:00", "Z"), "operator": who, "from": where, "act": act, **facts}
-    audit.info("%s", json.dumps(line), extra={"facts": {"event": act, "operator": who, **facts}})
-    told = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
-    text = printable(f"{act} by {who or where}: {told}", 300, is_ascii=False)
-    logger.info("%s", text)
 
 
 def _version() -> str:

@@ -15,6 +15,7 @@ method of the avatar        effect
 ``say(where, text)``        says a text in a room, or to a person
 ``notice(where, text)``     the same, as a bot
 ``topic(room, text)``       sets the topic
+``manhole()``               returns a `broker.Manhole`, to the group of admins
 =========================== ===========================================================
 
 They raise the errors of `examples.chat.errors`, whose names on the wire begin with ``chat.``.
@@ -37,7 +38,7 @@ from typing import Any, TypeVar
 
 import broker
 from examples.chat.errors import ChatError
-from examples.chat.model import Listener, Room, Town
+from examples.chat.model import ADMINS, Listener, Room, Town
 from examples.chat.pace import Pace
 
 __all__ = ["Member", "RoomCache"]
@@ -157,6 +158,11 @@ class Member(broker.Avatar):
     def perspective_topic(self, room: str, text: str) -> Awaitable[None] | None:
         """Set the topic of a room."""
         return self._paced(self._guest.set_topic, room, text)
+
+    @broker.allow(ADMINS)
+    def perspective_manhole(self) -> broker.Manhole:
+        """Return a Python prompt inside the server: ``pb shell ADDRESS --server --user admin``."""
+        return broker.Manhole({"town": self._town}, group=ADMINS)
 
     def _join(self, name: str) -> RoomCache:
         room = self._guest.join(name)

@@ -29,6 +29,7 @@ from attacks.comparison.duel import SIDES, Outcome, Side, fight
 from attacks.comparison.followed_rounds import FOLLOWED_ROUNDS
 from attacks.comparison.front_end_rounds import FRONT_END_ROUNDS
 from attacks.comparison.login_rounds import LOGIN_ROUNDS
+from attacks.comparison.manhole_rounds import MANHOLE_ROUNDS
 from attacks.comparison.once_rounds import ONCE_ROUNDS
 from attacks.comparison.processes import Witness
 from attacks.comparison.proxy_rounds import PROXY_ROUNDS, fight_proxied
@@ -61,6 +62,7 @@ ALL = sorted(
         *STREAM_ROUNDS,
         *ONCE_ROUNDS,
         *FOLLOWED_ROUNDS,
+        *MANHOLE_ROUNDS,
         *REVIEW_ROUNDS,
         *LOGIN_ROUNDS,
         *CLIENT_ROUNDS,

@@ -77,6 +77,14 @@ class Root(Methods, broker.Root):
             await asyncio.sleep(0)
 
 
+class Inside(broker.Manhole, broker.Root):
+    """A manhole that everybody reaches, and nobody may use."""
+
+    def remote_echo(self, value: Any) -> Any:
+        """Return the value."""
+        return value
+
+
 class Thing(broker.Referenceable):
     """An object that an avatar returns."""
 
@@ -154,6 +162,8 @@ def served(name: str, policy: Policy) -> tuple[Any, Policy]:
     match name:
         case "root" | "ws":
             return Root(), policy
+        case "manhole":
+            return Inside({}), policy
         case "small":
             limits = Limits(max_string=1000, max_list=100, max_depth=10)
             return Root(), policy.but(limits=limits)
