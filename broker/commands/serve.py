@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import click
+from msgspec import Struct
 
 from broker.commands.config_file import ConfigFile, config_option, from_file
 from broker.commands.log_formats import FORMATS, LEVELS, start_logging
@@ -34,6 +35,7 @@ from broker.observers import LogCalls
 from broker.replies import Replies
 from broker.server import Serve
 from broker.server import serve as serve_at
+from broker.slow_calls import SlowCalls
 from broker.stopping import DRAIN
 from cred.strcred import StrcredException
 from cred.users import StoreError
@@ -42,10 +44,40 @@ __all__ = ["serve"]
 
 logger = logging.getLogger("broker.server")
 
-Make: TypeAlias = Callable[[object, tuple[str, ...], str | None], Serve]
+Make: TypeAlias = Callable[[object, "Places"], Serve]
 
 CANNOT_START, WRONG_USE = 1, 2
 _WRONG = (ConfigError, StoreError, StrcredException, WrongTarget)
+
+
+class Places(Struct, frozen=True):
+    """Where a process listens.
+
+    Attributes:
+        addresses: for clients.
+        admin: the socket for operators, or None.
+        http: the HTTP port, or None.
+    """
+
+    addresses: tuple[str, ...]
+    admin: str | None
+    http: str | None
+
+    def of_process(self, index: int, addresses: tuple[str, ...]) -> Places:
+        """Return the places of one of several processes: operators' data is that of each.
+
+        Args:
+            index: its number, from 1.
+            addresses: those of all of them.
+        """
+        admin = None if self.admin is None else f"{self.admin}.{index}"
+        return Places(addresses, admin, self._http_of(index))
+
+    def _http_of(self, index: int) -> str | None:
+        host, _, port = (self.http or "").rstrip("/").rpartition(":")
+        if not port.isdecimal() or not int(port):
+            return self.http
+        return f"{host}:{int(port) + index - 1}"
 
 
 class _Command(click.Command):
@@ -102,6 +134,16 @@ class _Command(click.Command):
     help="The UNIX socket for pb top and other commands of operators: pb+unix:///path.",
 )
 @click.option(
+    "--http",
+    metavar="ADDRESS",
+    help="The port for health, readiness and metrics: http://127.0.0.1:9100.",
+)
+@click.option(
+    "--admin-page",
+    is_flag=True,
+    help="Show the server live at /admin of that port, to users in the group operators.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(LEVELS),
     default="info",
@@ -129,6 +171,8 @@ def serve(
     replies: int | None,
     processes: int,
     admin: str | None,
+    http: str | None,
+    admin_page: bool,
     log_level: str,
     log_format: str,
     log_calls: bool,
@@ -166,10 +210,10 @@ def serve(
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
 
-        def make(root: object, at: tuple[str, ...], admin_at: str | None) -> Serve:
+        def make(root: object, places: Places) -> Serve:
             return serve_at(
                 root,
-                *at,
+                *places.addresses,
                 tls=tls,
                 policy=policy,
                 drain=drain,
@@ -177,8 +221,10 @@ def serve(
                 elsewhere=elsewhere,
                 replies=None if replies is None else Replies(seconds=replies),
                 reuse_port=processes > 1,
-                admin=admin_at,
-                observers=[LogCalls()] if log_calls else (),
+                admin=places.admin,
+                http=places.http,
+                admin_page=admin_page,
+                observers=[SlowCalls(), LogCalls()] if log_calls else [SlowCalls()],
                 **settings.web(),
             )
 
@@ -189,13 +235,14 @@ def serve(
             make,
             partial(Reloading, context, context.meta[__name__]),
         )
-        checked = program.checked(addresses, admin)
+        places = Places(addresses, admin, http)
+        checked = program.checked(places)
     if processes > 1:
         with _exits(CANNOT_START, CannotListenError, ConfigError):
-            status = Processes(processes, checked, program.in_process(admin)).run()
+            status = Processes(processes, checked, program.in_process(places)).run()
         sys.exit(status)
     checked.close()
-    asyncio.run(program.run(addresses, admin))
+    asyncio.run(program.run(places))
 
 
 class _Program:
@@ -225,44 +272,41 @@ class _Program:
         # A context manager is entered in the loop of the server.
         self._root = None if is_manager(found) else to_root(found)
 
-    def checked(self, addresses: tuple[str, ...], admin: str | None) -> Serve:
+    def checked(self, places: Places) -> Serve:
         """Return the server, to be opened or closed; for a context manager with an empty root."""
-        return self._make(Root() if self._root is None else self._root, addresses, admin)
+        return self._make(Root() if self._root is None else self._root, places)
 
-    def in_process(self, admin: str | None) -> Run:
+    def in_process(self, places: Places) -> Run:
         """Return the function that serves in one of several processes."""
 
         def run(addresses: tuple[str, ...], index: int) -> int:
-            # Each process has operators' data of its own.
-            admin_at = None if admin is None else f"{admin}.{index}"
+            own = places.of_process(index, addresses)
             try:
-                asyncio.run(self.run(addresses, admin_at, is_quiet=True))
+                asyncio.run(self.run(own, is_quiet=True))
             except SystemExit as exc:
                 return CANNOT_START if not isinstance(exc.code, int) else exc.code
             return 0
 
         return run
 
-    async def run(
-        self, addresses: tuple[str, ...], admin: str | None, *, is_quiet: bool = False
-    ) -> None:
+    async def run(self, places: Places, *, is_quiet: bool = False) -> None:
         """Serve until a signal."""
         if self._root is not None:
-            await self._serve(self._root, addresses, admin, is_quiet)
+            await self._serve(self._root, places, is_quiet)
             return
         with _exits(CANNOT_START, CannotListenError), _exits(WRONG_USE, *_WRONG):
             async with entered(self._found, self._name) as inner:
-                await self._serve(self._to_root(inner), addresses, admin, is_quiet)
+                await self._serve(self._to_root(inner), places, is_quiet)
 
-    async def _serve(
-        self, root: object, addresses: tuple[str, ...], admin: str | None, is_quiet: bool
-    ) -> None:
+    async def _serve(self, root: object, places: Places, is_quiet: bool) -> None:
         with _exits(CANNOT_START, CannotListenError, ConfigError):
-            server = await self._make(root, addresses, admin)
+            server = await self._make(root, places)
         if not is_quiet:
             # A reader of this line may send a signal at once: signals must be handled before.
             said = f"serving at {' '.join(server.addresses)}"
             asyncio.get_running_loop().call_soon(click.echo, said)
+        if server.http_address is not None:
+            logger.info("pages at %s", server.http_address)
         await server.serve_forever(reload=self._reloading(root).of(server))
         logger.info("ended, after %d connections", server.stats.accepted)
 

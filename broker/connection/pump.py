@@ -102,6 +102,11 @@ class Pump:
         self._is_running = False
         self._has_flush = False
 
+    @property
+    def is_running(self) -> bool:
+        """Whether messages are handled just now: what is called is called for one of them."""
+        return self._is_running
+
     def begin(self, port: TransportPort, calls: PendingCalls) -> None:
         """Begin to work on a connection.
 

@@ -55,6 +55,11 @@ class Checks:
         """
         del self._checks[name]
 
+    @property
+    def are_there(self) -> bool:
+        """Whether there are any."""
+        return bool(self._checks)
+
     async def run(self) -> dict[str, str]:
         """Run all checks at once; return for each an empty text, or why it has failed."""
         names = list(self._checks)
