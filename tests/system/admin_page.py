@@ -198,3 +198,4 @@ async def test_the_page_comes_back(tmp_path: Path) -> None:
             check(screen)
             await client.close()
         await screen.page.locator("#state", has_text="Not connected. Trying again.").wait_for()
+        await screen.picture("lost", full_page=False)

@@ -1,5 +1,5 @@
 /** The page of operators: a client of the server that it shows. */
-import { type Connection, LoginFailed, RemoteError, connect } from "perspective-broker";
+import { type Connection, LoginFailed, RemoteError, connect, isTransient } from "perspective-broker";
 import { Charts } from "./charts.ts";
 import { Details } from "./details.ts";
 import { bytes, element, make, number, put, time } from "./dom.ts";
@@ -135,7 +135,7 @@ async function run(password: Password): Promise<void> {
       try {
         await follow(connection);
       } catch (error) {
-        if (error instanceof RemoteError) throw error;
+        if (!isTransient(error)) throw error;
       }
       if (signal.aborted) return;
       said("Not connected. Trying again.", true);
