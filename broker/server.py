@@ -138,6 +138,11 @@ class Server(ServerConnections):
         return self._health
 
     @property
+    def replies_kept(self) -> int | None:
+        """How many replies are kept for calls that are made again; None if none ever are."""
+        return None if self._replies is None else self._replies.count
+
+    @property
     def has_checks(self) -> bool:
         """Whether the application has added checks to `health`."""
         return self._health is not None and self._health.are_there
