@@ -58,9 +58,9 @@ class SlowCalls(Observer):
         self, token: float | None, call: ObservedCall, outcome: Outcome, error: object
     ) -> None:
         """Log it if the call has run without a wait, and too long."""
-        # A call that waits is answered outside of its connection's turn; or, if another call
-        # resumes it, that one is newer.
-        if token is None or token != self._newest or not call.connection.broker.pump.is_running:
+        # A call that has waited ends outside of a turn, or in a turn of other messages: in one
+        # that has called no method, or after a newer call.
+        if token is None or token != self._newest or not call.connection.broker.pump.is_calling:
             return
         took = self._clock() - token
         if took >= self._after and outcome is not Outcome.REFUSED:
