@@ -31,6 +31,7 @@ class Options:
         uvloop: whether the loop is uvloop's.
         pure: whether the process has BROKER_PURE=1 in its environment.
         general: whether our connections have no lane; see `bench.general_path`.
+        metrics: whether our server counts calls for `broker.prometheus`.
         login: the way of logging in that the server demands; empty for none.
         certificates: the folder that `identities.write_identities` filled; None for plain TCP.
     """
@@ -41,6 +42,7 @@ class Options:
     uvloop: bool = False
     pure: bool = False
     general: bool = False
+    metrics: bool = False
     login: str = ""
     certificates: str | None = None
 

@@ -1,7 +1,7 @@
 """The variants that are measured against each other, and the processes that run them.
 
-A variant is ``NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general]``, or ``twisted``. What measures
-comes from the checkout of this file; what is measured comes from the variant's.
+A variant is ``NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+metrics]``, or ``twisted``. What
+measures comes from the checkout of this file; what is measured comes from the variant's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ __all__ = ["Conditions", "Failure", "Variant", "add_arguments", "given_condition
 PATIENCE = 900.0
 """Seconds that one start of a variant may take."""
 TWISTED = "twisted"
-FORM = "NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general]"
+MARKS = {"uvloop", "pure", "general", "metrics"}
+FORM = "NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+metrics]"
 
 
 class Failure(Exception):
@@ -62,6 +63,7 @@ class Variant:
         uvloop: whether it runs in uvloop.
         pure: whether it is told by ``BROKER_PURE`` to use no compiled code.
         general: whether its connections have no lane; see `bench.general_path`.
+        metrics: whether the server counts calls for `broker.prometheus`.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Variant:
     uvloop: bool = False
     pure: bool = False
     general: bool = False
+    metrics: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Variant:
@@ -83,7 +86,7 @@ class Variant:
         folder, _, python = where.partition("#")
         if name.partition("#")[0] == TWISTED and not where and not marks:
             return cls(TWISTED, python=name.partition("#")[2] or sys.executable)
-        if not name or not folder or set(marks) - {"uvloop", "pure", "general"}:
+        if not name or not folder or set(marks) - MARKS:
             form = f"{FORM} or twisted"
             raise argparse.ArgumentTypeError(f"{text!r} is not of the form {form}")
         checkout = Path(folder).resolve()
@@ -96,6 +99,7 @@ class Variant:
             uvloop="uvloop" in marks,
             pure="pure" in marks,
             general="general" in marks,
+            metrics="metrics" in marks,
         )
 
     @property
@@ -114,6 +118,7 @@ class Variant:
             dialect="pb" if self.checkout is None else conditions.dialect,
             uvloop=self.uvloop,
             general=self.general,
+            metrics=self.metrics,
             login=operation.login,
             certificates=conditions.certificates if with_tls else None,
         )
