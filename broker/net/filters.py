@@ -34,7 +34,7 @@ class Route(Struct, frozen=True):
             channel binding are not those of the client.
         is_encrypted: whether all parts of the way are encrypted, or on this machine, although the
             filters of this end do not show it; None to go by the filters and the addresses.
-        accept: makes the protocol of the connection in place of the listener's; None for that one.
+        accept: makes the protocol of the connection; None for the function of the listener.
     """
 
     address: Any
@@ -258,7 +258,7 @@ class Stream(Protocol):
 
         Args:
             address: of the client.
-            accept: makes the protocol in place of the listener's function; or None.
+            accept: makes the protocol; None for the function of the listener.
         """
         raise NotImplementedError
 

@@ -27,7 +27,7 @@ class Page(Struct, frozen=True):
 
 
 class OperatorPages(Struct, frozen=True):
-    """What a listener shows to operators only: not to everybody who can reach a public address.
+    """What a listener shows to operators only, so not at a public address.
 
     Attributes:
         page: returns the page of a path, or None if there is no such page.
