@@ -187,6 +187,8 @@ class ServerPages:
             self._listener.close()
         for cut in list(self._arrived.values()):
             cut()
+        if self._checking is not None:
+            self._checking.cancel()
         if self._operators is not None:
             await self._operators.close(drain=_DRAIN)
 

@@ -53,6 +53,10 @@ TESTED_ELSEWHERE = {
     "broker/demo/stage.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/steps.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/visitor.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/net/web_pages.py": (
+        "broker/net/websocket/test_door.py",
+        "records without behaviour",
+    ),
     "broker/topics/contract.py": (
         "broker/topics/test_view.py",
         "a contract, and what implements it",

@@ -156,7 +156,7 @@ class Door(Struct, frozen=True):
             self._check_host(request, route)
             origins = self._own_origins(request)
             route = replace(route, accept=operators.accept)
-        elif path != self.path:
+        elif not self.path or path != self.path:
             raise Refused(404, "there is no WebSocket at this path")
         refusal = refused_origin(origins, request.headers.get_all("Origin"))
         if refusal is not None:
@@ -201,7 +201,7 @@ class Door(Struct, frozen=True):
             page = static_page(path)
         if page is not None:
             return page
-        if path == self.path:
+        if self.path and path == self.path:
             upgrade = (("Upgrade", "websocket"),)
             raise Refused(426, "this is a WebSocket", upgrade, is_logged=False)
         raise Refused(404, "there is no such page", is_logged=False)
