@@ -31,7 +31,7 @@ from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
 from broker.flavors.referenceable import Root
 from broker.login.throttle import LoginThrottle
-from broker.observers import LogCalls
+from broker.observers import LogCalls, Observer
 from broker.replies import Replies
 from broker.server import Serve
 from broker.server import serve as serve_at
@@ -224,7 +224,7 @@ def serve(
                 admin=places.admin,
                 http=places.http,
                 admin_page=admin_page,
-                observers=[SlowCalls(), LogCalls()] if log_calls else [SlowCalls()],
+                observers=_observers(places, log_calls=log_calls),
                 **settings.web(),
             )
 
@@ -243,6 +243,17 @@ def serve(
         sys.exit(status)
     checked.close()
     asyncio.run(program.run(places))
+
+
+def _observers(places: Places, *, log_calls: bool) -> list[Observer]:
+    """Return the observers of a server.
+
+    An observer takes the calls off the quick path. Without one, the connection itself warns of a
+    method that holds the event loop for more than a second.
+    """
+    if not log_calls and places.http is None:
+        return []
+    return [SlowCalls(), LogCalls()] if log_calls else [SlowCalls()]
 
 
 class _Program:
