@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import sys
 import time
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from broker.call_times import BUCKETS, MOST_TIMES, CallTimes
 from broker.connection.connection import Connection
 from broker.core.tracer import Outcome
 from broker.flavors.contracts.servant import Servant
 from broker.flavors.subscribers import Delivery, deliveries_to, delivery_to
-from broker.observers import ObservedCall, Observer
+from broker.observers import ObservedCall, Observer, OfConnection
 
 if TYPE_CHECKING:
     from broker.connection.broker import Broker
+    from broker.core.tracer import Tracer
     from broker.inspection.inspector import Inspector
     from broker.pb import PBServerFactory
     from broker.server import Server
@@ -31,26 +32,13 @@ __all__ = ["BUCKETS", "CONTENT_TYPE", "Metrics", "collector", "text"]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The content type of `text`, for an HTTP answer."""
 
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""The upper bounds of the histogram of ``pb_call_seconds``, in seconds."""
-
 OTHER = "other"
 """The label of a method that the class of the object does not have, and of an unknown class."""
 
+_ANSWERED = Outcome.ANSWERED
 _PREFIXES = ("remote_", "perspective_", "view_")
 _Labels = tuple[tuple[str, str], ...]
 _Sample = tuple[str, _Labels, float]
-
-
-class _Calls:
-    """The calls with one set of labels."""
-
-    __slots__ = ("buckets", "count", "seconds")
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(BUCKETS) + 1)
-        self.count = 0
-        self.seconds = 0.0
 
 
 class Metrics(Observer):
@@ -67,12 +55,13 @@ class Metrics(Observer):
 
     def __init__(self, clock: Any = time.perf_counter) -> None:
         self._clock = clock
-        self._calls: dict[tuple[str, str, str], _Calls] = {}
+        self._calls: dict[tuple[str, str, str], CallTimes] = {}
+        # Of known methods, by class and name: those that have answered.
+        self._answered: dict[tuple[type | None, str], CallTimes] = {}
         self._made: Counter[str] = Counter()
         self._logins: Counter[tuple[str, str]] = Counter()
         self._bytes = [0, 0]
         self._events = Delivery()
-        self._names: dict[tuple[type, str], tuple[str, str]] = {}
 
     def call_started(self, call: ObservedCall) -> float:
         """Take the time."""
@@ -81,17 +70,10 @@ class Metrics(Observer):
 
     def call_ended(self, token: float, call: ObservedCall, outcome: Outcome, error: object) -> None:
         """Count it."""
-        if not call.is_incoming:
+        if call.is_incoming:
+            self._count(call.target, call.name, outcome, self._clock() - token)
+        else:
             self._made[outcome.value] += 1
-            return
-        key = (*self._labels_of(call), outcome.value)
-        calls = self._calls.get(key)
-        if calls is None:
-            calls = self._calls[key] = _Calls()
-        seconds = self._clock() - token
-        calls.count += 1
-        calls.seconds += seconds
-        calls.buckets[bisect_left(BUCKETS, seconds)] += 1
 
     def login(self, connection: Connection, mechanism: str, outcome: Outcome, reason: str) -> None:
         """Count it."""
@@ -112,16 +94,15 @@ class Metrics(Observer):
         """Yield what was counted: the name, the labels and the value of each sample."""
         for (target, method, outcome), calls in sorted(self._calls.items()):
             labels = (("target", target), ("method", method), ("outcome", outcome))
-            yield "pb_calls_total", labels, calls.count
+            yield "pb_calls_total", labels, calls.below[-1]
         for (target, method, outcome), calls in sorted(self._calls.items()):
             labels = (("target", target), ("method", method), ("outcome", outcome))
-            below = 0
-            for bound, count in zip(BUCKETS, calls.buckets, strict=False):
-                below += count
-                yield "pb_call_seconds_bucket", (*labels, ("le", f"{bound:g}")), below
-            yield "pb_call_seconds_bucket", (*labels, ("le", "+Inf")), calls.count
+            below = calls.below
+            for bound, count in zip(BUCKETS, below, strict=False):
+                yield "pb_call_seconds_bucket", (*labels, ("le", f"{bound:g}")), count
+            yield "pb_call_seconds_bucket", (*labels, ("le", "+Inf")), below[-1]
             yield "pb_call_seconds_sum", labels, calls.seconds
-            yield "pb_call_seconds_count", labels, calls.count
+            yield "pb_call_seconds_count", labels, below[-1]
         for outcome, count in sorted(self._made.items()):
             yield "pb_calls_made_total", (("outcome", outcome),), count
         for (mechanism, outcome), count in sorted(self._logins.items()):
@@ -137,20 +118,78 @@ class Metrics(Observer):
         """The events for subscribers on connections that have ended."""
         return self._events
 
-    def _labels_of(self, call: ObservedCall) -> tuple[str, str]:
-        target, name = call.target, call.name
+    def _tracer_of(self, connection: Connection) -> Tracer:
+        """Return a tracer that counts without a record for each call."""
+        kind = type(self)
+        if (kind.call_started, kind.call_ended) != (Metrics.call_started, Metrics.call_ended):
+            return super()._tracer_of(connection)
+        return _Counting(self, connection)
+
+    def _count(self, target: type | None, name: str, outcome: Outcome, seconds: float) -> None:
+        calls = self._calls_of(target, name, outcome)
+        calls.times.append(seconds)
+        if len(calls.times) >= MOST_TIMES:
+            calls.settle()
+
+    def _calls_of(self, target: type | None, name: str, outcome: Outcome) -> CallTimes:
+        """Return the counts to which a call belongs."""
+        labels = self._labels_of(target, name)
+        calls = self._calls.setdefault((*labels, outcome.value), CallTimes())
+        if outcome is Outcome.ANSWERED and target is not None and labels[1] == name:
+            self._answered[target, name] = calls
+        return calls
+
+    def _labels_of(self, target: type | None, name: str) -> tuple[str, str]:
         if target is None:
             return OTHER, OTHER
-        found = self._names.get((target, name))
-        if found is not None:
-            return found
         # Of a servant it is the name of the contract.
         title = target._contract.title if issubclass(target, Servant) else target.__name__
-        if not any(callable(getattr(target, f"{prefix}{name}", None)) for prefix in _PREFIXES):
-            # The name is text of the peer.
-            return title, OTHER
-        found = self._names[target, name] = title, name
-        return found
+        is_known = any(callable(getattr(target, f"{prefix}{name}", None)) for prefix in _PREFIXES)
+        # Other names are text of the peer.
+        return title, name if is_known else OTHER
+
+
+class _Counting(OfConnection):
+    """The tracer of one connection: counts a call at the least cost.
+
+    Args:
+        metrics: has the counts.
+        connection: the connection.
+    """
+
+    never_raises = True
+
+    def __init__(self, metrics: Metrics, connection: Connection):
+        super().__init__(metrics, connection)
+        self._metrics = metrics
+        self._clock = metrics._clock
+        self._answered = metrics._answered
+
+    def call_started(
+        self, name: str, is_incoming: bool, wants_answer: bool, target: type | None
+    ) -> object:
+        """Take the time."""
+        return (target, name, self._clock()) if is_incoming else None
+
+    def call_ended(self, token: object, outcome: Outcome, error: object) -> None:
+        """Count it."""
+        if token is None:
+            self._metrics._made[outcome.value] += 1
+            return
+        known: tuple[type | None, str, float] = token  # type: ignore[assignment]
+        target, name, began = known
+        seconds = self._clock() - began
+        calls = self._answered.get((target, name)) if outcome is _ANSWERED else None
+        if calls is None:
+            self._metrics._count(target, name, outcome, seconds)
+            return
+        calls.times.append(seconds)
+        if len(calls.times) >= MOST_TIMES:
+            calls.settle()
+
+    # Sizes are of no use here. A function of C costs least.
+    received: Any = staticmethod(abs)
+    sent: Any = staticmethod(abs)
 
 
 # The name of each metric, its type and its help.

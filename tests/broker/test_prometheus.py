@@ -191,6 +191,42 @@ async def test_a_contract(dialect: str) -> None:
         assert read(server)["pb_calls_total", labels] == 1
 
 
+class Mine(prometheus.Metrics):
+    """Counts the seconds of refused calls apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcomes: list[str] = []
+
+    def call_ended(self, token: Any, call: Any, outcome: Any, error: object) -> None:
+        """Note it."""
+        self.outcomes.append(outcome.value)
+        super().call_ended(token, call, outcome, error)
+
+
+async def test_a_subclass_and_other_observers() -> None:
+    """A subclass is told of each call; with other observers the counts are the same."""
+    for observers in ([Mine()], [prometheus.Metrics(), broker.Observer()]):
+        async with (
+            broker.serve(Shop(), LOOPBACK, observers=observers) as server,
+            broker.connect(server.addresses[0]) as connection,
+        ):
+            await connection.root.callRemote("echo", 1)
+            with pytest.raises(broker.NoSuchMethod):
+                await connection.root.callRemote("nothing")
+            calls = {
+                dict(labels)["outcome"]: value
+                for (name, labels), value in read(server).items()
+                if name == "pb_calls_total"
+            }
+            assert calls == {"answered": 1, "refused": 1}
+            assert all(
+                each.outcomes == ["answered", "refused"]
+                for each in observers
+                if isinstance(each, Mine)
+            )
+
+
 class Feed(broker.Root):
     """Sends events."""
 
