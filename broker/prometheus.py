@@ -162,14 +162,14 @@ class _Counting(OfConnection):
     def __init__(self, metrics: Metrics, connection: Connection):
         super().__init__(metrics, connection)
         self._metrics = metrics
-        self._clock = metrics._clock
+        self.clock = metrics._clock
         self._answered = metrics._answered
 
     def call_started(
         self, name: str, is_incoming: bool, wants_answer: bool, target: type | None
     ) -> object:
         """Take the time."""
-        return (target, name, self._clock()) if is_incoming else None
+        return (target, name, self.clock()) if is_incoming else None
 
     def call_ended(self, token: object, outcome: Outcome, error: object) -> None:
         """Count it."""
@@ -178,7 +178,7 @@ class _Counting(OfConnection):
             return
         known: tuple[type | None, str, float] = token  # type: ignore[assignment]
         target, name, began = known
-        seconds = self._clock() - began
+        seconds = self.clock() - began
         calls = self._answered.get((target, name)) if outcome is _ANSWERED else None
         if calls is None:
             self._metrics._count(target, name, outcome, seconds)

@@ -32,24 +32,29 @@ class Tracers:
 
     Attributes:
         members: the tracers that are told.
+        clock: of the only member; None if there are more.
     """
 
     def __init__(self) -> None:
         self.members: tuple[Tracer, ...] = ()
         self._direct: Tracer | None = None
+        self.clock: Callable[[], float] | None = None
         self._logged: set[tuple[int, type]] = set()
 
     def add(self, tracer: Tracer) -> None:
         """Tell one more tracer.
 
         Args:
-            tracer: it never raises if it has a true attribute ``never_raises``.
+            tracer: it never raises if it has a true attribute ``never_raises``. Then it may have a
+                ``clock``, see `Tracing`.
         """
         self.members += (tracer,)
         if len(self.members) == 1 and getattr(tracer, "never_raises", False):
             self._direct = tracer
+            self.clock = getattr(tracer, "clock", None)
             vars(self).update((name, getattr(tracer, name)) for name in _TOLD)
         else:
+            self.clock = None
             for name in _TOLD:
                 vars(self).pop(name, None)
 
@@ -127,6 +132,8 @@ def add_tracer(session: Session, tracer: Tracer) -> None:
         session.trace(hub)
     elif session.dialect is not None:
         hub._tell(tracer, tracer.opened, session.dialect.name.decode("ascii"))
+    if session.tracing is not None:
+        session.tracing.clock = hub.clock
 
 
 def remove_tracer(session: Session, tracer: Tracer) -> None:

@@ -75,6 +75,7 @@ class Direct(Recorder):
     """A tracer that never raises."""
 
     never_raises = True
+    clock = None
 
 
 def test_a_tracer_that_is_told_directly() -> None:

@@ -1,9 +1,10 @@
 """The processor time of a server that is watched by operators.
 
-``PYTHONPATH=tests/helpers python -m bench.watching`` measures and prints it. The server is a process of its own. This process holds idle connections to it and, in the second
-part, watches it by its socket for operators. What is printed is the processor time of the server in
-percent of one core: idle, watched, and watched while the first 100 connections are asked for each
-second, as ``pb top`` and the page of operators do.
+``PYTHONPATH=tests/helpers python -m bench.watching`` measures and prints it. The server is a process
+of its own. This process holds idle connections to it and, in the second part, watches it by its
+socket for operators. What is printed is the processor time of the server in percent of one core:
+idle, watched, and watched while the first 100 connections are asked for each second, as ``pb top``
+and the page of operators do.
 """
 
 from __future__ import annotations
@@ -131,9 +132,8 @@ def main(arguments: list[str]) -> int:
     found = asyncio.run(measure(options.connections, options.hertz, options.seconds))
     print(f"{options.connections} connections, of a core, load {os.getloadavg()[0]:.1f}:")
     print(f"  sampled each second, nobody watches        {found['idle']:5.2f} %")
-    print(
-        f"  watched at {options.hertz:g} Hz ({found['samples']:.1f} came)           {found['watched']:5.2f} %"
-    )
+    watched = f"watched at {options.hertz:g} Hz ({found['samples']:.1f} came)"
+    print(f"  {watched:42} {found['watched']:5.2f} %")
     print(f"  and 100 connections listed each second     {found['listed']:5.2f} %")
     return int(found["watched"] >= 2.0)
 
