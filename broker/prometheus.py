@@ -183,13 +183,10 @@ class _Counting(OfConnection):
         if calls is None:
             self._metrics._count(target, name, outcome, seconds)
             return
-        calls.times.append(seconds)
-        if len(calls.times) >= MOST_TIMES:
+        times = calls.times
+        times.append(seconds)
+        if len(times) >= MOST_TIMES:
             calls.settle()
-
-    # Sizes are of no use here. A function of C costs least.
-    received: Any = staticmethod(abs)
-    sent: Any = staticmethod(abs)
 
 
 # The name of each metric, its type and its help.

@@ -17,7 +17,7 @@ __all__ = ["Tracers", "add_tracer", "remove_tracer"]
 logger = logging.getLogger("broker.observers")
 
 # The methods that the session calls at a tracer which it tells directly.
-_TOLD = ("call_started", "call_ended", "received", "sent")
+_TOLD = ("call_started", "call_ended")
 
 
 class _Tokens(list[tuple[Tracer, object]]):
@@ -132,8 +132,7 @@ def add_tracer(session: Session, tracer: Tracer) -> None:
         session.trace(hub)
     elif session.dialect is not None:
         hub._tell(tracer, tracer.opened, session.dialect.name.decode("ascii"))
-    if session.tracing is not None:
-        session.tracing.clock = hub.clock
+    session.take_times(hub.clock)
 
 
 def remove_tracer(session: Session, tracer: Tracer) -> None:

@@ -87,6 +87,7 @@ def test_a_tracer_that_is_told_directly() -> None:
     pair.root.callRemote("echo", 1)
     pair.exchange()
     assert session.tracing is not None
+    assert "received" in {each[0] for each in direct.told}
     # This call starts with one tracer and ends with two, the next the other way round.
     hub = session.tracing.tracer
     early = hub.call_started("early", True, True, None)
@@ -109,6 +110,28 @@ def test_a_tracer_that_is_told_directly() -> None:
     assert other.names() == ["opened", "call_started", "call_ended"]
     remove_tracer(session, direct)
     assert session.tracing is None
+
+
+def test_a_tracer_that_takes_times() -> None:
+    """A quick call makes the token itself, in the form that the tracer has; sizes are not told."""
+    pair = BrokerPair(Server(), policy=STRICT)
+    session = pair.server.session
+    timer, other = Direct(), Recorder()
+    times = iter((1.5, 2.5))
+    timer.clock = lambda: next(times)  # type: ignore[assignment,return-value]
+    add_tracer(session, timer)
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    assert timer.told == [
+        ("opened", "msgpack/1"),
+        ("call_ended", (Server, "echo", 1.5), Outcome.ANSWERED, None),
+    ]
+    add_tracer(session, other)
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    assert timer.names()[2:] == ["call_started", "call_ended"]
+    assert {"received", "sent"} <= {each[0] for each in timer.told}
+    assert other.names() == ["opened", "call_started", "call_ended"]
 
 
 def test_a_tracer_of_its_own() -> None:

@@ -1,7 +1,7 @@
 """The processor time of a server that is watched by operators.
 
-``PYTHONPATH=tests/helpers python -m bench.watching`` measures and prints it. The server is a process
-of its own. This process holds idle connections to it and, in the second part, watches it by its
+``PYTHONPATH=tests/helpers python -m bench.watching`` measures and prints it. The server is another
+process. This process holds idle connections to it and, in the second part, watches it by its
 socket for operators. What is printed is the processor time of the server in percent of one core:
 idle, watched, and watched while the first 100 connections are asked for each second, as ``pb top``
 and the page of operators do.
