@@ -108,6 +108,7 @@ __all__ = [
     "ServerDraining",
     "Since",
     "Slow",
+    "SlowCalls",
     "Stats",
     "Stream",
     "Subscribers",
@@ -258,6 +259,7 @@ if TYPE_CHECKING:
     from broker.retry import Retry
     from broker.served_files import Files
     from broker.server import Serve, Server, inspector, serve
+    from broker.slow_calls import SlowCalls
     from broker.stream_credit import credit
     from broker.timeouts import timeout
     from broker.token_bucket import Rate
@@ -329,6 +331,7 @@ _HOMES = {
     "broker.retry": "Retry",
     "broker.served_files": "Files",
     "broker.server": "Serve Server inspector serve",
+    "broker.slow_calls": "SlowCalls",
     "broker.stream_credit": "credit",
     "broker.timeouts": "timeout",
     "broker.token_bucket": "Rate",

@@ -19,9 +19,10 @@ from broker.net.filters import Route
 from broker.net.forwarded import X_FORWARDED_FOR, NotForwarded, client_of
 from broker.net.message_transport import PIECE, MessageTransport
 from broker.net.socket_addresses import Address, IPv4Address, IPv6Address, UNIXAddress, is_local
+from broker.net.web_pages import Page
 from broker.net.web_settings import WebSettings, web_settings
 from broker.net.websocket.origins import refused_origin
-from broker.net.websocket.pages import Page, static_page
+from broker.net.websocket.pages import static_page
 from broker.server import Server
 from broker.stopping import DRAIN, checked_drain
 

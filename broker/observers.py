@@ -20,7 +20,14 @@ from broker.printable import printable, text_of_value
 if TYPE_CHECKING:
     from broker.core.tracer import Tracer
 
-__all__ = ["LogCalls", "ObservedCall", "Observer", "checked_observers", "observe"]
+__all__ = [
+    "LogCalls",
+    "ObservedCall",
+    "Observer",
+    "OfConnection",
+    "checked_observers",
+    "observe",
+]
 
 logger = logging.getLogger("broker.calls")
 
@@ -95,6 +102,10 @@ class Observer:
     def limit_hit(self, connection: Connection, limit: str) -> None:
         """A limit, the name of a setting of the Policy, has refused something."""
 
+    def _tracer_of(self, connection: Connection) -> Tracer:
+        """Return what the session of a connection tells; observers of this package have others."""
+        return OfConnection(self, connection)
+
 
 class LogCalls(Observer):
     """Logs each call when it has ended, on the logger ``broker.calls``: ``alice reserve 1.2 ms``.
@@ -143,7 +154,7 @@ class LogCalls(Observer):
         )
 
 
-class _OfConnection:
+class OfConnection:
     """The tracer of one connection that tells one observer."""
 
     def __init__(self, observer: Observer, connection: Connection):
@@ -151,6 +162,7 @@ class _OfConnection:
         self._connection = connection
 
     def opened(self, dialect: str) -> None:
+        """Tell of it."""
         self._observer.connection_opened(self._connection)
 
     def closed(self) -> None:
@@ -159,6 +171,7 @@ class _OfConnection:
     def call_started(
         self, name: str, is_incoming: bool, wants_answer: bool, target: type | None
     ) -> object:
+        """Tell of it; return the record of the call, and the token of the observer."""
         connection = self._connection
         current = CURRENT_CALL.get(None) if is_incoming else None
         peer = connection.peer if current is None else current.peer
@@ -166,6 +179,7 @@ class _OfConnection:
         return call, self._observer.call_started(call)
 
     def call_ended(self, token: object, outcome: Outcome, error: object) -> None:
+        """Tell of it."""
         if isinstance(token, tuple):
             call, own = token
             self._observer.call_ended(own, call, outcome, error)
@@ -177,9 +191,11 @@ class _OfConnection:
         """Do nothing."""
 
     def limit_hit(self, limit: str) -> None:
+        """Tell of it."""
         self._observer.limit_hit(self._connection, limit)
 
     def login(self, mechanism: str, is_accepted: bool, reason: str) -> None:
+        """Tell of it."""
         outcome = Outcome.ANSWERED if is_accepted else Outcome.REFUSED
         self._observer.login(self._connection, mechanism, outcome, reason)
 
@@ -201,8 +217,8 @@ def checked_observers(observers: Iterable[object]) -> tuple[Observer, ...]:
 def observe(broker: Broker, observers: Iterable[Observer]) -> None:
     """Tell observers of a new connection."""
     for observer in observers:
-        tracer: Tracer = _OfConnection(observer, broker.connection)
-        add_tracer(broker.session, tracer)
+        # Of its class: what an observer does to its own attributes must not harm the connection.
+        add_tracer(broker.session, type(observer)._tracer_of(observer, broker.connection))
         broker.closed.addCallback(_closed, broker, observer)
 
 

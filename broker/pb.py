@@ -71,7 +71,6 @@ from jelly import (
 from jelly.security import Security
 
 if TYPE_CHECKING:
-    from broker.inspection.inspector import Inspector
     from broker.inspection.of_factory import OfFactory
 
 __all__ = [
@@ -189,7 +188,6 @@ class PBServerFactory(ServerFactory):
     protocol: Callable[..., Broker] = Broker
     _observers: tuple[Observer, ...] = ()
     _inspected: OfFactory | None = None
-    _inspector: Inspector | None = None
 
     def __init__(
         self,
@@ -235,13 +233,22 @@ class PBServerFactory(ServerFactory):
         from broker.flavors.contracts.servant import servant
         from broker.inspection.contract import Inspection
         from broker.inspection.inspector import Inspector
+
+        inspected = self.inspected
+        if inspected.inspector is None:
+            inspected.inspector = Inspector(inspected)
+        return servant(Inspection)(inspected.inspector)
+
+    @property
+    def inspected(self) -> OfFactory:
+        """The connections that come from now on: what the inspector and the metrics show."""
+        # Imported here: most programs have none.
         from broker.inspection.of_factory import OfFactory
 
-        if self._inspector is None:
+        if self._inspected is None:
             logins = self.root.logins if isinstance(self.root, PortalRoot) else None
-            self._inspected = OfFactory(self._acceptor.limits, logins)
-            self._inspector = Inspector(self._inspected)
-        return servant(Inspection)(self._inspector)
+            self._inspected = OfFactory(self._acceptor.limits, logins, self._observers)
+        return self._inspected
 
     def clientConnectionMade(self, protocol: Broker) -> None:
         """Do nothing; called when a connection is ready for calls. For subclasses."""

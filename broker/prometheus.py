@@ -7,17 +7,24 @@ nothing for it, and a text costs as much as there are open connections.
 
 from __future__ import annotations
 
+import sys
 import time
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from broker.call_times import BUCKETS, MOST_TIMES, CallTimes
 from broker.connection.connection import Connection
 from broker.core.tracer import Outcome
-from broker.observers import ObservedCall, Observer
+from broker.flavors.contracts.servant import Servant
+from broker.flavors.subscribers import Delivery, deliveries_to, delivery_to
+from broker.observers import ObservedCall, Observer, OfConnection
 
 if TYPE_CHECKING:
+    from broker.connection.broker import Broker
+    from broker.core.tracer import Tracer
+    from broker.inspection.inspector import Inspector
+    from broker.pb import PBServerFactory
     from broker.server import Server
 
 __all__ = ["BUCKETS", "CONTENT_TYPE", "Metrics", "collector", "text"]
@@ -25,26 +32,13 @@ __all__ = ["BUCKETS", "CONTENT_TYPE", "Metrics", "collector", "text"]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """The content type of `text`, for an HTTP answer."""
 
-BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""The upper bounds of the histogram of ``pb_call_seconds``, in seconds."""
-
 OTHER = "other"
 """The label of a method that the class of the object does not have, and of an unknown class."""
 
+_ANSWERED = Outcome.ANSWERED
 _PREFIXES = ("remote_", "perspective_", "view_")
 _Labels = tuple[tuple[str, str], ...]
 _Sample = tuple[str, _Labels, float]
-
-
-class _Calls:
-    """The calls with one set of labels."""
-
-    __slots__ = ("buckets", "count", "seconds")
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(BUCKETS) + 1)
-        self.count = 0
-        self.seconds = 0.0
 
 
 class Metrics(Observer):
@@ -61,11 +55,13 @@ class Metrics(Observer):
 
     def __init__(self, clock: Any = time.perf_counter) -> None:
         self._clock = clock
-        self._calls: dict[tuple[str, str, str], _Calls] = {}
+        self._calls: dict[tuple[str, str, str], CallTimes] = {}
+        # Of known methods, by class and name: those that have answered.
+        self._answered: dict[tuple[type | None, str], CallTimes] = {}
         self._made: Counter[str] = Counter()
         self._logins: Counter[tuple[str, str]] = Counter()
         self._bytes = [0, 0]
-        self._names: dict[tuple[type, str], tuple[str, str]] = {}
+        self._events = Delivery()
 
     def call_started(self, call: ObservedCall) -> float:
         """Take the time."""
@@ -74,42 +70,39 @@ class Metrics(Observer):
 
     def call_ended(self, token: float, call: ObservedCall, outcome: Outcome, error: object) -> None:
         """Count it."""
-        if not call.is_incoming:
+        if call.is_incoming:
+            self._count(call.target, call.name, outcome, self._clock() - token)
+        else:
             self._made[outcome.value] += 1
-            return
-        key = (*self._labels_of(call), outcome.value)
-        calls = self._calls.get(key)
-        if calls is None:
-            calls = self._calls[key] = _Calls()
-        seconds = self._clock() - token
-        calls.count += 1
-        calls.seconds += seconds
-        calls.buckets[bisect_left(BUCKETS, seconds)] += 1
 
     def login(self, connection: Connection, mechanism: str, outcome: Outcome, reason: str) -> None:
         """Count it."""
         self._logins[mechanism, outcome.value] += 1
 
     def connection_closed(self, connection: Connection, reason: Exception | None) -> None:
-        """Keep the bytes of a connection that has ended."""
+        """Keep the counts of a connection that has ended."""
         stats = connection.stats
         self._bytes[0] += stats.bytes_received
         self._bytes[1] += stats.bytes_sent
+        events = delivery_to(connection.broker)
+        # Those that wait for a connection that has ended are lost.
+        self._events.add(
+            Delivery(dropped=events.dropped + events.waiting, conflated=events.conflated)
+        )
 
     def samples(self) -> Iterator[_Sample]:
         """Yield what was counted: the name, the labels and the value of each sample."""
         for (target, method, outcome), calls in sorted(self._calls.items()):
             labels = (("target", target), ("method", method), ("outcome", outcome))
-            yield "pb_calls_total", labels, calls.count
+            yield "pb_calls_total", labels, calls.below[-1]
         for (target, method, outcome), calls in sorted(self._calls.items()):
             labels = (("target", target), ("method", method), ("outcome", outcome))
-            below = 0
-            for bound, count in zip(BUCKETS, calls.buckets, strict=False):
-                below += count
-                yield "pb_call_seconds_bucket", (*labels, ("le", f"{bound:g}")), below
-            yield "pb_call_seconds_bucket", (*labels, ("le", "+Inf")), calls.count
+            below = calls.below
+            for bound, count in zip(BUCKETS, below, strict=False):
+                yield "pb_call_seconds_bucket", (*labels, ("le", f"{bound:g}")), count
+            yield "pb_call_seconds_bucket", (*labels, ("le", "+Inf")), below[-1]
             yield "pb_call_seconds_sum", labels, calls.seconds
-            yield "pb_call_seconds_count", labels, calls.count
+            yield "pb_call_seconds_count", labels, below[-1]
         for outcome, count in sorted(self._made.items()):
             yield "pb_calls_made_total", (("outcome", outcome),), count
         for (mechanism, outcome), count in sorted(self._logins.items()):
@@ -120,18 +113,80 @@ class Metrics(Observer):
         """The bytes received and sent on connections that have ended."""
         return self._bytes[0], self._bytes[1]
 
-    def _labels_of(self, call: ObservedCall) -> tuple[str, str]:
-        target, name = call.target, call.name
+    @property
+    def closed_events(self) -> Delivery:
+        """The events for subscribers on connections that have ended."""
+        return self._events
+
+    def _tracer_of(self, connection: Connection) -> Tracer:
+        """Return a tracer that counts without a record for each call."""
+        kind = type(self)
+        if (kind.call_started, kind.call_ended) != (Metrics.call_started, Metrics.call_ended):
+            return super()._tracer_of(connection)
+        return _Counting(self, connection)
+
+    def _count(self, target: type | None, name: str, outcome: Outcome, seconds: float) -> None:
+        calls = self._calls_of(target, name, outcome)
+        calls.times.append(seconds)
+        if len(calls.times) >= MOST_TIMES:
+            calls.settle()
+
+    def _calls_of(self, target: type | None, name: str, outcome: Outcome) -> CallTimes:
+        """Return the counts to which a call belongs."""
+        labels = self._labels_of(target, name)
+        calls = self._calls.setdefault((*labels, outcome.value), CallTimes())
+        if outcome is Outcome.ANSWERED and target is not None and labels[1] == name:
+            self._answered[target, name] = calls
+        return calls
+
+    def _labels_of(self, target: type | None, name: str) -> tuple[str, str]:
         if target is None:
             return OTHER, OTHER
-        found = self._names.get((target, name))
-        if found is not None:
-            return found
-        if not any(callable(getattr(target, f"{prefix}{name}", None)) for prefix in _PREFIXES):
-            # The name is text of the peer.
-            return target.__name__, OTHER
-        found = self._names[target, name] = target.__name__, name
-        return found
+        # Of a servant it is the name of the contract.
+        title = target._contract.title if issubclass(target, Servant) else target.__name__
+        is_known = any(callable(getattr(target, f"{prefix}{name}", None)) for prefix in _PREFIXES)
+        # Other names are text of the peer.
+        return title, name if is_known else OTHER
+
+
+class _Counting(OfConnection):
+    """The tracer of one connection: counts a call at the least cost.
+
+    Args:
+        metrics: has the counts.
+        connection: the connection.
+    """
+
+    never_raises = True
+
+    def __init__(self, metrics: Metrics, connection: Connection):
+        super().__init__(metrics, connection)
+        self._metrics = metrics
+        self.clock = metrics._clock
+        self._answered = metrics._answered
+
+    def call_started(
+        self, name: str, is_incoming: bool, wants_answer: bool, target: type | None
+    ) -> object:
+        """Take the time."""
+        return (target, name, self.clock()) if is_incoming else None
+
+    def call_ended(self, token: object, outcome: Outcome, error: object) -> None:
+        """Count it."""
+        if token is None:
+            self._metrics._made[outcome.value] += 1
+            return
+        known: tuple[type | None, str, float] = token  # type: ignore[assignment]
+        target, name, began = known
+        seconds = self.clock() - began
+        calls = self._answered.get((target, name)) if outcome is _ANSWERED else None
+        if calls is None:
+            self._metrics._count(target, name, outcome, seconds)
+            return
+        times = calls.times
+        times.append(seconds)
+        if len(times) >= MOST_TIMES:
+            calls.settle()
 
 
 # The name of each metric, its type and its help.
@@ -139,7 +194,7 @@ _METRICS = {
     "pb_connections": ("gauge", "Open connections."),
     "pb_connections_slow": ("gauge", "Connections with more unsent bytes than high_water."),
     "pb_connections_accepted_total": ("counter", "Connections that were accepted."),
-    "pb_connections_closed_total": ("counter", "Connections that have ended."),
+    "pb_connections_closed_total": ("counter", "Connections that have ended, by their error."),
     "pb_calls_total": ("counter", "Calls of clients that have ended."),
     "pb_call_seconds": ("histogram", "The time of calls of clients."),
     "pb_calls_running": ("gauge", "Calls of clients that have not ended."),
@@ -151,18 +206,63 @@ _METRICS = {
     "pb_references": ("gauge", "References, by direction: out is held by clients."),
     "pb_caches": ("gauge", "Caches, by direction: out is held by clients."),
     "pb_streams": ("gauge", "Open streams, by direction: out is made by the server."),
+    "pb_subscriptions": ("gauge", "Subscribers of events."),
+    "pb_events_dropped_total": ("counter", "Events that slow subscribers have lost."),
+    "pb_events_conflated_total": ("counter", "Events that were replaced by newer ones."),
     "pb_limits_total": ("counter", "Refusals by each limit."),
+    "pb_loop_lag_seconds": ("gauge", "The most by which the event loop was late in a second."),
+    "pb_replies": ("gauge", "Replies that are kept for calls that run at most once."),
+    "pb_topics_waiting": ("gauge", "Messages of this process that wait for an engine of topics."),
 }
 
 
-def text(server: Server) -> str:
+class Measured(Protocol):
+    """What the metrics need of a server."""
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """The observers of its connections."""
+
+    @property
+    def accepted(self) -> Mapping[Broker, Any]:
+        """The open connections."""
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The connections that were accepted, and those that have ended."""
+
+    @property
+    def closed_by(self) -> Mapping[str, int]:
+        """How many connections have ended, by the class of the error that ended them."""
+
+    @property
+    def limits(self) -> Mapping[str, int]:
+        """How often each limit has refused something."""
+
+    @property
+    def replies_kept(self) -> int | None:
+        """How many replies are kept, or None."""
+
+    @property
+    def inspector(self) -> Inspector | None:
+        """What samples the server, or None."""
+
+
+def text(server: Server | PBServerFactory) -> str:
     """Return the metrics of a server in Prometheus's text format, version 0.0.4.
 
-    Calls and logins are there if the server has the observer `Metrics`.
+    Calls, logins, bytes and lost events are there if the server has the observer `Metrics`, and the
+    delay of the event loop if it has an HTTP port or an inspector. Of a factory of the published
+    API the connections count that come after the first call of this function.
+
+    Args:
+        server: the server, or the factory.
     """
-    found = [each for each in server.observers if isinstance(each, Metrics)]
+    measured: Any = server
+    source: Measured = measured if hasattr(server, "accepted") else measured.inspected
+    found = [each for each in source.observers if isinstance(each, Metrics)]
     samples: dict[str, list[_Sample]] = {}
-    for sample in (*_of_server(server, found), *(each for one in found for each in one.samples())):
+    for sample in (*_of_server(source, found), *(each for one in found for each in one.samples())):
         name = sample[0]
         family = name if name in _METRICS else name.rpartition("_")[0]
         samples.setdefault(family, []).append(sample)
@@ -180,10 +280,10 @@ class collector:
     Needs the package prometheus_client: the extra ``metrics``.
 
     Args:
-        server: the server.
+        server: the server, or the factory; see `text`.
     """
 
-    def __init__(self, server: Server):
+    def __init__(self, server: Server | PBServerFactory):
         self._server = server
 
     def collect(self) -> Iterable[Any]:
@@ -193,12 +293,37 @@ class collector:
         return text_string_to_metric_families(text(self._server))
 
 
-def _of_server(server: Server, found: list[Metrics]) -> Iterator[_Sample]:
-    accepted, closed = server.counts
+def _of_server(server: Measured, found: list[Metrics]) -> Iterator[_Sample]:
     yield "pb_connections", (), len(server.accepted)
-    yield "pb_connections_accepted_total", (), accepted
-    yield "pb_connections_closed_total", (), closed
+    yield "pb_connections_accepted_total", (), server.counts[0]
+    for reason, count in sorted(server.closed_by.items()):
+        yield "pb_connections_closed_total", (("reason", reason),), count
+    totals, events = _totals(server)
+    yield "pb_connections_slow", (), totals["slow"]
+    yield "pb_calls_running", (), totals["running"]
+    yield "pb_unsent_bytes", (), totals["unsent"]
+    yield "pb_subscriptions", (), totals["subscriptions"]
+    if found:
+        # Without the observer those of closed connections are not known, and a counter that falls
+        # is worse than none.
+        received, sent = found[0].closed_bytes
+        yield "pb_received_bytes_total", (), received + totals["received"]
+        yield "pb_sent_bytes_total", (), sent + totals["sent"]
+        events.add(found[0].closed_events)
+        yield "pb_events_dropped_total", (), events.dropped
+        yield "pb_events_conflated_total", (), events.conflated
+    for name in ("references", "caches", "streams"):
+        for direction in ("in", "out"):
+            yield f"pb_{name}", (("direction", direction),), totals[f"{name} {direction}"]
+    for limit, count in sorted(server.limits.items()):
+        yield "pb_limits_total", (("limit", limit),), count
+    yield from _of_process(server)
+
+
+def _totals(server: Measured) -> tuple[Counter[str], Delivery]:
+    """Return sums over all open connections, and those of their events."""
     totals: Counter[str] = Counter()
+    events = Delivery()
     for broker in list(server.accepted):
         session = broker.session
         stats, translator = session.stats, session.translator
@@ -215,21 +340,20 @@ def _of_server(server: Server, found: list[Metrics]) -> Iterator[_Sample]:
         totals["caches in"] += len(translator.used_remote_caches or ())
         totals["streams out"] += 0 if streams is None else len(streams.outgoing)
         totals["streams in"] += 0 if streams is None else len(streams.incoming)
-    yield "pb_connections_slow", (), totals["slow"]
-    yield "pb_calls_running", (), totals["running"]
-    yield "pb_unsent_bytes", (), totals["unsent"]
-    if found:
-        # Without the observer the bytes of closed connections are not known, and a counter that
-        # falls is worse than none.
-        received, sent = found[0].closed_bytes
-        yield "pb_received_bytes_total", (), received + totals["received"]
-        yield "pb_sent_bytes_total", (), sent + totals["sent"]
-    for name in ("references", "caches", "streams"):
-        for direction in ("in", "out"):
-            yield f"pb_{name}", (("direction", direction),), totals[f"{name} {direction}"]
-    limits: Mapping[str, int] = server.limits
-    for limit, count in sorted(limits.items()):
-        yield "pb_limits_total", (("limit", limit),), count
+        totals["subscriptions"] += len(deliveries_to(broker))
+        events.add(delivery_to(broker))
+    return totals, events
+
+
+def _of_process(server: Measured) -> Iterator[_Sample]:
+    if server.inspector is not None:
+        yield "pb_loop_lag_seconds", (), server.inspector.lag
+    if server.replies_kept is not None:
+        yield "pb_replies", (), server.replies_kept
+    # Only a program that has topics has loaded them.
+    topics: Any = sys.modules.get("broker.topics.hub")
+    if topics is not None:
+        yield "pb_topics_waiting", (), topics.waiting_messages()
 
 
 def _line(name: str, labels: _Labels, value: float) -> str:

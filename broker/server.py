@@ -23,6 +23,7 @@ from broker.login.server import PortalRoot, check_target, root_of
 from broker.net import forks
 from broker.net.forwarded import X_FORWARDED_FOR
 from broker.net.listener import Listener
+from broker.net.locations import WebPlace
 from broker.net.log_throttle import LogThrottle
 from broker.net.scheduler import scheduler_of
 from broker.net.schemes import AcceptSettings, Location, parse_address, scheme_of
@@ -35,12 +36,15 @@ from broker.printable import printable, text_of_value
 from broker.replies import KeptReplies, Replies, checked_replies
 from broker.server_addresses import (
     admin_location,
+    check_admin_page,
     check_debug,
     check_locations,
     check_manhole,
+    http_location,
     locations_of,
 )
 from broker.server_connections import ServerConnections, ServerStats
+from broker.server_pages import NO_PAGES, PageSettings, ServerPages
 from broker.service_manager import ServiceManager
 from broker.stopping import (
     DRAIN,
@@ -73,6 +77,7 @@ class Server(ServerConnections):
         addresses: the addresses it listens at, with the real ports; each can be passed to
             ``connect``.
         stats: the counters.
+        http_address: the address of its HTTP port, with the real port; None without one.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Server(ServerConnections):
         shares_ports: bool = False,
         observers: tuple[Observer, ...] = (),
         interceptors: tuple[Interceptor, ...] = (),
+        pages: PageSettings = NO_PAGES,
     ):
         self._root = root_of(root)
         # Shared with other front ends if the target is a PortalLogins.
@@ -108,6 +114,7 @@ class Server(ServerConnections):
         self._health: Checks | None = None
         self.inspector: Inspector | None = None
         self._admin: Server | None = None
+        self._pages = ServerPages(self, pages, logins, Server, lambda: inspector(self))
         self._closed = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -131,6 +138,21 @@ class Server(ServerConnections):
 
             self._health = Checks()
         return self._health
+
+    @property
+    def replies_kept(self) -> int | None:
+        """How many replies are kept for calls that are made again; None if none ever are."""
+        return None if self._replies is None else self._replies.count
+
+    @property
+    def has_checks(self) -> bool:
+        """Whether the application has added checks to `health`."""
+        return self._health is not None and self._health.are_there
+
+    @property
+    def http_address(self) -> str | None:
+        """The address of its HTTP port, with the real port; None without one."""
+        return self._pages.address
 
     @property
     def is_closing(self) -> bool:
@@ -307,6 +329,7 @@ class Server(ServerConnections):
         if admin is not None:
             # An operator who has asked for the drain gets an answer.
             await admin.close(drain=_ADMIN_DRAIN)
+        await self._pages.close()
 
     def attach(self, transport: Any) -> Broker | None:
         """Serve a connection that something else has accepted.
@@ -383,27 +406,36 @@ class Server(ServerConnections):
                 undo.callback(_unbind, location, sockets)
             undo.pop_all()
         self.begin()
+        self._pages.begin()
         addresses = []
         for location, sockets in bound:
             scheme = scheme_of(location)
-            settings = self._settings(tls if scheme.is_tls else None, web)
+            settings = self._settings(tls if scheme.is_tls else None, web, location)
             self._listeners.append(scheme.accept(location, sockets, self._accept, settings))
             addresses.append(str(scheme.real_address(location, sockets)))
         self.addresses = tuple(addresses)
 
-    def _settings(self, tls: TLS | None, web: WebSettings) -> AcceptSettings:
+    def _listen_http(self) -> None:
+        """Open the HTTP port, if there is one."""
+        self._pages.listen(self._settings(None, WebSettings()))
+
+    def _settings(
+        self, tls: TLS | None, web: WebSettings, location: Location | None = None
+    ) -> AcceptSettings:
         policy = self._policy
+        is_here = isinstance(location, WebPlace) and location.is_loopback
         return AcceptSettings(
             tls=tls,
             handshake_timeout=policy.handshake_timeout,
             close_timeout=policy.close_timeout,
             log_throttle=self._acceptor.log_throttle,
             arrive=self._acceptor.arrive,
-            state=lambda: self.state,
+            state=self._pages.state,
             proxies=web.proxies,
             origins=web.origins,
             max_pings=policy.max_pings,
             ping_after=policy.ping_after,
+            operators=self._pages.shown if is_here else None,
         )
 
     def _accept(self, address: Any) -> Broker | None:
@@ -463,12 +495,13 @@ class Serve(Opening[Server]):
     async def _open(self) -> Server:
         server = self._make()
         server._listen(self._locations, self._tls, self._web)
-        if self._admin is not None:
-            try:
+        try:
+            if self._admin is not None:
                 server._listen_admin(self._admin, self._manhole)
-            except BaseException:
-                await server.close(drain=0)
-                raise
+            server._listen_http()
+        except BaseException:
+            await server.close(drain=0)
+            raise
         return server
 
     async def _close(self, opened: Server, error: BaseException | None) -> None:
@@ -493,6 +526,8 @@ def serve(
     reuse_port: bool = False,
     admin: str | None = None,
     manhole: Mapping[str, object] | None = None,
+    http: str | None = None,
+    admin_page: bool = False,
     observers: Sequence[Observer] = (),
     interceptors: Sequence[Interceptor] = (),
 ) -> Serve:
@@ -540,6 +575,13 @@ def serve(
         manhole: the names at a Python prompt inside this process, which the socket of ``admin`` has
             then; ``server`` is one of them. See `broker.Manhole`: who can connect to the socket can
             do everything that the process can do. None for no prompt.
+        http: ``http://127.0.0.1:9100`` for a port with the pages ``/health``, ``/ready`` and
+            ``/metrics``; that needs the extra ``ws``. Calls are counted for the metrics then, by
+            the observer `broker.prometheus.Metrics`. Only a loopback address, unless the policy has
+            ``insecure_plaintext``.
+        admin_page: whether the HTTP port, and each WebSocket port at a loopback address, has the
+            page ``/admin``, which shows the server live. Users in the group ``operators`` can log
+            in to it.
         observers: are told of connections, logins and calls; see `Observer`.
         interceptors: run around each call of a client; see `Interceptor`. With observers or
             interceptors calls take the general path, which is slower.
@@ -552,7 +594,8 @@ def serve(
         ConfigError: an address is not understood, or is public and without TLS, or lacks ``tls``;
             or ``debug`` is set and an address is public; or ``drain`` or ``after`` is negative;
             or ``elsewhere`` is not a list of addresses; or a portal has no checkers; or ``manhole``
-            is given without ``admin``.
+            is given without ``admin``; or ``admin_page`` is set without a login, or without a port
+            for it.
         CannotListenError: a port is in use, or the process may not open it.
         TypeError: ``target`` is neither a Root nor a Portal.
         WrongType: a TypeError and a ConfigError: ``target`` is a class, or another argument is of
@@ -563,7 +606,7 @@ def serve(
     notice = checked_notice(after, elsewhere)
     for address in notice.elsewhere:
         parse_address(address)
-    check_flags(debug=debug, listen=listen, reuse_port=reuse_port)
+    check_flags(debug=debug, listen=listen, reuse_port=reuse_port, admin_page=admin_page)
     web = web_settings(origins, trusted_proxies, forwarded)
     locations = locations_of(addresses, sockets, tls, listen=listen)
     check_target(target)
@@ -571,6 +614,9 @@ def serve(
     if debug:
         check_debug(locations, web.proxies)
         policy = policy.but(show_all_errors=True, unsafe_tracebacks=True)
+    pages = PageSettings(http_location(http, policy), admin_page)
+    if admin_page:
+        check_admin_page(target, locations, pages.http)
     make = partial(
         Server,
         target,
@@ -579,8 +625,9 @@ def serve(
         notice,
         kept,
         shares_ports=reuse_port,
-        observers=checked_observers(observers),
+        observers=_with_metrics(checked_observers(observers), http),
         interceptors=checked_interceptors(interceptors),
+        pages=pages,
     )
     at = None if admin is None else admin_location(admin)
     check_manhole(manhole, at)
@@ -611,6 +658,17 @@ def inspector(server: Server | PBServerFactory) -> Referenceable:
     from broker.inspection.contract import Inspection
 
     return servant(Inspection)(server._inspected())
+
+
+def _with_metrics(observers: tuple[Observer, ...], http: str | None) -> tuple[Observer, ...]:
+    """Return the observers of a server, with one that counts for the metrics of an HTTP port."""
+    if http is None:
+        return observers
+    # Imported here: most servers have none.
+    from broker.prometheus import Metrics
+
+    has_metrics = any(isinstance(each, Metrics) for each in observers)
+    return observers if has_metrics else (*observers, Metrics())
 
 
 def _listed(places: Sequence[object]) -> str:

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 from broker.core.policy import Policy
 from broker.errors import ConfigError, WrongType
 from broker.fixes import fixed_by
+from broker.login.portal_logins import PortalLogins
 from broker.net.forwarded import TrustedProxies
+from broker.net.locations import HostPort, WebPlace
 from broker.net.schemes import Location, SocketPath, parse_address, scheme_of
+from broker.net.socket_addresses import is_loopback
 from broker.net.tls.settings import TLS
+from cred.portal import Portal
 
-__all__ = ["admin_location", "check_debug", "check_locations", "check_manhole", "locations_of"]
+__all__ = [
+    "admin_location",
+    "check_admin_page",
+    "check_debug",
+    "check_locations",
+    "check_manhole",
+    "http_location",
+    "locations_of",
+]
+
+_HTTP = "http://127.0.0.1:9100"
+_HTTP_ADDRESS = re.compile(r"http://(\[[0-9a-fA-F:.]+\]|[^/\s:@?#\[\]]+):([0-9]{1,5})/?")
 
 
 def locations_of(
@@ -93,6 +110,45 @@ def check_manhole(names: object, admin: Location | None) -> None:
     if admin is None:
         raise ConfigError(
             "manhole= needs admin=; hand out broker.Manhole(names) to a group of users"
+        )
+
+
+def http_location(address: str | None, policy: Policy) -> HostPort | None:
+    """Return the place of an HTTP port; None without an address.
+
+    Raises:
+        ConfigError: it is not an address of one, or is public, or the extra ``ws`` is missing.
+        WrongType: a ConfigError: it is not text.
+    """
+    if address is None:
+        return None
+    if not isinstance(address, str):
+        raise WrongType(f"http= takes an address, not {type(address).__name__}")
+    found = _HTTP_ADDRESS.fullmatch(address)
+    if found is None or int(found[2]) > 65535:
+        raise ConfigError(f"http= takes http://host:port, such as {_HTTP}, not {address!r}")
+    host = found[1].strip("[]")
+    if not (is_loopback(host) or policy.insecure_plaintext):
+        before = f"{address} would show operators' data to others; use 127.0.0.1, or "
+        raise fixed_by(ConfigError, before, "plaintext")
+    if find_spec("websockets") is None:
+        raise ConfigError("http= needs the extra ws: pip install 'perspective-broker[ws]'")
+    return HostPort(host, int(found[2]), False)
+
+
+def check_admin_page(target: object, locations: Sequence[Location], http: HostPort | None) -> None:
+    """Check that a server can have the page of operators.
+
+    Raises:
+        ConfigError: it has no login, or no port that could show the page.
+    """
+    if not isinstance(target, Portal | PortalLogins):
+        raise ConfigError("admin_page=True needs a login: serve a Portal")
+    is_here = any(isinstance(each, WebPlace) and each.is_loopback for each in locations)
+    if not is_here and http is None:
+        raise ConfigError(
+            f"admin_page=True needs a port for the page: http={_HTTP!r}, or a ws:// address at"
+            " 127.0.0.1"
         )
 
 

@@ -26,6 +26,7 @@ class ServerStats(Struct):
     Attributes:
         accepted: connections accepted so far.
         closed: accepted connections that have ended.
+        closed_by: the same, by the name of the class of the error that ended them.
         limits: how often each limit refused something, by the name of its setting; over all
             connections, including those that were refused at once.
     """
@@ -33,6 +34,7 @@ class ServerStats(Struct):
     accepted: int = 0
     closed: int = 0
     limits: Counter[str] = field(default_factory=Counter)
+    closed_by: Counter[str] = field(default_factory=Counter)
 
 
 class ServerConnections:
@@ -79,6 +81,11 @@ class ServerConnections:
     def limits(self) -> Mapping[str, int]:
         """How often each limit has refused something."""
         return self.stats.limits
+
+    @property
+    def closed_by(self) -> Mapping[str, int]:
+        """How many connections have ended, by the class of the error that ended them."""
+        return self.stats.closed_by
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -136,4 +143,5 @@ class ServerConnections:
     def _forget(self, result: Any, broker: Broker) -> None:
         accepted = self._brokers.pop(broker)
         self.stats.closed += 1
+        self.stats.closed_by[type(broker.reason).__name__] += 1
         server_log.ended(broker, accepted)

@@ -74,6 +74,10 @@ TESTED_ELSEWHERE = {
         "broker/topics/engines/test_directories.py",
         "one suite for all directories",
     ),
+    "broker/net/web_pages.py": (
+        "broker/net/websocket/test_door.py",
+        "records without behaviour",
+    ),
     "broker/topics/contract.py": (
         "broker/topics/test_view.py",
         "a contract, and what implements it",

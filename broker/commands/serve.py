@@ -14,7 +14,8 @@ import click
 
 from broker.commands.config_file import ConfigFile, config_option, from_file
 from broker.commands.log_formats import FORMATS, LEVELS, start_logging
-from broker.commands.operators import Operators, address_in_process, serve_all
+from broker.commands.operators import Operators, serve_all
+from broker.commands.places import Places
 from broker.commands.processes import OPERATORS, Processes, Run
 from broker.commands.reloading import Reloading
 from broker.commands.settings import Settings, server_options
@@ -32,10 +33,11 @@ from broker.errors import CannotListenError, ConfigError
 from broker.flavors.referenceable import Root
 from broker.login.portal_logins import PortalLogins
 from broker.login.throttle import LoginThrottle
-from broker.observers import LogCalls
+from broker.observers import LogCalls, Observer
 from broker.replies import Replies
 from broker.server import Serve
 from broker.server import serve as serve_at
+from broker.slow_calls import SlowCalls
 from broker.stopping import DRAIN
 from cred.portal import Portal
 from cred.strcred import StrcredException
@@ -45,7 +47,7 @@ __all__ = ["serve"]
 
 logger = logging.getLogger("broker.server")
 
-Make: TypeAlias = Callable[[object, tuple[str, ...], str | None], Serve]
+Make: TypeAlias = Callable[[object, Places], Serve]
 
 CANNOT_START, WRONG_USE = 1, 2
 _WRONG = (ConfigError, StoreError, StrcredException, WrongTarget)
@@ -111,6 +113,16 @@ class _Command(click.Command):
     " of the group operators on TLS.",
 )
 @click.option(
+    "--http",
+    metavar="ADDRESS",
+    help="The port for health, readiness and metrics: http://127.0.0.1:9100.",
+)
+@click.option(
+    "--admin-page",
+    is_flag=True,
+    help="Show the server live at /admin of that port, to users in the group operators.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(LEVELS),
     default="info",
@@ -139,6 +151,8 @@ def serve(
     processes: int,
     admin: str | None,
     manhole: bool,
+    http: str | None,
+    admin_page: bool,
     log_level: str,
     log_format: str,
     log_calls: bool,
@@ -177,10 +191,10 @@ def serve(
             write_audit(settings.audit_log)
         operators = Operators() if manhole else None
 
-        def make(root: object, at: tuple[str, ...], admin_at: str | None) -> Serve:
+        def make(root: object, places: Places) -> Serve:
             return serve_at(
                 root,
-                *at,
+                *places.addresses,
                 tls=tls,
                 policy=policy,
                 drain=drain,
@@ -188,9 +202,11 @@ def serve(
                 elsewhere=elsewhere,
                 replies=None if replies is None else Replies(seconds=replies),
                 reuse_port=processes > 1,
-                admin=admin_at,
-                manhole={"root": root} if manhole and admin_at is not None else None,
-                observers=[LogCalls()] if log_calls else (),
+                admin=places.admin,
+                manhole={"root": root} if manhole and places.admin is not None else None,
+                http=places.http,
+                admin_page=admin_page,
+                observers=_observers(places, log_calls=log_calls),
                 **settings.web(),
             )
 
@@ -204,14 +220,26 @@ def serve(
         )
         if manhole and admin is None and not program.may_have_logins:
             raise click.UsageError("--manhole needs --admin, or users who log in")
-        checked = program.checked(addresses, admin)
+        places = Places(addresses, admin, http)
+        checked = program.checked(places)
     if processes > 1:
         with _exits(CANNOT_START, CannotListenError, ConfigError):
-            run = program.in_process(admin, processes)
+            run = program.in_process(places, processes)
             status = Processes(processes, checked, run, has_operators=admin is not None).run()
         sys.exit(status)
     checked.close()
-    asyncio.run(program.run(addresses, admin))
+    asyncio.run(program.run(places))
+
+
+def _observers(places: Places, *, log_calls: bool) -> list[Observer]:
+    """Return the observers of a server.
+
+    An observer takes the calls off the quick path. Without one, the connection itself warns of a
+    method that holds the event loop for more than a second.
+    """
+    if not log_calls and places.http is None:
+        return []
+    return [SlowCalls(), LogCalls()] if log_calls else [SlowCalls()]
 
 
 class _Program:
@@ -250,23 +278,21 @@ class _Program:
         """Whether the root is a portal, or not known yet."""
         return self._root is None or isinstance(self._root, Portal | PortalLogins)
 
-    def checked(self, addresses: tuple[str, ...], admin: str | None) -> Serve:
+    def checked(self, places: Places) -> Serve:
         """Return the server, to be opened or closed; for a context manager with an empty root."""
-        return self._make(Root() if self._root is None else self._root, addresses, admin)
+        return self._make(Root() if self._root is None else self._root, places)
 
-    def in_process(self, admin: str | None, count: int) -> Run:
+    def in_process(self, places: Places, count: int) -> Run:
         """Return the function that serves in one of several processes."""
 
         def run(addresses: tuple[str, ...], index: int) -> int:
             try:
                 if index == OPERATORS:
                     with _exits(CANNOT_START, CannotListenError):
-                        serve_all(str(admin), count)
+                        serve_all(str(places.admin), count)
                     return 0
-                # Each process has operators' data of its own, which process 0 brings together.
-                admin_at = None if admin is None else address_in_process(admin, index)
                 self._numbering = (index, count)
-                asyncio.run(self.run(addresses, admin_at, is_quiet=True))
+                asyncio.run(self.run(places.of_process(index, addresses), is_quiet=True))
             except SystemExit as exc:
                 return CANNOT_START if not isinstance(exc.code, int) else exc.code
             return 0
@@ -279,22 +305,18 @@ class _Program:
             self._operators.equip(root)
         return root
 
-    async def run(
-        self, addresses: tuple[str, ...], admin: str | None, *, is_quiet: bool = False
-    ) -> None:
+    async def run(self, places: Places, *, is_quiet: bool = False) -> None:
         """Serve until a signal."""
         if self._root is not None:
-            await self._serve(self._root, addresses, admin, is_quiet)
+            await self._serve(self._root, places, is_quiet)
             return
         with _exits(CANNOT_START, CannotListenError), _exits(WRONG_USE, *_WRONG):
             async with entered(self._found, self._name) as inner:
-                await self._serve(self._to_root(inner), addresses, admin, is_quiet)
+                await self._serve(self._to_root(inner), places, is_quiet)
 
-    async def _serve(
-        self, root: object, addresses: tuple[str, ...], admin: str | None, is_quiet: bool
-    ) -> None:
+    async def _serve(self, root: object, places: Places, is_quiet: bool) -> None:
         with _exits(CANNOT_START, CannotListenError, ConfigError):
-            server = await self._make(root, addresses, admin)
+            server = await self._make(root, places)
         if self._numbering is not None:
             server.number_from(*self._numbering)
         if self._operators is not None:
@@ -303,6 +325,8 @@ class _Program:
             # A reader of this line may send a signal at once: signals must be handled before.
             said = f"serving at {' '.join(server.addresses)}"
             asyncio.get_running_loop().call_soon(click.echo, said)
+        if server.http_address is not None:
+            logger.info("pages at %s", server.http_address)
         await server.serve_forever(reload=self._reloading(root).of(server))
         logger.info("ended, after %d connections", server.stats.accepted)
 

@@ -102,6 +102,14 @@ class Pump:
         self._is_running = False
         self._has_flush = False
 
+    @property
+    def is_calling(self) -> bool:
+        """Whether this runs in a turn that has called a method of the application.
+
+        It is False in a turn that has so far handled other messages only, such as answers.
+        """
+        return self._is_running and bool(self._session.incoming.runner.last_name)
+
     def begin(self, port: TransportPort, calls: PendingCalls) -> None:
         """Begin to work on a connection.
 

@@ -16,19 +16,47 @@ __all__ = ["Tracers", "add_tracer", "remove_tracer"]
 
 logger = logging.getLogger("broker.observers")
 
-_Tokens = list[tuple[Tracer, object]]
+# The methods that the session calls at a tracer which it tells directly.
+_TOLD = ("call_started", "call_ended")
+
+
+class _Tokens(list[tuple[Tracer, object]]):
+    """The tokens that the tracers have for one call."""
 
 
 class Tracers:
     """The tracer that passes on what it is told.
 
+    As long as its only member is one that never raises, the session calls the methods of that one
+    directly: this saves most of the cost of a call that is counted.
+
     Attributes:
         members: the tracers that are told.
+        clock: of the only member; None if there are more.
     """
 
     def __init__(self) -> None:
         self.members: tuple[Tracer, ...] = ()
+        self._direct: Tracer | None = None
+        self.clock: Callable[[], float] | None = None
         self._logged: set[tuple[int, type]] = set()
+
+    def add(self, tracer: Tracer) -> None:
+        """Tell one more tracer.
+
+        Args:
+            tracer: it never raises if it has a true attribute ``never_raises``. Then it may have a
+                ``clock``, see `Tracing`.
+        """
+        self.members += (tracer,)
+        if len(self.members) == 1 and getattr(tracer, "never_raises", False):
+            self._direct = tracer
+            self.clock = getattr(tracer, "clock", None)
+            vars(self).update((name, getattr(tracer, name)) for name in _TOLD)
+        else:
+            self.clock = None
+            for name in _TOLD:
+                vars(self).pop(name, None)
 
     def opened(self, dialect: str) -> None:
         """Pass it on."""
@@ -44,7 +72,7 @@ class Tracers:
         self, name: str, is_incoming: bool, wants_answer: bool, target: type | None
     ) -> object:
         """Pass it on, and keep the tokens of all."""
-        tokens: _Tokens = []
+        tokens = _Tokens()
         for each in self.members:
             token = self._tell(each, each.call_started, name, is_incoming, wants_answer, target)
             tokens.append((each, token))
@@ -52,9 +80,12 @@ class Tracers:
 
     def call_ended(self, token: object, outcome: Outcome, error: object) -> None:
         """Pass it on to those who know of the call."""
-        tokens: _Tokens = token  # type: ignore[assignment]
-        for each, own in tokens:
-            self._tell(each, each.call_ended, own, outcome, error)
+        if isinstance(token, _Tokens):
+            for each, own in token:
+                self._tell(each, each.call_ended, own, outcome, error)
+        elif self._direct is not None:
+            # The call has started when there was one tracer only.
+            self._direct.call_ended(token, outcome, error)
 
     def received(self, size: int) -> None:
         """Pass it on."""
@@ -96,11 +127,12 @@ def add_tracer(session: Session, tracer: Tracer) -> None:
     hub = Tracers() if tracing is None else tracing.tracer
     if not isinstance(hub, Tracers):
         raise RuntimeError("this session has a tracer of its own")
-    hub.members += (tracer,)
+    hub.add(tracer)
     if tracing is None:
         session.trace(hub)
     elif session.dialect is not None:
         hub._tell(tracer, tracer.opened, session.dialect.name.decode("ascii"))
+    session.take_times(hub.clock)
 
 
 def remove_tracer(session: Session, tracer: Tracer) -> None:

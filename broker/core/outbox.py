@@ -84,6 +84,7 @@ class Outbox:
         "jelly",
         "jelly_walk",
         "serving",
+        "sizes",
         "terms",
         "tracing",
         "unsent",
@@ -101,6 +102,7 @@ class Outbox:
     ):
         self.unsent = Unsent()
         self.tracing: Tracing | None = None
+        self.sizes: Tracing | None = None
         self._host = host
         self._limits = policy.limits
         self._translator = translator
@@ -233,8 +235,8 @@ class Outbox:
         data = unsent.take()
         self._last_written = self._open_calls.last
         self._stats.bytes_sent += len(data)
-        if self.tracing is not None:
-            self.tracing.tracer.sent(len(data))
+        if self.sizes is not None:
+            self.sizes.tracer.sent(len(data))
         return data
 
     def take_last(self, goodbye: Goodbye) -> bytes:

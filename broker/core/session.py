@@ -348,13 +348,26 @@ class Session:
         reported any more.
         """
         self.tracing = tracing = None if tracer is None else Tracing(tracer)
-        self.outgoing.tracing = self.inbox.tracing = self.outbox.tracing = tracing
+        self.outgoing.tracing = self.outbox.tracing = tracing
+        self.inbox.tracing = self.outbox.sizes = tracing
         self._stats.on_limit = None if tracer is None else tracer.limit_hit
         self.allow_lane()
         if self.gate is None:
             self.incoming.trace(tracing)
         if tracer is not None and self.dialect is not None:
             tracer.opened(self.dialect.name.decode("ascii"))
+
+    def take_times(self, clock: Callable[[], float] | None) -> None:
+        """Say that the tracer only takes times of calls, so that it can be told at less cost.
+
+        Args:
+            clock: returns the time; see `Tracing`. Sizes are not reported then. With None all is
+                reported again.
+        """
+        tracing = self.tracing
+        if tracing is not None:
+            tracing.clock = clock
+            self.inbox.tracing = self.outbox.sizes = tracing if clock is None else None
 
     def snapshot(self) -> SessionSnapshot:
         """Return what this session shows now: names, numbers and sizes, never values."""

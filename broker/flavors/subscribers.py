@@ -19,16 +19,27 @@ from broker.flavors.cacheable import RemoteCacheObserver
 from broker.flavors.reference import RemoteReference
 from broker.flavors.subscription import Delivery, Slow, Subscriber, Subscription, report
 
-__all__ = ["Delivery", "Slow", "Subscribers", "deliveries_to"]
+__all__ = ["Delivery", "Slow", "Subscribers", "deliveries_to", "delivery_to"]
 
 
 # The subscriptions of each connection, over all Subscribers.
 _of_connection: WeakKeyDictionary[Any, dict[Subscription, None]] = WeakKeyDictionary()
+# The counts of those that have ended.
+_ended_of: WeakKeyDictionary[Any, Delivery] = WeakKeyDictionary()
 
 
 def deliveries_to(broker: object) -> list[tuple[Slow, Delivery]]:
     """Return the fate of events and the counts of each subscription of a connection."""
     return [(each.slow, each.now()) for each in _of_connection.get(broker, ())]
+
+
+def delivery_to(broker: object) -> Delivery:
+    """Return the counts of all subscriptions that a connection has had."""
+    total = Delivery()
+    total.add(_ended_of.get(broker) or Delivery())
+    for each in _of_connection.get(broker, ()):
+        total.add(each.now())
+    return total
 
 
 class Subscribers:
@@ -120,6 +131,7 @@ class Subscribers:
         subscription.end()
         _of_connection.get(subscription.reference.broker, {}).pop(subscription, None)
         self._former.add(subscription.now())
+        _ended_of.setdefault(subscription.reference.broker, Delivery()).add(subscription.now())
         subscription.reference.forget_over(self.discard)
 
     def send(self, _name: str, /, *args: object, **kw: object) -> None:

@@ -89,7 +89,7 @@ class ServerSnapshot(Struct, frozen=True):
         calls, bytes_in, bytes_out: rates of the last second.
         lag, largest_lag: seconds by which the event loop was late: last, and most of a minute.
         memory: bytes of the process in memory; None where that is not known.
-        history: the last seconds, at most 120; empty unless it was asked for.
+        history: the last seconds, at most 600; empty unless it was asked for.
         processes: each process of a server that has several; else empty. All other attributes are
             then sums over them, the lags the largest, and ``pid`` that of their parent.
     """
@@ -280,7 +280,7 @@ class Inspection(Protocol):
     """A server, for operators."""
 
     async def server(self, *, history: bool = False) -> ServerSnapshot:
-        """Return the server, with its last two minutes if ``history`` is set."""
+        """Return the server, with its last ten minutes if ``history`` is set."""
         ...
 
     async def connections(

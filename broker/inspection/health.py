@@ -54,13 +54,20 @@ class Checks:
             KeyError: there is no such check.
         """
         del self._checks[name]
+        self.failed = tuple(each for each in self.failed if each != name)
+
+    @property
+    def are_there(self) -> bool:
+        """Whether there are any."""
+        return bool(self._checks)
 
     async def run(self) -> dict[str, str]:
         """Run all checks at once; return for each an empty text, or why it has failed."""
         names = list(self._checks)
         texts = await asyncio.gather(*(_run(self._checks[name]) for name in names))
         results = dict(zip(names, texts, strict=True))
-        self.failed = tuple(name for name, text in results.items() if text)
+        # One may have been removed meanwhile.
+        self.failed = tuple(name for name, text in results.items() if text and name in self._checks)
         return results
 
 

@@ -97,6 +97,18 @@ class Inspector:
         self._started = time.time()
         self._watchers = 0
 
+    @property
+    def state(self) -> str:
+        """The state of the server in words, after the last run of its checks."""
+        server = self._server
+        return state_of_server(server.is_closing, self._sampler, server.health.failed)
+
+    @property
+    def lag(self) -> float:
+        """The seconds by which the event loop was late in the last second."""
+        lags = self._sampler.lags
+        return lags[-1] if lags else 0.0
+
     def stop(self) -> None:
         """Take no more samples: the server is closed."""
         self._sampler.stop()
@@ -206,7 +218,7 @@ class Inspector:
             version=_version(),
             started=self._started,
             uptime=time.time() - self._started,
-            state=state_of_server(server.is_closing, sampler, server.health.failed),
+            state=self.state,
             open=len(server.accepted),
             accepted=accepted,
             closed=closed,

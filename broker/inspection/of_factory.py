@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from broker.connection.broker import Broker
 from broker.errors import Error
 from broker.inspection.health import Checks
+from broker.inspection.inspector import Inspector
 from broker.login.portal_logins import PortalLogins
+from broker.observers import Observer
 from broker.server_log import Accepted
 
 __all__ = ["OfFactory"]
@@ -21,20 +23,33 @@ class OfFactory:
     Args:
         limits: how often each limit has refused something.
         logins: what the logins of its portal share; None without a portal.
+        observers: of its connections.
 
     Attributes:
         accepted: the open connections, oldest first.
         health: the checks of the application.
+        closed_by: how many connections have ended, by the class of the error that ended them.
+        observers: as given.
+        inspector: shows these connections; None before it is made.
     """
 
     addresses: tuple[str, ...] = ()
     is_closing = False
+    replies_kept: int | None = None
 
-    def __init__(self, limits: Counter[str], logins: PortalLogins | None):
+    def __init__(
+        self,
+        limits: Counter[str],
+        logins: PortalLogins | None,
+        observers: tuple[Observer, ...] = (),
+    ):
+        self.observers = observers
+        self.inspector: Inspector | None = None
         self.limits: Mapping[str, int] = limits
         self.accepted: dict[Broker, Accepted] = {}
         self.health = Checks()
         self._logins = logins
+        self.closed_by: Counter[str] = Counter()
         self._count = 0
 
     @property
@@ -68,3 +83,4 @@ class OfFactory:
 
     def _forget(self, result: None, broker: Broker) -> None:
         self.accepted.pop(broker, None)
+        self.closed_by[type(broker.reason).__name__] += 1

@@ -20,7 +20,7 @@ __all__ = ["EVERY", "KEPT", "Rates", "Sampled", "Sampler", "Totals"]
 EVERY = 1.0
 """Seconds from one sample to the next."""
 
-KEPT = 120
+KEPT = 600
 """How many samples are kept."""
 
 _LOOKS = 4

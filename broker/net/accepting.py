@@ -6,7 +6,7 @@ A listener whose server trusts proxies reads the PROXY protocol from them, befor
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
@@ -19,6 +19,7 @@ from broker.net.proxy_protocol import ProxyHeaderFilter
 from broker.net.sockets import start_accepting
 from broker.net.tls.settings import TLS
 from broker.net.transports import MakeProtocol
+from broker.net.web_pages import OperatorPages
 
 __all__ = ["AcceptSettings", "ConnectSettings", "accept_streams"]
 
@@ -53,10 +54,11 @@ class AcceptSettings(Struct, frozen=True):
         close_timeout: seconds for the peer to answer the close of this end.
         log_throttle: limits the log records about the connections.
         arrive: notes a connection whose client is not known yet.
-        state: returns the state of the server: ``"ready"``, or why it is not.
+        state: returns the state of the server: ``"ready"``, or why it is not; or an awaitable.
         proxies: the proxies that say for whom they connect; or None.
         origins: the origins whose pages may connect by WebSocket.
         max_pings, ping_after: as in `Policy`, for the small frames of a WebSocket.
+        operators: what a WebSocket port shows to operators; or None.
     """
 
     tls: TLS | None
@@ -64,11 +66,12 @@ class AcceptSettings(Struct, frozen=True):
     close_timeout: float
     log_throttle: LogThrottle
     arrive: Arrive
-    state: Callable[[], str]
+    state: Callable[[], str | Awaitable[str]]
     proxies: TrustedProxies | None = None
     origins: frozenset[str] = frozenset()
     max_pings: int = 40
     ping_after: float = 20.0
+    operators: OperatorPages | None = None
 
 
 def accept_streams(

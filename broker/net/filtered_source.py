@@ -264,11 +264,15 @@ class FilteredSource(asyncio.BufferedProtocol):
     def admit(self, route: Route) -> bool:
         """Make the protocol of the stream; return False if the peer is refused."""
         self._route = route
-        return self._stream.admit(route.address)
+        return self._stream.admit(route.address, route.accept)
 
     def cut(self) -> None:
         """End the connection now; it is refused."""
         self._stream.cut_for(ConnectionAborted())
+
+    def end(self, failed: Filter, error: FilterError) -> None:
+        """End the connection for an error of a filter, after the message that it has for it."""
+        self._fail(failed, error)
 
     # Called by the source.
 

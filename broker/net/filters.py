@@ -34,12 +34,14 @@ class Route(Struct, frozen=True):
             channel binding are not those of the client.
         is_encrypted: whether all parts of the way are encrypted, or on this machine, although the
             filters of this end do not show it; None to go by the filters and the addresses.
+        accept: makes the protocol of the connection; None for the function of the listener.
     """
 
     address: Any
     proxy: Any = None
     is_tls_with_proxy: bool = False
     is_encrypted: bool | None = None
+    accept: Callable[[Any], Any] | None = None
 
     def is_private(self, has_tls: bool) -> bool:
         """Return whether a third party cannot read the connection.
@@ -62,6 +64,9 @@ class Admission(Protocol):
 
     def cut(self) -> None:
         """End the connection now; it is refused."""
+
+    def end(self, failed: Filter, error: FilterError, /) -> None:
+        """End the connection for an error of a filter that comes later than the bytes."""
 
 
 Arrive: TypeAlias = Callable[[Any, Callable[[], object]], Callable[[], object] | None]
@@ -257,8 +262,13 @@ class Stream(Protocol):
     def connection_lost(self, exc: Exception | None, /) -> None:
         """Report the end."""
 
-    def admit(self, address: Any, /) -> bool:
-        """Make the protocol for the client at an address; return False if it is refused."""
+    def admit(self, address: Any, accept: Callable[[Any], Any] | None = None, /) -> bool:
+        """Make the protocol for the client at an address; return False if it is refused.
+
+        Args:
+            address: of the client.
+            accept: makes the protocol; None for the function of the listener.
+        """
         raise NotImplementedError
 
     def opened(self, callback: Callable[[], object] | None, /) -> None:

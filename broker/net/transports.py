@@ -466,11 +466,16 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
 
     # Called by the filters.
 
-    def admit(self, address: Address) -> bool:
-        """Make the protocol for the client at ``address``; return False if it is refused."""
+    def admit(self, address: Address, accept: MakeProtocol | None = None) -> bool:
+        """Make the protocol for the client at ``address``; return False if it is refused.
+
+        ``accept`` makes it in place of the function that the transport was given.
+        """
         self._peer = address
         if self.disconnecting:
             return False
+        if accept is not None:
+            self._make_protocol = accept
         protocol = self._ask_protocol()
         if protocol is None:
             return False

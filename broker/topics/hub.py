@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from broker.connection.peer import current_call
 from broker.errors import ConfigError, DecodeError, ServerBusy, WrongType
@@ -28,13 +28,21 @@ from broker.topics.presence import Presence
 from broker.topics.view import View, servant_of_view
 from broker.traces import log_error
 
-__all__ = ["Topics"]
+__all__ = ["Topics", "waiting_messages"]
 
 logger = logging.getLogger("broker.topics")
 
 _CLOSE_SECONDS = 5.0
 _MOST_REPLAYED = 10_000
 """Messages of the history that one subscription gets; beyond them it gets a Reset."""
+
+
+_all: WeakSet[Topics] = WeakSet()
+
+
+def waiting_messages() -> int:
+    """Return how many messages wait for an engine to take them, over all Topics of the process."""
+    return sum(len(each._outbox) for each in list(_all))
 
 
 class Topics:
@@ -104,6 +112,7 @@ class Topics:
         self._is_closed = False
         self._node = secrets.token_hex(8)
         self._number = 0
+        _all.add(self)
 
     def __repr__(self) -> str:
         return f"<Topics on {type(self._engine).__name__}, {len(self._groups)} patterns>"

@@ -24,9 +24,12 @@ def checkout(folder: Path, source: str) -> str:
 
 def test_written_forms() -> None:
     """A variant has a name and a checkout; interpreter, loop and path are marks."""
-    base, other, general, twisted = variants(
-        f"base={ROOT},new={ROOT}#/py+uvloop+pure,gen={ROOT}+general,twisted#/old"
+    base, other, general, counted, twisted = variants(
+        f"base={ROOT},new={ROOT}#/py+uvloop+pure,gen={ROOT}+general,count={ROOT}+metrics,"
+        "twisted#/old"
     )
+    assert counted == Variant("count+metrics", ROOT, metrics=True)
+    assert counted.options(OPERATIONS["W1"], Conditions("")).metrics
     assert general == Variant("gen+general", ROOT, general=True)
     assert general.options(OPERATIONS["W1"], Conditions("")).general
     assert base == Variant("base", ROOT)

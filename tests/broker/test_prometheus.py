@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, Protocol
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 import broker
-from broker import prometheus
+from broker import pb, prometheus, reactor
+from broker.topics.hub import waiting_messages
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from cred.credentials import UsernamePassword
 from cred.error import LoginFailed
@@ -33,6 +35,14 @@ class Shop(broker.Root):
     def remote_things(self, count: int) -> list[Any]:
         """Return new objects."""
         return [broker.Referenceable() for _ in range(count)]
+
+
+class PublishedShop(pb.Root):
+    """What a factory serves."""
+
+    def remote_echo(self, value: Any) -> Any:
+        """Return it."""
+        return value
 
 
 class Clock:
@@ -88,7 +98,9 @@ async def test_counts(dialect: str) -> None:
         while server.connections:
             await server.connections[0].wait_closed()
         found = read(server)
-        assert (found["pb_connections", ()], found["pb_connections_closed_total", ()]) == (0, 1)
+        closed = {key: value for key, value in found.items() if "closed" in key[0]}
+        assert found["pb_connections", ()] == 0
+        assert closed == {("pb_connections_closed_total", (("reason", "ConnectionDone"),)): 1}
         assert found["pb_received_bytes_total", ()] >= received
 
 
@@ -146,3 +158,188 @@ async def test_the_collector() -> None:
         registry = CollectorRegistry()
         registry.register(prometheus.collector(server))
         assert b"pb_connections 0.0" in generate_latest(registry)
+
+
+class Clerk(Protocol):
+    """A contract."""
+
+    async def sell(self, number: int) -> int:
+        """Return it."""
+        ...
+
+
+class ClerkInPerson:
+    """Keeps it."""
+
+    async def sell(self, number: int) -> int:
+        """Return it."""
+        return number
+
+
+@DIALECTS
+async def test_a_contract(dialect: str) -> None:
+    """The calls of a servant have the name of its contract, and those of others their class."""
+    policy = broker.STRICT.but(dialects=(dialect,))
+    root = broker.servant(Clerk)(ClerkInPerson())
+    observers = [prometheus.Metrics()]
+    async with (
+        broker.serve(root, LOOPBACK, policy=policy, observers=observers) as server,
+        broker.connect(server.addresses[0]) as connection,
+    ):
+        assert await connection.root.of(Clerk).sell(3) == 3
+        labels = (("method", "sell"), ("outcome", "answered"), ("target", "Clerk"))
+        assert read(server)["pb_calls_total", labels] == 1
+
+
+class Mine(prometheus.Metrics):
+    """Counts the seconds of refused calls apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outcomes: list[str] = []
+
+    def call_ended(self, token: Any, call: Any, outcome: Any, error: object) -> None:
+        """Note it."""
+        self.outcomes.append(outcome.value)
+        super().call_ended(token, call, outcome, error)
+
+
+async def test_a_subclass_and_other_observers() -> None:
+    """A subclass is told of each call; with other observers the counts are the same."""
+    for observers in ([Mine()], [prometheus.Metrics(), broker.Observer()]):
+        async with (
+            broker.serve(Shop(), LOOPBACK, observers=observers) as server,
+            broker.connect(server.addresses[0]) as connection,
+        ):
+            await connection.root.callRemote("echo", 1)
+            with pytest.raises(broker.NoSuchMethod):
+                await connection.root.callRemote("nothing")
+            calls = {
+                dict(labels)["outcome"]: value
+                for (name, labels), value in read(server).items()
+                if name == "pb_calls_total"
+            }
+            assert calls == {"answered": 1, "refused": 1}
+            assert all(
+                each.outcomes == ["answered", "refused"]
+                for each in observers
+                if isinstance(each, Mine)
+            )
+
+
+class Feed(broker.Root):
+    """Sends events."""
+
+    def __init__(self) -> None:
+        self.subscribers = broker.Subscribers(key=lambda name, args, kw: args[0])
+
+    def remote_follow(self, follower: Any, slow: str) -> None:
+        """Subscribe."""
+        self.subscribers.add(follower, slow=broker.Slow[slow], most=1)
+
+
+class Follower(broker.Referenceable):
+    """Hears events."""
+
+    def remote_event(self, number: int, data: bytes) -> None:
+        """Do nothing."""
+
+    def remote_missed(self, count: int) -> None:
+        """Do nothing."""
+
+
+@DIALECTS
+@pytest.mark.parametrize(("slow", "name"), [("DROP_OLDEST", "dropped"), ("CONFLATE", "conflated")])
+async def test_events(slow: str, name: str, dialect: str) -> None:
+    """Lost events are counted, and their counter does not fall when the connection ends."""
+    feed = Feed()
+    policy = broker.STRICT.but(dialects=(dialect,))
+    observers = [prometheus.Metrics()]
+    async with broker.serve(feed, LOOPBACK, policy=policy, observers=observers) as server:
+        async with broker.connect(server.addresses[0]) as connection:
+            await connection.root.callRemote("follow", Follower(), slow)
+            assert read(server)["pb_subscriptions", ()] == 1
+            connection.broker.port.pause_reading()
+            lost = 0.0
+            while not lost:
+                feed.subscribers.send("event", 1, bytes(65_536))
+                await asyncio.sleep(0)
+                lost = read(server)[f"pb_events_{name}_total", ()]
+            connection.broker.port.abortConnection()
+        while server.connections:
+            await server.connections[0].wait_closed()
+        found = read(server)
+        assert found["pb_subscriptions", ()] == 0
+        assert found[f"pb_events_{name}_total", ()] >= lost
+        assert found["pb_events_dropped_total", ()] >= 1
+
+
+async def test_the_process() -> None:
+    """The delay of the loop, kept replies and the messages of topics are there where they exist."""
+    names = {"pb_loop_lag_seconds", "pb_replies", "pb_topics_waiting"}
+    async with broker.serve(Shop(), LOOPBACK, replies=broker.Replies(seconds=60)) as server:
+        assert read(server)["pb_replies", ()] == 0
+        assert not {"pb_loop_lag_seconds"} & {name for name, _ in read(server)}
+        broker.inspector(server)
+        async with broker.Link(server.addresses[0]) as link, broker.Topics():
+            async with broker.once():
+                await link.root.callRemote("echo", 1)
+            found = read(server)
+            assert names <= {name for name, _ in found}
+            assert found["pb_replies", ()] > 0
+
+
+class Held(broker.MemoryEngine):
+    """An engine that takes messages later than at once."""
+
+    capabilities = broker.MemoryEngine.capabilities - {"immediate"}
+
+
+async def test_messages_that_wait_for_an_engine() -> None:
+    """A message that the engine has not taken is counted."""
+    before = waiting_messages()
+    async with broker.serve(Shop(), LOOPBACK) as server, broker.Topics(Held()) as topics:
+        topics.publish("prices.milk", 1)
+        assert read(server)["pb_topics_waiting", ()] == before + 1
+        await topics.published("prices.milk", 2)
+        assert read(server)["pb_topics_waiting", ()] == before
+
+
+async def test_closed_by_reason() -> None:
+    """Connections that have ended are counted by the class of their error."""
+    async with broker.serve(Shop(), LOOPBACK) as server:
+        for is_kicked in (False, True, False):
+            async with broker.connect(server.addresses[0]) as connection:
+                await connection.root.callRemote("echo", 1)
+                if is_kicked:
+                    assert server.kick(number=server.stats.accepted) == 1
+                    await connection.wait_closed()
+            while server.connections:
+                await server.connections[0].wait_closed()
+        closed = {
+            dict(labels)["reason"]: value
+            for (name, labels), value in read(server).items()
+            if name == "pb_connections_closed_total"
+        }
+        assert closed == {"ConnectionDone": 2, "ConnectionAborted": 1}
+
+
+async def test_a_factory() -> None:
+    """A factory of the published API has the same metrics, from the first text on."""
+    factory = pb.PBServerFactory(PublishedShop(), observers=[prometheus.Metrics()])
+    assert read(factory)["pb_connections", ()] == 0
+    port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    try:
+        address = f"pb://127.0.0.1:{port.getHost().port}"
+        async with broker.connect(address) as connection:
+            await connection.root.callRemote("echo", 1)
+            found = read(factory)
+            assert found["pb_connections", ()] == 1
+            labels = (("method", "echo"), ("outcome", "answered"), ("target", "PublishedShop"))
+            assert found["pb_calls_total", labels] == 1
+        while factory.inspected.accepted:
+            await asyncio.sleep(0)
+        closed = [key for key in read(factory) if key[0] == "pb_connections_closed_total"]
+        assert len(closed) == 1
+    finally:
+        await port.stopListening()

@@ -147,9 +147,12 @@ class PlainCalls:
         try:
             leading = entry.leading
             if tracing is not None:
-                token = entry.enter(
-                    tracing.tracer.call_started, message.name, True, wants_answer, type(leading[0])
-                )
+                kind = type(leading[0])
+                if tracing.clock is not None:
+                    token = kind, message.name, tracing.clock()
+                else:
+                    begin = tracing.tracer.call_started
+                    token = entry.enter(begin, message.name, True, wants_answer, kind)
             result = entry.enter(method.function, *leading, *message.args, **message.kw)
             is_done = outbox.answer(message.request_id, result) if wants_answer else result is None
         except (KeyboardInterrupt, SystemExit):

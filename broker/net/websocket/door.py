@@ -1,4 +1,4 @@
-"""Answers the requests on a WebSocket port: a page, a refusal, or the upgrade.
+"""Answers the requests on a port of WebSockets or pages: a page, a refusal, or the upgrade.
 
 A `Door` is what all connections of one listener share. It takes the head of a request, and says
 what becomes of it; it does no input and no output.
@@ -6,12 +6,13 @@ what becomes of it; it does no input and no output.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 from websockets.datastructures import Headers
 from websockets.exceptions import WebSocketException
 from websockets.http11 import Request, Response
@@ -21,9 +22,10 @@ from websockets.streams import StreamReader
 from broker.net.filters import Arrive, Route
 from broker.net.forwarded import NotForwarded, TrustedProxies, client_of
 from broker.net.socket_addresses import is_local, is_loopback
+from broker.net.web_pages import OperatorPages, Page
 from broker.net.websocket.filter import PingLimit
 from broker.net.websocket.origins import refused_origin
-from broker.net.websocket.pages import Page, static_page
+from broker.net.websocket.pages import static_page
 from broker.printable import printable
 
 __all__ = ["MOST_HEAD", "SUBPROTOCOL", "Answer", "Door", "answer", "parse_head"]
@@ -33,6 +35,9 @@ MOST_HEAD = 16 * 1024
 
 SUBPROTOCOL = "pb"
 
+_TEXT = "text/plain; charset=utf-8"
+# What proxies add to the requests of others.
+_OF_PROXIES = ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _POLICY = "default-src 'self'; frame-ancestors 'none'"
 
@@ -46,11 +51,13 @@ class Answer(Struct, frozen=True):
         data: the bytes of the answer.
         route: the way of the connection if it becomes a WebSocket; None if it ends.
         refusal: why the request is refused, for the log; empty if that is not logged.
+        later: gives the bytes of the answer in place of ``data``; or None.
     """
 
     data: bytes
     route: Route | None = None
     refusal: str = ""
+    later: Awaitable[bytes] | None = None
 
 
 class Refused(Exception):
@@ -80,14 +87,16 @@ class Door(Struct, frozen=True):
     """The settings of one listener.
 
     Attributes:
-        path: the path of the WebSocket.
+        path: the path of the WebSocket; empty for a port of pages only.
         host: the host that the listener was given.
         is_tls: whether the connections use TLS.
         origins: the origins whose pages may connect.
         proxies: the proxies that say for whom they connect; or None.
         arrive: notes a connection whose request has not come; see `Arrive`.
-        state: returns the state of the server: ``"ready"``, or why it is not.
+        state: returns the state of the server: ``"ready"``, or why it is not; or an awaitable.
         pings: the limit of small frames.
+        most_head: bytes of the head of a request.
+        operators: what is shown to operators; or None.
     """
 
     path: str
@@ -96,8 +105,10 @@ class Door(Struct, frozen=True):
     origins: frozenset[str]
     proxies: TrustedProxies | None
     arrive: Arrive
-    state: Callable[[], str]
+    state: Callable[[], str | Awaitable[str]]
     pings: PingLimit
+    most_head: int = MOST_HEAD
+    operators: OperatorPages | None = None
 
     def trusts(self, peer: object) -> bool:
         """Return whether a connection from an address is one of a trusted proxy."""
@@ -117,7 +128,10 @@ class Door(Struct, frozen=True):
             route = self._route(request, peer)
             if "Upgrade" in request.headers:
                 return self._upgrade(request, rest, route)
-            page = self._page(request, route)
+            state = self._state(request)
+            if state is not None and not isinstance(state, str):
+                return Answer(b"", later=_of_state(state, request, is_head))
+            page = self._page(request, route) if state is None else _ready(state)
         except Refused as refused:
             text = f"{refused}\n"
             data = answer(refused.status, text, headers=refused.headers, is_head=is_head)
@@ -136,9 +150,15 @@ class Door(Struct, frozen=True):
         return Route(forwarded.address, peer, True, is_encrypted)
 
     def _upgrade(self, request: Request, rest: bytes | memoryview, route: Route) -> Answer:
-        if request.path.partition("?")[0] != self.path:
+        path, origins = request.path.partition("?")[0], self.origins
+        operators = self._operators(request, route)
+        if operators is not None and path == operators.socket_path:
+            self._check_host(request, route)
+            origins = self._own_origins(request)
+            route = replace(route, accept=operators.accept)
+        elif not self.path or path != self.path:
             raise Refused(404, "there is no WebSocket at this path")
-        refusal = refused_origin(self.origins, request.headers.get_all("Origin"))
+        refusal = refused_origin(origins, request.headers.get_all("Origin"))
         if refusal is not None:
             raise Refused(403, refusal)
         if rest:
@@ -151,21 +171,37 @@ class Door(Struct, frozen=True):
             raise _refused(core, response)
         return Answer(response.serialize(), route)
 
-    def _page(self, request: Request, route: Route) -> Page:
+    def _state(self, request: Request) -> str | Awaitable[str] | None:
+        """Return the state of the server if a request asks for it."""
         if request.method not in ("GET", "HEAD"):
             raise Refused(405, "GET and HEAD only", (("Allow", "GET, HEAD"),))
+        return self.state() if request.path.partition("?")[0] == "/ready" else None
+
+    def _operators(self, request: Request, route: Route) -> OperatorPages | None:
+        """Return what is shown to operators, unless the request came through a proxy.
+
+        A proxy in front of a WebSocket port at a loopback address is how strangers reach it.
+        """
+        is_proxied = route.proxy is not None or any(name in request.headers for name in _OF_PROXIES)
+        return None if self.path and is_proxied else self.operators
+
+    def _own_origins(self, request: Request) -> frozenset[str]:
+        """Return the origin of the pages of this port, by the name that the client has for it."""
+        scheme = "https" if self.is_tls else "http"
+        return frozenset(f"{scheme}://{host.lower()}" for host in request.headers.get_all("Host"))
+
+    def _page(self, request: Request, route: Route) -> Page:
         path = request.path.partition("?")[0]
         if path == "/health":
-            return Page("text/plain; charset=utf-8", b"ok\n")
-        if path == "/ready":
-            state = self.state()
-            status = 200 if state == "ready" else 503
-            return Page("text/plain; charset=utf-8", f"{state}\n".encode(), status=status)
+            return Page(_TEXT, b"ok\n")
         self._check_host(request, route)
-        page = None if path == "/" and not is_loopback(self.host) else static_page(path)
+        operators = self._operators(request, route)
+        page = None if operators is None else operators.page(path)
+        if page is None and (path != "/" or is_loopback(self.host)):
+            page = static_page(path)
         if page is not None:
             return page
-        if path == self.path:
+        if self.path and path == self.path:
             upgrade = (("Upgrade", "websocket"),)
             raise Refused(426, "this is a WebSocket", upgrade, is_logged=False)
         raise Refused(404, "there is no such page", is_logged=False)
@@ -238,10 +274,19 @@ def _refused(core: ServerProtocol, response: Response) -> Refused:
     return Refused(status, why, kept)
 
 
+def _ready(state: str) -> Page:
+    return Page(_TEXT, f"{state}\n".encode(), status=200 if state == "ready" else 503)
+
+
+async def _of_state(state: Awaitable[str], request: Request, is_head: bool) -> bytes:
+    return _of_page(_ready(await state), request, is_head)
+
+
 def _of_page(page: Page, request: Request, is_head: bool) -> bytes:
     headers = [("Cache-Control", "no-cache" if page.tag else "no-store")]
     if page.kind.startswith("text/html"):
         headers.append(("Content-Security-Policy", _POLICY))
+        headers.append(("Referrer-Policy", "no-referrer"))
     elif page.is_script:
         # The client is public: pages of other sites may import it.
         headers.append(("Access-Control-Allow-Origin", "*"))

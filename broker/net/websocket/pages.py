@@ -1,6 +1,7 @@
-"""The few pages of a WebSocket port: the client for browsers, and whether the server is well.
+"""The files that are served over HTTP: the client for browsers, and the page of operators.
 
-The files are those of the package, in ``broker/web/static``; none of the user is served.
+They are those of the package, in ``broker/web/static`` and ``broker/web/admin``. No file of the
+user is served.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import functools
 import hashlib
 from importlib import resources
 
-from msgspec import Struct
+from broker.net.web_pages import Page
 
-__all__ = ["Page", "static_page"]
+__all__ = ["admin_page", "static_page"]
 
 _KINDS = {
     "js": "text/javascript; charset=utf-8",
@@ -27,6 +28,7 @@ _KINDS = {
 }
 
 _INDEX = "index.html"
+_ADMIN = "admin.html"
 _DEFAULT_INDEX = b"""<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>Perspective Broker</title>
 <h1>Perspective Broker</h1>
@@ -35,40 +37,28 @@ _DEFAULT_INDEX = b"""<!DOCTYPE html>
 """
 
 
-class Page(Struct, frozen=True):
-    """The answer to a request for a path.
-
-    Attributes:
-        kind: its content type.
-        body: the bytes.
-        tag: its ``ETag``; empty for a page that changes.
-        status: of HTTP.
-    """
-
-    kind: str
-    body: bytes
-    tag: str = ""
-    status: int = 200
-
-    @property
-    def is_script(self) -> bool:
-        """Whether it is a script."""
-        return self.kind.startswith("text/javascript")
-
-
 def static_page(path: str) -> Page | None:
     """Return the file of the package for a path such as ``/broker.js``; None if there is not one.
 
     ``/`` is ``index.html``, or a page of a few lines.
     """
-    return _pages().get(path.removeprefix("/") or _INDEX)
+    return _pages("static").get(path.removeprefix("/") or _INDEX)
+
+
+def admin_page(path: str) -> Page | None:
+    """Return the file of the page of operators for a path; None if there is not one.
+
+    ``/admin`` is the page, ``/admin/NAME`` another file of it.
+    """
+    name = _ADMIN if path == "/admin" else path.removeprefix("/admin/")
+    return None if name == path else _pages("admin").get(name)
 
 
 @functools.cache
-def _pages() -> dict[str, Page]:
+def _pages(kind: str) -> dict[str, Page]:
     """Return all pages by their names; a name comes from the folder, never from a request."""
-    folder = resources.files("broker") / "web" / "static"
-    bodies = {_INDEX: _DEFAULT_INDEX}
+    folder = resources.files("broker") / "web" / kind
+    bodies = {_INDEX: _DEFAULT_INDEX} if kind == "static" else {}
     if folder.is_dir():
         bodies.update((each.name, each.read_bytes()) for each in folder.iterdir() if each.is_file())
     return {

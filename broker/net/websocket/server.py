@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from broker.errors import ConnectionLost
 from broker.net.filters import Admission
-from broker.net.websocket.door import MOST_HEAD, Door, answer
+from broker.net.websocket.door import Door, answer
 from broker.net.websocket.filter import WebSocketFilter
 
 __all__ = ["ServerFilter"]
+
+logger = logging.getLogger("broker.net")
 
 _END = b"\r\n\r\n"
 _LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -29,7 +33,7 @@ class ServerFilter(WebSocketFilter):
 
     admits = True
 
-    __slots__ = ("_admission", "_door", "_leave", "_peer", "is_quiet")
+    __slots__ = ("_admission", "_answering", "_door", "_leave", "_peer", "is_quiet")
 
     is_quiet: bool
 
@@ -39,6 +43,7 @@ class ServerFilter(WebSocketFilter):
         self._admission: Admission | None = None
         self._peer: Any = None
         self._leave: Callable[[], object] | None = None
+        self._answering: asyncio.Future[None] | None = None
         self.is_quiet = False
 
     def begin(self, peer: Any, admission: Admission, /) -> None:
@@ -54,6 +59,8 @@ class ServerFilter(WebSocketFilter):
         """Give back the place of a connection that was not admitted."""
         self._admission = None
         self._give_place_back()
+        if self._answering is not None:
+            self._answering.cancel()
 
     def _give_place_back(self) -> None:
         leave, self._leave = self._leave, None
@@ -62,24 +69,28 @@ class ServerFilter(WebSocketFilter):
 
     def _shake_hands(self, data: bytes | memoryview) -> bytes | memoryview:
         admission = self._admission
-        if admission is None:
-            # Refused.
+        if admission is None or self._answering is not None:
+            # Refused; or answered soon, and a connection has one request.
             return b""
         known = self._rest or b""
         head = bytes(known) + data
         if head and head[0] not in _LETTERS:
             self._refuse(400, "not a valid request")
         # The last bytes may be the first of the end.
-        at = head.find(_END, max(0, len(known) - len(_END)), MOST_HEAD)
+        most = self._door.most_head
+        at = head.find(_END, max(0, len(known) - len(_END)), most)
         if at < 0:
-            if len(head) >= MOST_HEAD:
-                self._refuse(431, f"a head of more than {MOST_HEAD} bytes")
+            if len(head) >= most:
+                self._refuse(431, f"a head of more than {most} bytes")
             self._rest = bytearray(head)
             return b""
         self._rest = None
         end = at + len(_END)
         rest = head[end:]
         found = self._door.answer(head[:end], rest, self._peer)
+        if found.later is not None:
+            self._answering = asyncio.ensure_future(self._answer(found.later, admission))
+            return b""
         if found.route is None:
             self._end_with(found.data, found.refusal)
         else:
@@ -91,6 +102,17 @@ class ServerFilter(WebSocketFilter):
             self._out.append(found.data)
             self.is_open = True
         return rest
+
+    async def _answer(self, later: Awaitable[bytes], admission: Admission) -> None:
+        """Send an answer that takes some time, and end the connection."""
+        try:
+            data = await later
+        except Exception:
+            logger.exception("a request could not be answered")
+            data = answer(500, "this cannot be answered now\n")
+        self._out.append(data)
+        self.is_quiet = True
+        admission.end(self, ConnectionLost("the request was answered"))
 
     def _refuse(self, status: int, text: str) -> None:
         self._end_with(answer(status, f"{text}\n"), f"{status} {text}")

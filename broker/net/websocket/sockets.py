@@ -1,4 +1,4 @@
-"""Opens and accepts WebSockets on TCP ports."""
+"""Opens and accepts WebSockets on TCP ports, and serves pages on them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from broker.net.websocket.door import Door
 from broker.net.websocket.filter import PingLimit
 from broker.net.websocket.server import ServerFilter
 
-__all__ = ["accept_websockets", "connect_websocket"]
+__all__ = ["HTTP_HEAD", "accept_pages", "accept_websockets", "connect_websocket"]
+
+HTTP_HEAD = 8 * 1024
+"""Bytes of the head of a request at a port of pages."""
 
 
 async def connect_websocket(
@@ -71,6 +74,7 @@ def accept_websockets(
         arrive=settings.arrive,
         state=settings.state,
         pings=PingLimit(settings.max_pings, settings.ping_after),
+        operators=settings.operators,
     )
 
     def make_filters() -> Sequence[Filter]:
@@ -85,3 +89,39 @@ def accept_websockets(
         close_timeout=settings.close_timeout,
         log_throttle=settings.log_throttle,
     )
+
+
+def accept_pages(host: str, sockets: Sequence[socket.socket], settings: AcceptSettings) -> Listener:
+    """Serve pages, and the WebSockets of the page of operators, on listening sockets.
+
+    They are owned from now on.
+
+    Args:
+        host: as the listener was given it.
+        sockets: the sockets.
+        settings: of the listener; those of TLS and of proxies have no effect.
+    """
+    door = Door(
+        path="",
+        host=host,
+        is_tls=False,
+        origins=frozenset(),
+        proxies=None,
+        arrive=settings.arrive,
+        state=settings.state,
+        pings=PingLimit(settings.max_pings, settings.ping_after),
+        most_head=HTTP_HEAD,
+        operators=settings.operators,
+    )
+    return start_accepting(
+        sockets,
+        _no_protocol,
+        make_filters=lambda: (ServerFilter(door),),
+        handshake_timeout=settings.handshake_timeout,
+        close_timeout=settings.close_timeout,
+        log_throttle=settings.log_throttle,
+    )
+
+
+def _no_protocol(address: object) -> None:
+    """Make no protocol: a WebSocket of the page of operators has its own function."""

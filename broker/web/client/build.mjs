@@ -1,5 +1,5 @@
 /** Build the client, and the scripts of examples: `node build.mjs`; with `--package` for npm too. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 import { minify } from "terser";
 
@@ -68,7 +68,25 @@ async function chat(to) {
   });
 }
 
+/** Build the page of operators: the charts are those of uPlot, whose licence is in the file. */
+async function admin(to) {
+  const licence = readFileSync(new URL("node_modules/uplot/LICENSE", import.meta.url), "utf-8");
+  await build({
+    ...common,
+    minify: true,
+    tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
+    banner: { js: `/*! ${name} ${version}, ${license}; with uPlot:\n\n${licence.trim()}\n*/` },
+    alias: { "perspective-broker": "/broker.js" },
+    external: ["/broker.js"],
+    entryPoints: ["admin/admin.ts", "admin/admin.css"],
+    outdir: to,
+  });
+  for (const file of ["admin.html", "icon.svg"])
+    copyFileSync(new URL(`admin/${file}`, import.meta.url), new URL(`${to}/${file}`, import.meta.url));
+}
+
 await pages();
+await admin(folder === "../static" ? "../admin" : `${folder}/page`);
 await chat(folder === "../static" ? "../../../examples/chat/pages" : folder);
 if (process.argv.includes("--package"))
   await build({

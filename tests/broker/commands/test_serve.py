@@ -9,24 +9,30 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 from click.testing import CliRunner
 
 import broker
 from broker.commands.cert import cert
-from broker.commands.serve import serve
+from broker.commands.serve import Places, _observers, serve
 from broker.commands.users import users
 from cred.credentials import ClientCertificate, UsernamePassword
 
 MODULE = """
 import asyncio
+import time
 from contextlib import asynccontextmanager
 import broker
 
 class Echo(broker.Root):
     def remote_echo(self, text):
         return text
+
+    def remote_hold(self):
+        time.sleep(0.15)
+        return "held"
 
     async def remote_wait(self):
         await asyncio.sleep(0.2)
@@ -397,3 +403,77 @@ def test_a_signal_at_once(start: Callable[..., Any], module: Path) -> None:
         process.terminate()
         process.communicate(timeout=10)
         assert process.returncode == 0
+
+
+def fetched(address: str, path: str) -> str:
+    """Return the body of a page."""
+    with urlopen(f"{address}{path}", timeout=20) as answer:
+        return str(answer.read().decode())
+
+
+def pages_of(process: subprocess.Popen[str]) -> str:
+    """Return the address of the HTTP port, from the log of a server."""
+    assert process.stderr is not None
+    while "pages at " not in (line := process.stderr.readline()):
+        assert line, process.communicate()
+    return line.rpartition("pages at ")[2].strip()
+
+
+async def test_an_http_port(start: Callable[..., Any], module: Path) -> None:
+    """With --http there are pages; slow calls are told; a port that is in use is an error."""
+    process = start("serve", "served:Echo", "pb://127.0.0.1:0", "--http", "http://127.0.0.1:0")
+    address, http = address_of(process), pages_of(process)
+    async with broker.connect(address) as connection:
+        assert await connection.root.callRemote("echo", "hi") == "hi"
+        assert await connection.root.callRemote("hold") == "held"
+    assert 'method="echo",outcome="answered"} 1' in fetched(http, "/metrics")
+    assert fetched(http, "/ready") == "ready\n"
+    other = start("serve", "served:Echo", "pb://127.0.0.1:0", "--http", http)
+    _, errors = other.communicate(timeout=20)
+    assert (other.returncode, "in use" in errors) == (1, True)
+    process.terminate()
+    _, errors = process.communicate(timeout=20)
+    assert "remote method 'hold' of Echo held the loop for 0.1" in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--admin-page"], "admin_page=True needs a login: serve a Portal"),
+        (["--http", "http://0.0.0.0:9100"], "would show operators' data to others"),
+    ],
+)
+def test_wrong_pages(
+    options: list[str], text: str, start: Callable[..., Any], module: Path
+) -> None:
+    """A wrong combination is status 2, with the fix."""
+    process = start("serve", "served:Echo", "pb://127.0.0.1:0", *options)
+    _, errors = process.communicate(timeout=20)
+    assert (process.returncode, text in errors) == (2, True)
+
+
+def test_the_places_of_processes() -> None:
+    """Each of several processes has a socket and a port of its own."""
+    places = Places(("pb://a:1",), "pb+unix:///run/a.sock", "http://127.0.0.1:9100")
+    third = places.of_process(3, ("pb://a:1", "pb://b:2"))
+    assert third == Places(
+        ("pb://a:1", "pb://b:2"), "pb+unix:///run/a.sock.3", "http://127.0.0.1:9102"
+    )
+    assert places.of_process(1, ()).http == places.http
+    assert Places((), None, None).of_process(2, ()) == Places((), None, None)
+    assert Places((), None, "http://[::1]:0/").of_process(2, ()).http == "http://[::1]:0/"
+    assert Places((), None, "http://[::1]:9100/").of_process(2, ()).http == "http://[::1]:9101"
+
+
+@pytest.mark.parametrize(
+    ("http", "log_calls", "kinds"),
+    [
+        (None, False, []),
+        ("http://127.0.0.1:0", False, [broker.SlowCalls]),
+        (None, True, [broker.SlowCalls, broker.LogCalls]),
+    ],
+)
+def test_observers(http: str | None, log_calls: bool, kinds: list[type]) -> None:
+    """Without a reason for it, calls have no observer, and so take the quick path."""
+    found = _observers(Places((), None, http), log_calls=log_calls)
+    assert [type(each) for each in found] == kinds

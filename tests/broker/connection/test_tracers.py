@@ -71,6 +71,69 @@ def test_added_and_removed(policy: Any, caplog: pytest.LogCaptureFixture) -> Non
     assert pair.server.session.stats.calls_received >= 3
 
 
+class Direct(Recorder):
+    """A tracer that never raises."""
+
+    never_raises = True
+    clock = None
+
+
+def test_a_tracer_that_is_told_directly() -> None:
+    """The only tracer that never raises is told by the session; with a second both are told."""
+    pair = BrokerPair(Server(), policy=STRICT)
+    session = pair.server.session
+    direct, other = Direct(), Recorder()
+    add_tracer(session, direct)
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    assert session.tracing is not None
+    assert "received" in {each[0] for each in direct.told}
+    # This call starts with one tracer and ends with two, the next the other way round.
+    hub = session.tracing.tracer
+    early = hub.call_started("early", True, True, None)
+    add_tracer(session, other)
+    hub.call_ended(early, Outcome.ANSWERED, None)
+    late = hub.call_started("late", True, True, None)
+    remove_tracer(session, other)
+    hub.call_ended(late, Outcome.RAISED, None)
+    hub.limit_hit("max_calls")
+    told = [each for each in direct.told if each[0] in ("call_started", "call_ended", "limit_hit")]
+    assert told == [
+        ("call_started", "echo", True, True, Server),
+        ("call_ended", "token of echo", Outcome.ANSWERED, None),
+        ("call_started", "early", True, True, None),
+        ("call_ended", "token of early", Outcome.ANSWERED, None),
+        ("call_started", "late", True, True, None),
+        ("call_ended", "token of late", Outcome.RAISED, None),
+        ("limit_hit", "max_calls"),
+    ]
+    assert other.names() == ["opened", "call_started", "call_ended"]
+    remove_tracer(session, direct)
+    assert session.tracing is None
+
+
+def test_a_tracer_that_takes_times() -> None:
+    """A quick call makes the token itself, in the form that the tracer has; sizes are not told."""
+    pair = BrokerPair(Server(), policy=STRICT)
+    session = pair.server.session
+    timer, other = Direct(), Recorder()
+    times = iter((1.5, 2.5))
+    timer.clock = lambda: next(times)  # type: ignore[assignment,return-value]
+    add_tracer(session, timer)
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    assert timer.told == [
+        ("opened", "msgpack/1"),
+        ("call_ended", (Server, "echo", 1.5), Outcome.ANSWERED, None),
+    ]
+    add_tracer(session, other)
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    assert timer.names()[2:] == ["call_started", "call_ended"]
+    assert {"received", "sent"} <= {each[0] for each in timer.told}
+    assert other.names() == ["opened", "call_started", "call_ended"]
+
+
 def test_a_tracer_of_its_own() -> None:
     """A session that has another tracer keeps it."""
     pair = BrokerPair(Server(), policy=STRICT)

@@ -58,6 +58,7 @@ async def test_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert checks.failed == ("bad", "slow")
     checks.add("bad", good)
     checks.remove("slow")
+    assert checks.failed == ("bad",)
     assert await checks.run() == {"good": "", "bad": ""}
     assert checks.failed == ()
     with pytest.raises(KeyError):

@@ -37,7 +37,7 @@ async def test_a_factory() -> None:
     far, near = Counter(), Counter()
     factory = pb.PBServerFactory(Shop(), observers=[far])
     servant = broker.inspector(factory)
-    inspector: Any = factory._inspector
+    inspector: Any = factory.inspected.inspector
     port = reactor.listenTCP(0, factory, interface="127.0.0.1")
     client = pb.PBClientFactory(observers=[near])
     reactor.connectTCP("127.0.0.1", port.getHost().port, client)

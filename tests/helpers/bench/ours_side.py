@@ -159,6 +159,7 @@ class OurSide:
             f"{_scheme(options)}://127.0.0.1:0",
             tls=self._tls,
             policy=self._policy,
+            **_observed(options),
         )
         return urlsplit(self.server.addresses[0]).port or 0
 
@@ -193,6 +194,15 @@ def _way(name: str) -> Way:
     from bench.ways import WAYS
 
     return WAYS[name]
+
+
+def _observed(options: Options) -> dict[str, Any]:
+    if not options.metrics:
+        return {}
+    # Not at the top: older versions lack it, and are measured too.
+    from broker.prometheus import Metrics
+
+    return {"observers": [Metrics()]}
 
 
 def _portal(way: Way, folder: Path) -> Portal:

@@ -32,6 +32,7 @@ class Options:
         pure: whether the process has BROKER_PURE=1 in its environment.
         general: whether our connections have no lane; see `bench.general_path`.
         ws: whether our connections are WebSockets.
+        metrics: whether our server counts calls for `broker.prometheus`.
         login: the way of logging in that the server demands; empty for none.
         certificates: the folder that `identities.write_identities` filled; None for plain TCP.
     """
@@ -43,6 +44,7 @@ class Options:
     pure: bool = False
     general: bool = False
     ws: bool = False
+    metrics: bool = False
     login: str = ""
     certificates: str | None = None
 

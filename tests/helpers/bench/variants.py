@@ -1,7 +1,7 @@
 """The variants that are measured against each other, and the processes that run them.
 
-A variant is ``NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+ws]``, or ``twisted``. What
-measures comes from the checkout of this file; what is measured comes from the variant's.
+A variant is ``NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+ws][+metrics]``, or ``twisted``.
+What measures comes from the checkout of this file; what is measured comes from the variant's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ __all__ = ["Conditions", "Failure", "Variant", "add_arguments", "given_condition
 PATIENCE = 900.0
 """Seconds that one start of a variant may take."""
 TWISTED = "twisted"
-FORM = "NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+ws]"
+MARKS = {"uvloop", "pure", "general", "ws", "metrics"}
+FORM = "NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+ws][+metrics]"
 
 
 class Failure(Exception):
@@ -63,6 +64,7 @@ class Variant:
         pure: whether it is told by ``BROKER_PURE`` to use no compiled code.
         general: whether its connections have no lane; see `bench.general_path`.
         ws: whether its connections are WebSockets.
+        metrics: whether the server counts calls for `broker.prometheus`.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Variant:
     pure: bool = False
     general: bool = False
     ws: bool = False
+    metrics: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Variant:
@@ -85,7 +88,7 @@ class Variant:
         folder, _, python = where.partition("#")
         if name.partition("#")[0] == TWISTED and not where and not marks:
             return cls(TWISTED, python=name.partition("#")[2] or sys.executable)
-        if not name or not folder or set(marks) - {"uvloop", "pure", "general", "ws"}:
+        if not name or not folder or set(marks) - MARKS:
             form = f"{FORM} or twisted"
             raise argparse.ArgumentTypeError(f"{text!r} is not of the form {form}")
         checkout = Path(folder).resolve()
@@ -99,6 +102,7 @@ class Variant:
             pure="pure" in marks,
             general="general" in marks,
             ws="ws" in marks,
+            metrics="metrics" in marks,
         )
 
     @property
@@ -118,6 +122,7 @@ class Variant:
             uvloop=self.uvloop,
             general=self.general,
             ws=self.ws,
+            metrics=self.metrics,
             login=operation.login,
             certificates=conditions.certificates if with_tls else None,
         )

@@ -46,12 +46,14 @@ class Admission:
     Attributes:
         routes: those who were admitted, or asked to be.
         is_cut: the connection was ended.
+        ended: the error for which the filter has ended it later; None before.
     """
 
     def __init__(self, *, is_full: bool = False):
         self.routes: list[Route] = []
         self.is_full = is_full
         self.is_cut = False
+        self.ended: Exception | None = None
 
     def admit(self, route: Route) -> bool:
         """Let the client in, unless the server is full."""
@@ -61,6 +63,10 @@ class Admission:
     def cut(self) -> None:
         """Note it."""
         self.is_cut = True
+
+    def end(self, failed: object, error: Exception) -> None:
+        """Note it."""
+        self.ended = error
 
 
 def new_door(**changes: Any) -> Door:

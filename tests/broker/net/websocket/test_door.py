@@ -8,6 +8,7 @@ import pytest
 from support.web_ends import PEER, new_door, request, trusting
 
 from broker.net.socket_addresses import IPv4Address, UNIXAddress
+from broker.net.web_pages import OperatorPages, Page
 from broker.net.websocket.door import Answer
 from broker.net.websocket.pages import static_page
 
@@ -247,3 +248,72 @@ def test_headers_of_strangers() -> None:
     assert found.route is not None
     assert (found.route.address, found.route.proxy) == (PEER, None)
     assert not found.route.is_private(False)
+
+
+def operators(path: str) -> Page | None:
+    """The page for operators."""
+    return Page("text/html", b"secret") if path == "/admin" else None
+
+
+SHOWN = OperatorPages(operators, "/admin/pb", lambda address: address)
+
+
+def test_pages_for_operators() -> None:
+    """They are for the names of this machine, and not for what came through a proxy."""
+    assert page("/admin", "Host: localhost", operators=SHOWN)[::2] == (200, b"secret")
+    assert page("/admin", "Host: evil.example", operators=SHOWN)[0] == 421
+    assert page("/admin", "Host: localhost")[0] == 404
+    for header in ("X-Forwarded-For: 192.0.2.1", "forwarded: for=x", "x-real-ip: y", "Via: 1.1 z"):
+        assert page("/admin", "Host: localhost", header, operators=SHOWN)[0] == 404
+    forwarded = "X-Forwarded-For: 203.0.113.5"
+    settings: dict[str, Any] = {"peer": PROXY, "proxies": PROXIES, "operators": SHOWN}
+    assert page("/admin", "Host: localhost", forwarded, **settings)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        (["Host: localhost:8788"], ""),
+        (["Host: localhost:8788", "Origin: http://localhost:8788"], ""),
+        (["Host: localhost:8788", "Origin: https://broker.example"], "403 "),
+        (["Host: localhost:8788", "Origin: https://localhost:8788"], "403 "),
+        (["Host: evil.example", "Origin: http://evil.example"], "421 "),
+        (["Host: localhost", "Via: 1.1 x"], "404 "),
+    ],
+)
+def test_the_socket_of_operators(headers: list[str], text: str) -> None:
+    """Only the pages of the port itself connect; the origins of the listener are for its path."""
+    line = "GET /admin/pb HTTP/1.1"
+    found = asked(*headers, line=line, operators=SHOWN, origins=ORIGINS)
+    assert found.refusal.startswith(text)
+    assert (found.route is None) == bool(text)
+    if found.route is not None:
+        assert found.route.accept is SHOWN.accept
+        assert SHOWN.accept is not None
+    own = asked("Host: x", operators=SHOWN)
+    assert own.route is not None and own.route.accept is None
+
+
+def test_a_port_of_pages() -> None:
+    """A port with no path has no WebSocket of its own, whatever its request says."""
+    for line in ("GET ?x HTTP/1.1", "GET / HTTP/1.1", "GET /pb HTTP/1.1"):
+        assert asked("Host: localhost", line=line, path="").refusal.startswith("404 ")
+    found = asked("Host: localhost", line="GET ?x HTTP/1.1", upgrade=False, path="")
+    assert b"426" not in found.data[:20]
+    # It has no proxies, so their headers mean nothing.
+    line = "GET /admin HTTP/1.1"
+    found = asked("Host: x", "Via: 1", line=line, upgrade=False, path="", operators=SHOWN, host="x")
+    assert found.data.endswith(b"secret")
+
+
+async def test_a_state_that_takes_time() -> None:
+    """``/ready`` may be answered later."""
+
+    async def state() -> str:
+        return "degraded: database"
+
+    found = asked("Host: x", line="GET /ready HTTP/1.1", upgrade=False, state=state)
+    assert (found.data, found.route, found.refusal) == (b"", None, "")
+    assert found.later is not None
+    answer = await found.later
+    assert answer.startswith(b"HTTP/1.1 503 ") and answer.endswith(b"degraded: database\n")

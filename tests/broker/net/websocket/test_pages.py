@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from importlib import resources
 
-from broker.net.websocket.pages import static_page
+import pytest
+
+from broker.net.web_pages import Page
+from broker.net.websocket.pages import admin_page, static_page
 
 
 def test_files() -> None:
@@ -21,4 +24,25 @@ def test_files() -> None:
 def test_no_files() -> None:
     """Nothing else is."""
     for path in ("/nothing", "/../limits.py", "/index.html/", "//index.html", "index", "/."):
+        assert static_page(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/admin", "text/html"), ("/admin/admin.js", "text/javascript"),
+     ("/admin/admin.css", "text/css"), ("/admin/icon.svg", "image/svg+xml")],
+)  # fmt: skip
+def test_the_page_of_operators(path: str, kind: str) -> None:
+    """The page is at ``/admin``, and its files are below it."""
+    found = admin_page(path)
+    assert isinstance(found, Page)
+    assert found.kind.startswith(kind) and found.tag
+
+
+def test_no_files_of_operators() -> None:
+    """Nothing else is; nor are these files among those for everybody."""
+    for path in ("/", "/admin.html", "/admin/", "/admin/../static/broker.js", "/adminadmin.js",
+                 "/admin/admin", "admin.js", "/admin/broker.js", "/admin//admin.js"):  # fmt: skip
+        assert admin_page(path) is None
+    for path in ("/admin.html", "/admin.js", "/admin"):
         assert static_page(path) is None

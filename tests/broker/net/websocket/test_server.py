@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+
 import pytest
 from support.web_ends import PEER, Admission, frame, new_door, outcome, request, served, trusting
 
@@ -97,3 +100,62 @@ def test_places() -> None:
     assert admission.is_cut
     assert end.receive(request()) == b""
     assert admission.routes == []
+
+
+READY = b"GET /ready HTTP/1.1\r\n\r\n"
+
+
+async def test_an_answer_that_takes_time() -> None:
+    """It is sent when it is there, and the connection ends; what came meanwhile is dropped."""
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    admission = Admission()
+    end = served(new_door(state=lambda: ready), admission)
+    assert end.receive(READY) == b""
+    assert end.receive(request()) == b""
+    await asyncio.sleep(0)
+    assert (end.data_to_send(), admission.ended) == (b"", None)
+    ready.set_result("ready")
+    while admission.ended is None:
+        await asyncio.sleep(0)
+    sent = end.data_to_send()
+    assert sent.startswith(b"HTTP/1.1 200 ") and sent.endswith(b"\r\n\r\nready\n")
+    assert end.is_quiet and admission.routes == []
+
+
+async def test_an_answer_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """An error of the program is logged, and answered without its text."""
+
+    async def state() -> str:
+        raise ZeroDivisionError("secret")
+
+    admission = Admission()
+    end = served(new_door(state=state), admission)
+    with caplog.at_level(logging.ERROR, "broker.net"):
+        end.receive(READY)
+        while admission.ended is None:
+            await asyncio.sleep(0)
+    sent = end.data_to_send()
+    assert sent.startswith(b"HTTP/1.1 500 ") and b"secret" not in sent
+    assert caplog.messages == ["a request could not be answered"]
+
+
+async def test_the_end_before_the_answer() -> None:
+    """A connection that ends is not answered, and what it waited for goes on for others."""
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    admission = Admission()
+    end = served(new_door(state=lambda: asyncio.shield(ready)), admission)
+    end.receive(READY)
+    await asyncio.sleep(0)
+    end.ended()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert admission.ended is None
+    assert not ready.cancelled()
+
+
+def test_a_port_with_a_smaller_head() -> None:
+    """The most bytes of a head are a setting of the port."""
+    end = served(new_door(most_head=100))
+    _, failure, sent = outcome(end, [b"GET / HTTP/1.1\r\nX: " + b"x" * 100])
+    assert failure == "refused: 431 a head of more than 100 bytes"
+    assert sent.startswith(b"HTTP/1.1 431 ")
