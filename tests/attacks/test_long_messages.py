@@ -187,7 +187,8 @@ def test_it_is_handled_in_several_turns(kind: str, policy: str, dialect: str) ->
     victim.end()
 
 
-@binds("S11")
+@EACH
+@binds("S11", policies=(), dialects=())
 @pytest.mark.parametrize(
     ("method", "most"),
     [(b"keep", {"pb": 10, "msgpack/1": 12}), (b"echo", {"pb": 15, "msgpack/1": 13})],

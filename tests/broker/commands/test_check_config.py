@@ -24,7 +24,12 @@ from broker.net.schemes import parse_address
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from cred.portal import Portal
 
-NOW = datetime.datetime.now(datetime.UTC)
+
+def now() -> datetime.datetime:
+    """Return the time; that of the import would be before the certificates are valid."""
+    return datetime.datetime.now(datetime.UTC)
+
+
 STORE = "run: pb users add NAME --store file:users.db, and use --checker file:users.db"
 
 
@@ -44,10 +49,10 @@ def check(*arguments: str) -> tuple[int, list[str]]:
     return result.exit_code, result.output.splitlines()
 
 
-def found(now: datetime.datetime = NOW) -> list[Finding]:
+def found(at: datetime.datetime | None = None) -> list[Finding]:
     """Return what is weak about a server on this machine with the certificates, at a time."""
     settings = Settings((), "server.pem", "server.key", "ca.pem")
-    return list(weaknesses(settings, [], broker.Root(), now))
+    return list(weaknesses(settings, [], broker.Root(), at or now()))
 
 
 def test_nothing_weak() -> None:
@@ -173,7 +178,7 @@ def test_a_certificate_that_ends_soon_by_the_command() -> None:
 
 def test_a_certificate_that_is_not_valid_yet() -> None:
     """A clock that is behind, or a certificate from tomorrow, is told."""
-    early = found(NOW - datetime.timedelta(days=1))
+    early = found(now() - datetime.timedelta(days=1))
     assert [(finding.about, finding.fix) for finding in early] == [
         ("server.pem", "set the clock, or wait"),
         ("ca.pem", "set the clock, or wait"),
@@ -185,7 +190,7 @@ def test_an_old_certificate() -> None:
     command = "openssl req -x509 -newkey rsa:1024 -sha1 -nodes -days 90 -subj /CN=old"
     files = ["-keyout", "server.key", "-out", "server.pem"]
     subprocess.run([*command.split(), *files], check=True, capture_output=True)
-    assert found(NOW + datetime.timedelta(hours=1)) == [
+    assert found(now() + datetime.timedelta(hours=1)) == [
         Finding("server.pem", "has an RSA key of 1024 bits", "make one with P-256: pb cert server"),
         Finding("server.pem", "is signed with SHA1", "have it signed again"),
     ]
@@ -197,7 +202,7 @@ def test_checkers_of_a_portal() -> None:
     portal = Portal(broker.realm(lambda name, mind: broker.Avatar()), [passwords])
     settings = Settings(())
     location = parse_address("pb://127.0.0.1:8787")
-    assert [each.about for each in weaknesses(settings, [location], portal, NOW)] == [
+    assert [each.about for each in weaknesses(settings, [location], portal, now())] == [
         "passwords in memory"
     ]
 
