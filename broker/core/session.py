@@ -389,7 +389,7 @@ class Session:
             For each outgoing call without an answer, whether the peer may have run it.
         """
         may_have_left = self.outbox.may_have_left
-        lost = {each: may_have_left(each) for each in self.outgoing.open_calls.clear()}
+        lost = {each: may_have_left(each) for each in self.outgoing.end()}
         # Free the memory now: a reference to the session may live on.
         self.forget_received()
         if self.tracing is not None:

@@ -54,12 +54,17 @@ def call_own(
     outer = kind()
     outer.label = name
 
+    def settle(result: object) -> None:
+        # A task ends some turns after it was cancelled, and the call at once.
+        if not outer.called:
+            outer.callback(result)
+
     def make() -> bool:
         if outer.called:
             return False
         inner = maybeDeferred(_call, target, name, args, kw)
         outer._canceller = lambda _: inner.cancel()
-        inner.addCallbacks(outer.callback, outer.errback)
+        inner.addBoth(settle)
         return not inner.called
 
     loop = asyncio._get_running_loop()

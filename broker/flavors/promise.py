@@ -77,6 +77,9 @@ class PromisedTarget:
         """Return the expression of the promise, as an argument of a call."""
         raise NotImplementedError
 
+    def note_used(self) -> None:
+        """Note that calls depend on it: they tell its failure, which is not unhandled then."""
+
 
 class Canceller:
     """The canceller of a Promise that has no result yet."""
@@ -181,11 +184,19 @@ class Promise(Deferred[T]):
             if deferred.called:
                 return
             made = call_result(result, label, kind, name, args, kw)
-            if made is not None:
-                deferred._canceller = lambda _: made.cancel()
-                made.addCallbacks(deferred.callback, deferred.errback)
+            if made is None:
+                return
+            if not wants_answer and not is_own(result):
+                # No caller is told of the failure; that of this promise is told elsewhere.
+                made.addErrback(_dropped)
+                return
+            deferred._canceller = lambda _: made.cancel()
+            made.addCallbacks(deferred.callback, deferred.errback)
 
-        deferred._canceller = when_settled(self, make)
+        stop_waiting = when_settled(self, make)
+        if deferred._canceller is None:
+            # The call was not made yet.
+            deferred._canceller = stop_waiting
         return deferred if wants_answer else None
 
     def jellyFor(self, jellier: Jellier) -> Expression:
@@ -336,6 +347,10 @@ def not_passed(label: str, is_home: bool) -> str:
 
 def _a(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiouAEIOU" else f"a {noun}"
+
+
+def _dropped(failure: Failure) -> None:
+    """Drop the failure of a one-way call."""
 
 
 def when_settled(

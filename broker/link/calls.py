@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -131,7 +131,7 @@ class LinkedCall(Canceller):
         self.place: Connection | None = None
         self.tried: Connection | None = None
         self.chain: Chain | None = None
-        # Calls on the result that are to be made again, if this one is.
+        # Calls that use the result, and are to be made again if this one is.
         self._held: list[tuple[LinkedCall, Failure]] = []
         self.promise: Promise[Any] = Promise(self)
         self.promise.label = name
@@ -160,15 +160,15 @@ class LinkedCall(Canceller):
         self.place = self.tried = connection
         self.target.on(connection).put(self)
 
-    def begin(self, target: Target) -> None:
+    def begin(self, target: Target, numbered: Callable[..., Any]) -> None:
         """Make the call on a reference, or on its promise."""
         args, kw = self._args, dict(self._kw)
         try:
             if self._once is None:
                 run = self._context.run
-                inner: Any = run(target.call_as, self._kind, self.label, args, kw)
+                inner: Any = numbered(run, target.call_as, self._kind, self.label, args, kw)
             else:
-                inner = self._begin_once(self._once, target, args, kw)
+                inner = self._begin_once(self._once, numbered, target, args, kw)
         except Exception:  # noqa: BLE001 - such as DeadReferenceError; the caller gets it
             failure = Failure()
             if self.is_repeated(failure):
@@ -184,7 +184,12 @@ class LinkedCall(Canceller):
         observe(inner, self._done)
 
     def _begin_once(
-        self, once: OnceCall, target: Target, args: tuple[object, ...], kw: dict[str, object]
+        self,
+        once: OnceCall,
+        numbered: Callable[..., Any],
+        target: Target,
+        args: tuple[object, ...],
+        kw: dict[str, object],
     ) -> Pending | None:
         """Make a call with a key; return None if it has failed, and must not be made again."""
         assert self.place is not None  # noqa: S101 - it was put on a connection
@@ -194,7 +199,9 @@ class LinkedCall(Canceller):
         if why is not None:
             self.refuse(Failure(why))
             return None
-        return self._context.run(once.call, target, self.label, args, kw, self._kind)  # type: ignore[arg-type]
+        run = self._context.run
+        made: Pending = numbered(run, once.call, target, self.label, args, kw, self._kind)
+        return made
 
     def is_repeated(self, failure: Failure) -> bool:
         """Return whether the call is made again on the next connection.
@@ -227,12 +234,17 @@ class LinkedCall(Canceller):
         if self._once is not None:
             may = isinstance(error, PBConnectionLost) and error.may_have_run
             self._once.lost(may_have_run=may)
-        source = self.target._call if isinstance(self.target, Chain) else None
-        if isinstance(source, LinkedCall) and source.place is self.place and not source.is_over:
-            # It is made again only if the call is that it depends on. That is known soon.
-            source._held.append((self, outcome))
-        else:
-            self.put_off(outcome)
+        self._again(outcome)
+
+    def _again(self, failure: Failure) -> None:
+        """Wait for the next connection, behind the calls whose results it uses."""
+        for used in (self.target, *self.needs):
+            source = used._call if isinstance(used, Chain) else None
+            if isinstance(source, LinkedCall) and source.place is self.place and not source.is_over:
+                # It is made again only if that call is. That is known soon.
+                source._held.append((self, failure))
+                return
+        self.put_off(failure)
 
     # Without a connection.
 
@@ -242,11 +254,16 @@ class LinkedCall(Canceller):
             return
         tried, self.place = self.tried, None
         self._link.put_off(self, failure)
+        # These were made before those that the chain still has.
+        for call, why in self._take_held():
+            call._again(why)
         if self.chain is not None and tried is not None and not self.promise.called:
             self.chain.forget(tried, failure)
+
+    def _take_held(self) -> list[tuple[LinkedCall, Failure]]:
+        """Return the calls that wait for this one, in the order in which they were made."""
         held, self._held = self._held, []
-        for call, why in held:
-            call.put_off(why)
+        return sorted(held, key=lambda each: each[0].number)
 
     def refuse(self, failure: Failure) -> None:
         """Fail: the call will not be made again."""
@@ -263,8 +280,7 @@ class LinkedCall(Canceller):
         self._leave()
         if chain is not None:
             chain.settle(outcome)
-            held, self._held = self._held, []
-            for call, why in held:
+            for call, why in self._take_held():
                 call.refuse(why)
         self.inner = None
         is_used = bool(self.promise._items)
@@ -333,7 +349,7 @@ class LinkedLook(LinkedCall):
         self._recipe = recipe
         self.is_direct = True
 
-    def begin(self, target: Target) -> None:
+    def begin(self, target: Target, numbered: Callable[..., Any]) -> None:
         """Note that the recipe was made."""
         self._end(self._recipe.cache or self._recipe)
 
@@ -365,10 +381,10 @@ class LinkedSend:
         self._context = copy_context()
         self.needs = needs
 
-    def begin(self, target: Target) -> None:
+    def begin(self, target: Target, numbered: Callable[..., Any]) -> None:
         """Send it."""
         kw = {**self._kw, "pbanswer": False}
-        self._context.run(target.callRemote, self._name, *self._args, **kw)
+        numbered(self._context.run, target.callRemote, self._name, *self._args, **kw)
 
     def refuse(self, failure: Failure) -> None:
         """Drop it."""

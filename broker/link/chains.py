@@ -95,6 +95,7 @@ class Chain(Canceller, PromisedTarget):
     Attributes:
         promise: as given.
         elements: the elements of the result, by step.
+        was_called: whether a call on it was made, or one with it among its arguments.
     """
 
     __slots__ = (
@@ -103,9 +104,9 @@ class Chain(Canceller, PromisedTarget):
         "_home",
         "_made",
         "_step",
-        "_was_called",
         "elements",
         "promise",
+        "was_called",
     )
 
     def __init__(self, call: Chained, step: int | str | None, promise: Promise[Any]):
@@ -117,7 +118,7 @@ class Chain(Canceller, PromisedTarget):
         self._dependents: dict[Dependent, None] = {}
         # The promise on a connection that has become an object of this end.
         self._home: Promise[Any] | None = None
-        self._was_called = False
+        self.was_called = False
 
     def __repr__(self) -> str:
         return f"<the result of {self._call.label} of a link>"
@@ -144,7 +145,7 @@ class Chain(Canceller, PromisedTarget):
         """Call a method of the result; see ``Promise.call_as``."""
         if self._home is not None:
             return self._home.call_as(kind, name, args, kw)
-        self._was_called = True
+        self.was_called = True
         if kw.get("pbanswer", True):
             kw = {key: value for key, value in kw.items() if key != "pbanswer"}
             return self._call.linking.call(self, kind, name, args, kw)
@@ -171,13 +172,19 @@ class Chain(Canceller, PromisedTarget):
         """Return the expression of the promise on the connection that it is sent over.
 
         Raises:
-            CannotJelly: the call was not made there.
+            CannotJelly: the call is made on another connection.
+            MustWait: the call was not made yet.
         """
         if self._home is not None:
             return self._home.jellyFor(jellier)
+        self.was_called = True
+        place = self._call.place
+        if place is not None and place.broker is jellier.invoker:
+            # The call with it may be one of a reference, which has not asked for it before.
+            self.on(place)
         for connection, made in self._made.items():
-            if connection.broker is jellier.invoker and made.target is not None:
-                return made.target.jellyFor(jellier)
+            if connection.broker is jellier.invoker:
+                return made.expression(jellier)
         raise CannotJelly(f"{self!r} can be sent by calls of its link only")
 
     # As a target over connections.
@@ -233,14 +240,25 @@ class Chain(Canceller, PromisedTarget):
                 connection.broker.calls.promises.in_turn(turn)
 
     def _follow(self, made: Made, inner: Pending) -> None:
-        if isinstance(inner, Promise):
-            made.follow(inner if self._step is None else inner[self._step])
+        if not isinstance(inner, Promise):
+            return
+        promise = inner
+        if self._step is not None:
+            promise = inner[self._step]
+            # The program has an element of its own.
+            target = promise._target()
+            if target is not None:
+                target.note_used()
+            elif promise.called:
+                promise.seen_result()
+        made.follow(promise)
 
     def forget(self, connection: Connection, failure: Failure) -> None:
         """Note that the call ended on a connection, and will be made on another one."""
         for chain in (self, *self.elements.values()):
-            made = chain._made.pop(connection, None)
+            made = chain._made.get(connection)
             if made is not None:
+                # It stays, for calls with it that the connection keeps.
                 made.fail(failure)
 
     def settle(self, result: object) -> None:
@@ -277,7 +295,7 @@ class Chain(Canceller, PromisedTarget):
             element = cast("Element", chain.promise)
             if not element.called:
                 element.take(result, step)
-                if chain._was_called and not element._items:
+                if chain.was_called and not element._items:
                     # The failure is told by the calls on it.
                     element.seen_result()
             if chain._home is not None:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from broker.core.calls.attached import ATTACHED
 from broker.core.calls.deadline import DEADLINE
+from broker.core.calls.promised import MustWait
 from broker.defer import Deferred
 from broker.errors import Disconnected, PBConnectionLost, ServerDraining
 from broker.failure import Failure
@@ -27,6 +29,8 @@ from broker.flavors.reference import RemoteReference
 
 if TYPE_CHECKING:
     from broker.connection.connection import Connection
+    from jelly.atoms import Expression
+    from jelly.jellier import Jellier
 
 __all__ = ["Coming", "Made", "Maker", "Need", "Queued", "Target", "lost", "observe", "without_own"]
 
@@ -58,6 +62,10 @@ class Coming:
         Args:
             is_direct: whether the call must not be made on promises.
         """
+        return self.is_settled
+
+    def can_be_passed(self) -> bool:
+        """Return whether a call that uses promises can be made with it as an argument."""
         return self.is_settled
 
     def listen(self, listener: Callable[[], object]) -> None:
@@ -109,8 +117,14 @@ class Queued(Protocol):
         """Whether it is not wanted any more."""
         ...
 
-    def begin(self, target: Target, /) -> None:
-        """Make the call."""
+    def begin(self, target: Target, numbered: Callable[..., Any], /) -> None:
+        """Make the call.
+
+        Args:
+            target: what it is made on.
+            numbered: calls a function that makes the call, which has its place on the connection
+                since it was put into the queue; see ``OutgoingPromises.numbered``.
+        """
         ...
 
     def refuse(self, failure: Failure, /) -> None:
@@ -146,7 +160,8 @@ class Made(Coming):
         self._take_cache = take_cache
         self.target: Target | None = None
         self._name = name
-        self._queue: deque[Queued] = deque()
+        # Each with its number on the connection, and what it needs there.
+        self._queue: deque[tuple[int, Queued, list[Coming]]] = deque()
         self._is_going = False
 
     def can_go(self, *, is_direct: bool) -> bool:
@@ -160,6 +175,29 @@ class Made(Coming):
             and self.connection.broker.calls.promises.can_send
             and promise._target() is not None
         )
+
+    def can_be_passed(self) -> bool:
+        """Return True: the connection keeps a call with it, and the later ones of its target.
+
+        So the calls of that target start in the order in which they were made, also those that are
+        made on the reference itself.
+        """
+        return True
+
+    def expression(self, jellier: Jellier) -> Expression:
+        """Return the expression of the reference, or of its promise, as an argument of a call.
+
+        Raises:
+            MustWait: it was not made yet.
+        """
+        if self.target is not None:
+            return self.target.jellyFor(jellier)
+        if self.failure is not None:
+            # The connection has kept a call with it until now.
+            self.failure.raiseException()
+        promise: Promise[None] = Promise()
+        self.listen(lambda: promise.callback(None))
+        raise MustWait(promise)
 
     def begin(self, result: Pending) -> None:
         """Take the result of the call that makes the recipe: its promise now, itself later."""
@@ -214,7 +252,10 @@ class Made(Coming):
 
     def put(self, queued: Queued) -> None:
         """Begin something on the reference as soon as possible, behind what was put before."""
-        self._queue.append(queued)
+        # A result among the arguments may come before this reference: it is kept from now on.
+        needs = [need.on(self.connection) for need in queued.needs]
+        number = self.connection.broker.calls.promises.reserve()
+        self._queue.append((number, queued, needs))
         self.go_on()
 
     def go_on(self) -> None:
@@ -223,12 +264,12 @@ class Made(Coming):
             return
         self._is_going = True
         try:
-            while self._queue and self._step(self._queue[0]):
+            while self._queue and self._step(*self._queue[0]):
                 pass
         finally:
             self._is_going = False
 
-    def _step(self, first: Queued) -> bool:
+    def _step(self, number: int, first: Queued, needs: list[Coming]) -> bool:
         """Begin the first of the queue, or remove it; return False if it must wait."""
         if first.is_over:
             self._queue.popleft()
@@ -236,10 +277,9 @@ class Made(Coming):
         is_direct = first.is_direct
         if not self.can_go(is_direct=is_direct):
             return False
-        needs = [need.on(self.connection) for need in first.needs]
         if self.failure is None:
             for need in needs:
-                if not need.can_go(is_direct=is_direct):
+                if not need.can_go(is_direct=is_direct) and (is_direct or not need.can_be_passed()):
                     need.listen(self.go_on)
                     return False
         self._queue.popleft()
@@ -247,7 +287,8 @@ class Made(Coming):
         failure = next((each for each in failures if each is not None), None)
         if failure is None:
             if self.target is not None:
-                first.begin(self.target)
+                promises = self.connection.broker.calls.promises
+                first.begin(self.target, partial(promises.numbered, number))
         elif failure.check(Disconnected, ServerDraining):
             # The recipe is made again on the next connection.
             first.put_off(failure)
@@ -281,10 +322,10 @@ class Maker:
         self._made = made
         self._make = make
 
-    def begin(self, target: Target) -> None:
+    def begin(self, target: Target, numbered: Callable[..., Any]) -> None:
         """Make the call."""
         try:
-            result = without_own(self._make, target)
+            result = numbered(without_own, self._make, target)
         except Exception:  # noqa: BLE001 - such as DeadReferenceError: the failure of the recipe
             self._made.fail(Failure())
         else:

@@ -242,11 +242,12 @@ class LinkedReference(Jellyable):
         """Return the expression of the reference on the connection that it is sent over.
 
         Raises:
-            CannotJelly: it has not come there.
+            CannotJelly: its link has another connection.
+            MustWait: it was not made there yet.
         """
         for connection, made in self._made.items():
-            if connection.broker is jellier.invoker and made.target is not None:
-                return made.target.jellyFor(jellier)
+            if connection.broker is jellier.invoker:
+                return made.expression(jellier)
         raise CannotJelly(f"{self!r} can be sent by calls of its link only")
 
 
@@ -301,6 +302,7 @@ def linked_in(value: object, link: Linking, *, is_recipe: bool = False) -> tuple
         if chain is not None:
             if chain.linking is not link:
                 raise ConfigError(f"{chain!r} is of another link")
+            chain.was_called = True
             found[id(chain)] = chain
         elif is_recipe and isinstance(each, (*_OF_ONE_CONNECTION, PendingReference)):
             raise ConfigError("a recipe cannot hold a reference of one connection")

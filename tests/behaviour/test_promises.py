@@ -10,9 +10,10 @@ import gc
 import logging
 
 import pytest
-from support.promise_house import Room, Setting, failure_of
+from support.promise_house import Room, Setting, failure_of, left_at_callers
 
-from broker.errors import BrokenPromise, Error
+from broker.defer import CancelledError
+from broker.errors import BrokenPromise, Error, PBConnectionLost
 from broker.flavors.promise import Promise
 
 
@@ -208,6 +209,41 @@ async def test_the_same_failure(at: Setting, caplog: pytest.LogCaptureFixture) -
     assert [each.getMessage() for each in caplog.records if each.levelno > logging.INFO] == []
 
 
+async def test_a_failure_that_calls_tell(at: Setting, caplog: pytest.LogCaptureFixture) -> None:
+    """A failure counts as seen if a call has the promise, or an element of it, as an argument."""
+    await at.open()
+    at.house.open("f")
+    calls = [
+        at.root.callRemote("take", at.root.callRemote("fails", "f")),
+        at.root.callRemote("take", at.root.callRemote("fails", "f")[1]),
+    ]
+    await at.arrive()
+    for call in calls:
+        await failure_of(call, Error, "no f")
+    del calls, call
+    gc.collect()
+    await at.arrive()
+    assert [each.getMessage() for each in caplog.records if each.levelno > logging.INFO] == []
+
+
+async def test_a_one_way_call_tells_nothing(at: Setting, caplog: pytest.LogCaptureFixture) -> None:
+    """A one-way call on a promise without a reference is dropped; nothing is logged."""
+    await at.open()
+    at.house.open("f")
+    for has_fired in (False, True):
+        failed, value = at.root.callRemote("fails", "f"), at.root.callRemote("back", 5)
+        if has_fired:
+            await failure_of(failed, Error, "no f")
+            await value
+        for promise in (failed, value):
+            promise.callRemote("say", 1, pbanswer=False)
+        del failed, value, promise
+        await at.arrive()
+        gc.collect()
+        await at.arrive()
+    assert [each.getMessage() for each in caplog.records if each.levelno > logging.INFO] == []
+
+
 async def test_an_unhandled_failure_is_logged(
     at: Setting, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -238,6 +274,37 @@ async def test_after_it_has_fired(at: Setting) -> None:
     await failure_of(element.callRemote("say"), TypeError, "'back' returned an int")
     with pytest.raises(TypeError, match="one step"):
         element[0]
+
+
+async def test_cancel_after_the_promise_has_fired(at: Setting) -> None:
+    """A call on a promise that has its result is cancelled like one on the reference."""
+    await at.open()
+    promise = at.root.callRemote("room", "a")
+    other = await at.root.callRemote("back", at.root)
+    promise.addCallback(lambda room: other)
+    assert await promise is other
+    call = promise.callRemote("slowly", "b")
+    await at.arrive()
+    call.cancel()
+    await failure_of(call, CancelledError)
+    await at.arrive()
+    assert at.house.cancelled == (["b"] if at.is_pipelined else [])
+    at.house.open("b")
+
+
+async def test_the_end_after_a_cancel(at: Setting) -> None:
+    """A cancelled call on a promise, whose answer has not come, is forgotten at the end."""
+    await at.open()
+    promise = at.root.callRemote("slowly", "a")
+    calls = [promise.callRemote("say", number) for number in range(2)]
+    await at.arrive()
+    calls[0].cancel()
+    at.pair.network.cut()
+    await failure_of(promise, PBConnectionLost)
+    for call, kind in zip(calls, (CancelledError, PBConnectionLost), strict=True):
+        await failure_of(call, kind)
+    left_at_callers(at.pair)
+    at.house.open("a")
 
 
 async def test_with_callbacks(at: Setting) -> None:

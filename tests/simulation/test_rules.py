@@ -59,7 +59,47 @@ LOST = ("lost", "c0", 0, "ConnectionLost")
 CUT = ("fault", "c0", 0, "cut")
 QUIET = ("quiet", "c0", 0, {})
 
+# A call of a link, which it repeats with a key; one that it makes as soon as it can; and a call on
+# the result of the first.
+BUY = [("invoke", "l0", 1, "buy"), ("about", "l0", 1, (None, (), "once"))]
+LINKED = [("invoke", "l0", 1, "echo"), ("about", "l0", 1, (None, (), "linked"))]
+ON_FIRST = [NEXT[0], ("about", "c0", 2, ("promise of 1", (1,), ""))]
+KEEPS = ("keeps", "A1", 0, 120)
+FAILS = [*CALL[:3], ("finish", "s0", 1, ("raised", "E")), ended("error", "E")]
+
+
+def lost_at(party: str, kind: str, what: str = "PBConnectionLost") -> tuple[str, str, int, Any]:
+    """Return the event of the end of the first call, of another party."""
+    return ("outcome", party, 1, (kind, what))
+
+
 BROKEN: dict[str, list[Any]] = {
+    "once_runs_once": [[*BUY, ("start", "s0.1", 1, None), ("start", "s0.2", 1, None)]],
+    "once_survives_cuts": [
+        [KEEPS, *BUY, lost_at("l0", "may have run")],
+        [KEEPS, *BUY, lost_at("l0", "not run")],
+        [KEEPS, *BUY, lost_at("l0", "result lost", "ResultLost")],
+        [KEEPS, *BUY, CALL[3], lost_at("l0", "result lost", "ResultLost")],
+    ],
+    "links_make_calls": [
+        [*LINKED, lost_at("l0", "not run")],
+        [*LINKED, lost_at("l0", "refused", "ServerDraining")],
+    ],
+    "links_come_back": [[("link", "l0", 0, -1.0), ("serves", "A1", 0, None), *LINKED]],
+    "recipes_are_made_once": [
+        [("recipe", "s0.1", 0, "l0.r1")] * 2,
+        [("up", "l0.1", 0, None)] * 2,
+        [("rest", "l0", 0, ())],
+        [("up", "l0.1", 0, None), ("rest", "l0", 0, ("l0.r1",))],
+    ],
+    "promised_calls_follow": [
+        [*CALL[:3], *ON_FIRST, *NEXT[1:3]],
+        [*FAILS, *ON_FIRST, *NEXT[1:3]],
+    ],
+    "promised_calls_fail_alike": [
+        [*FAILS, *ON_FIRST, ("outcome", "c0", 2, ("error", "F"))],
+        [*FAILS, *ON_FIRST, ("outcome", "c0", 2, ("refused", "BrokenPromise"))],
+    ],
     "ends_once": [
         [*CALL, CALL[-1]],
         CALL[:-1],
@@ -154,6 +194,28 @@ ALLOWED: dict[str, list[Any]] = {
     "not run": [CUT, CALL[0], ended("not run", "PBConnectionLost"), LOST],
     "may have run": [CUT, *CALL[:2], ended("may have run", "PBConnectionLost"), LOST],
     "given up": [*CALL[:2], ended("given up", "CancelledError"), QUIET],
+    "a call on a result that fails alike": [
+        *FAILS,
+        *ON_FIRST,
+        ("outcome", "c0", 2, ("error", "E")),
+    ],
+    "a call on a value": [*CALL, *ON_FIRST, ("outcome", "c0", 2, ("refused", "BrokenPromise"))],
+    "a call in once, and a server that ends": [
+        KEEPS,
+        *BUY,
+        ("fault", "l0.1", 0, "killed"),
+        ("wire", "l0.1", 0, 30),
+        ("gone", "A1", 0, "kill"),
+        lost_at("l0", "may have run"),
+    ],
+    "a link that is closed": [*LINKED, ("closes", "l0", 0, None), lost_at("l0", "not run")],
+    "a link that is back": [
+        ("link", "l0", 0, 1.0),
+        ("serves", "A1", 0, None),
+        ("up", "l0.1", 0, None),
+        ("recipe", "s0.1", 0, "l0.r1"),
+        ("rest", "l0", 0, ("l0.r1",)),
+    ],
     "an observer": [("observe", "s", 0, "s.1"), ("stopped", "s", 0, "s.1")],
     "an event": [
         ("event", "s", 0, (1, ("c0.1",))),

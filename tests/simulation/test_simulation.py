@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from support.programs import command, environment
 
-ENDS = {"answer", "error", "refused", "not run", "may have run", "given up", "one way"}
+ENDS = {
+    "answer",
+    "error",
+    "refused",
+    "not run",
+    "may have run",
+    "result lost",
+    "given up",
+    "one way",
+}
 FAULTS = {
     "cut",
     "half-close",
@@ -18,6 +27,8 @@ FAULTS = {
     "client closes",
     "server closes",
     "server aborts",
+    "killed",
+    "outage",
     "the server drains",
     "not connected",
     "refused",
@@ -43,7 +54,7 @@ def simulate(*options: str, hash_seed: str = "random") -> Any:
 def test_five_hundred_seeds() -> None:
     """The first 500 seeds break no rule, and in them calls end in all ways, and all faults come.
 
-    It takes 10 seconds of a processor: so many runs of whole programs.
+    It takes 20 seconds of a processor: so many runs of whole programs.
     """
     tally = simulate("--seeds=500")
     assert tally["found"] == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from broker.connection.open_call import OpenCall
 from broker.connection.promises.lines import HeldTarget
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CalledPromise", "OutgoingPromises"]
 
+T = TypeVar("T")
+
 
 class OutgoingPromises:
     """The calls of one connection on promises, and those with promises among their arguments.
@@ -35,12 +37,23 @@ class OutgoingPromises:
         held: the calls that wait for promises among their arguments, by their target.
         sent: the calls on promises that are on their way, by request id.
         there: how many calls may wait at the peer for a promise.
-        last: the number of the newest call that has waited here.
+        last: the newest number of a call that has waited here, or may do so.
         here: how many calls wait at this end.
         stalled: the targets with calls that wait until fewer calls wait at the peer.
     """
 
-    __slots__ = ("_has_turn", "_turns", "calls", "held", "here", "last", "sent", "stalled", "there")
+    __slots__ = (
+        "_has_turn",
+        "_reserved",
+        "_turns",
+        "calls",
+        "held",
+        "here",
+        "last",
+        "sent",
+        "stalled",
+        "there",
+    )
 
     def __init__(self, calls: PendingCalls):
         self.calls = calls
@@ -50,6 +63,30 @@ class OutgoingPromises:
         self.stalled: dict[Path, None] = {}
         self._turns: deque[Callable[[], object]] = deque()
         self._has_turn = False
+        # The number of the call that is being made, if it was reserved.
+        self._reserved: int | None = None
+
+    def reserve(self) -> int:
+        """Return the number of a call that is made later, by :meth:`numbered`."""
+        self.last += 1
+        return self.last
+
+    def numbered(self, number: int, make: Callable[..., T], *args: Any, **kw: Any) -> T:
+        """Call ``make(*args, **kw)``; if the call that it makes must wait, it has this number.
+
+        So it waits before the calls that were made after the number was reserved. One of them may
+        have the result of this call as an argument.
+        """
+        self._reserved = number
+        try:
+            return make(*args, **kw)
+        finally:
+            self._reserved = None
+
+    def next_number(self) -> int:
+        """Return the number of a call that waits."""
+        number, self._reserved = self._reserved, None
+        return self.reserve() if number is None else number
 
     def in_turn(self, function: Callable[[], object]) -> None:
         """Call a function now; if it is called by another such function, behind that one.

@@ -42,14 +42,23 @@ class Line:
         self.is_blocked = False
 
     def enqueue(self, made: WaitingCall) -> None:
-        """Let a call wait behind the others, or fail it if too many wait."""
+        """Let a call wait behind those with a lower number, or fail it if too many wait."""
         promises = self.calls.promises
         if promises.here >= MOST_WAITING:
             made.deferred.errback(limit_error(ServerBusy, "max_promised", MOST_WAITING, what=HERE))
             return
-        promises.here += 1
         made.put_off()
-        self.queue.append(made)
+        self._insert(made)
+
+    def _insert(self, made: WaitingCall) -> None:
+        self.calls.promises.here += 1
+        place = len(self.queue)
+        while place and self.queue[place - 1].number > made.number:
+            place -= 1
+        self.queue.insert(place, made)
+        if not place and len(self.queue) > 1:
+            # It does not wait for what the next one waits for.
+            self.is_blocked = False
 
     def send_queue(self) -> None:
         """Send the first calls, as far as possible."""
@@ -61,7 +70,7 @@ class Line:
                 self.block(wait.promise)
                 return
             # If the call has failed, it has left the queue already.
-            if self.queue and self.queue[0] is made:
+            if made in self.queue:
                 self.dequeue(made)
 
     def block(self, promise: object) -> None:
@@ -142,13 +151,7 @@ class HeldTarget(Line):
         A promise is that of an earlier call, so no two calls wait for each other.
         """
         made.line = self
-        place = len(self.queue)
-        while place and self.queue[place - 1].number > made.number:
-            place -= 1
-        self.queue.insert(place, made)
-        self.calls.promises.here += 1
-        if not place:
-            self.is_blocked = False
+        self._insert(made)
 
     @classmethod
     def of(cls, calls: PendingCalls, view: object, target: Target, to_cache: bool) -> HeldTarget:

@@ -46,7 +46,7 @@ class Path(Line, PromisedTarget):
 
     Attributes:
         promise: the promise of the element; the called one if there is no step.
-        was_called: whether a call on it was made.
+        was_called: whether a call on it was made, or one with it among its arguments.
     """
 
     __slots__ = (
@@ -161,8 +161,13 @@ class Path(Line, PromisedTarget):
             promise.append(self._step.encode() if isinstance(self._step, str) else self._step)
         return promise
 
+    def note_used(self) -> None:
+        """See :meth:`PromisedTarget.note_used`."""
+        self.was_called = True
+
     def pass_to(self, request_id: RequestId, deferred: Pending | None) -> None:
         """Note that the promise was sent as an argument of a call."""
+        self.was_called = True
         self._called.arguments.append((self, request_id, deferred))
         self.calls.promises.there += 1
 

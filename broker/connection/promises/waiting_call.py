@@ -45,7 +45,7 @@ class WaitingCall(Canceller, Watcher):
         deferred: the Promise; also of a one-way call, whose caller does not get it.
         called: its Promise, if its result is used before it has come.
         request_id: None before it was sent.
-        number: its place among all calls that have waited here.
+        number: its place among all calls that wait here: those of a target wait in this order.
         calls: the calls of the connection.
     """
 
@@ -77,9 +77,7 @@ class WaitingCall(Canceller, Watcher):
         meta: Mapping[str, str] | None = None,
     ):
         self.calls = line.calls
-        promises = line.calls.promises
-        promises.last += 1
-        self.number = promises.last
+        self.number = line.calls.promises.next_number()
         self.meta = meta
         self.line = line
         self.kind = kind

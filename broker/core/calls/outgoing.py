@@ -217,6 +217,11 @@ class OutgoingCalls:
         if not wants_answer:
             tracing.end(request_id, Outcome.ANSWERED)
 
+    def end(self) -> list[RequestId]:
+        """Forget all calls: the connection has ended; return those that had no answer."""
+        self.promised = self.followed = None
+        return list(self.open_calls.clear())
+
     def abandon(self, request_id: RequestId) -> None:
         """Stop waiting for the answer to an outgoing call, and tell the peer.
 

@@ -453,6 +453,7 @@ class PromisedCalls:
         self._missing.clear()
         self.held.clear()
         self._opening.clear()
+        self.size = self._counted = 0
 
 
 def _split(message: CallMessage) -> tuple[RequestId, Step]:

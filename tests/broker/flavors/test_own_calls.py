@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -82,6 +83,21 @@ async def test_cancel() -> None:
         with pytest.raises(CancelledError):
             await each
     assert mine.started == [1]
+
+
+async def test_cancel_of_a_task(caplog: pytest.LogCaptureFixture) -> None:
+    """A call whose method runs as a task ends once, though the task ends later."""
+    mine = Mine()
+    running = call(mine, "task", 1)
+    await asyncio.sleep(0)
+    assert mine.started == [1]
+    running.cancel()
+    with pytest.raises(CancelledError):
+        await running
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert caplog.records == []
 
 
 async def test_errors() -> None:

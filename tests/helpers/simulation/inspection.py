@@ -45,6 +45,22 @@ def _producers(end: Broker) -> int:
     return 0 if end._producers is None else len(end._producers)
 
 
+def _promises(end: Broker) -> list[str]:
+    """Return the names of what is kept for calls on promises that have not ended."""
+    session, made = end.session, end.calls._promises
+    kept: dict[str, Any] = {
+        "followed": session.outgoing.followed,
+        "promised": session.outgoing.promised,
+    }
+    if made is not None:
+        kept |= {name: getattr(made, name) for name in ("there", "here", "held", "sent", "stalled")}
+    incoming = session.incoming.used_promises
+    if incoming is not None:
+        names = ("size", "_counted", "held", "_waiting", "_missing", "_opening", "_settled")
+        kept |= {f"waiting {name}": getattr(incoming, name) for name in names}
+    return [name for name, value in kept.items() if value]
+
+
 def agreement(one: Broker, other: Broker) -> dict[str, tuple[Any, Any]]:
     """Return, by name, what one end of a quiet connection has, and what the other end says is due.
 
@@ -59,6 +75,7 @@ def agreement(one: Broker, other: Broker) -> dict[str, tuple[Any, Any]]:
         "calls that run": (session.running, 0),
         "tasks": (0 if one._running_methods is None else len(one._running_methods), 0),
         "streams": (_streams(one), []),
+        "promises": (_promises(one), []),
         "bytes of streams": (session.translator.held, 0),
         "producers": (_producers(one), 0),
         "messages not handled": (session.inbox.waiting, 0),
@@ -78,6 +95,7 @@ def leftovers(end: Broker) -> dict[str, Any]:
         "pending Deferreds": len(end.calls.waiting),
         "streams": _streams(end),
         "producers": _producers(end),
+        "promises": _promises(end),
         "messages not handled": session.inbox.waiting,
         "timers": list(end.setup_timeouts._timers),
         "notifiers": len(end.connects) + len(end.disconnects) + len(end.failures),

@@ -11,27 +11,15 @@ from typing import Any
 import broker
 from broker import pb
 from broker.connection.broker import Broker
-from broker.defer import CancelledError, Deferred, succeed
-from broker.errors import (
-    CallTimeout,
-    DeadReferenceError,
-    EncodeError,
-    NoSuchMethod,
-    NoSuchObject,
-    PBConnectionLost,
-    ServerBusy,
-    ServerDraining,
-    WrongArguments,
-)
-from broker.flavors.failures import CopiedFailure
+from broker.defer import Deferred, succeed
+from broker.errors import DeadReferenceError
 from simulation.desk import Desk
+from simulation.endings import ending
 from simulation.history import History
 from simulation.streams import Script
 from simulation.values import Ledger, fingerprint
 
 __all__ = ["Office", "Party"]
-
-_SAYS_NOT_RUN = (NoSuchMethod, NoSuchObject, ServerBusy, ServerDraining, WrongArguments)
 
 
 class Office:
@@ -180,27 +168,11 @@ class Party:
         return answer[1]
 
     def _failed(self, failure: Any, number: int) -> Any:
-        self._outcome(number, *_ending(failure))
+        self._outcome(number, *ending(failure))
         return failure
 
     def _outcome(self, number: int, kind: str, what: str) -> None:
         self.history.record("outcome", self.name, number, (kind, what))
-
-
-def _ending(failure: Any) -> tuple[str, str]:
-    error = failure.as_exception()
-    name = failure.type if isinstance(failure.type, str) else failure.type.__name__
-    if isinstance(failure, CopiedFailure):
-        if isinstance(error, CallTimeout):
-            return "given up", name
-        return "refused" if isinstance(error, _SAYS_NOT_RUN) else "error", name
-    if isinstance(error, CancelledError | CallTimeout):
-        return "given up", name
-    if isinstance(error, PBConnectionLost):
-        return "may have run" if error.may_have_run else "not run", name
-    if isinstance(error, EncodeError) or name == "NotRun":
-        return "not run", name
-    return "failed", f"{name}: {error}"
 
 
 def _reason_of(end: Broker) -> str:

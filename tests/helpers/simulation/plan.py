@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.testing.flow import Profile
 
-__all__ = ["Fault", "Plan"]
+__all__ = ["Fault", "Plan", "draw_fault"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Plan:
             login="wrong" if dice.random() < 0.03 else dice.choice(logins),
             is_realm_slow=dice.random() < 0.2,
             profiles=[Profile.draw(dice) for _ in range(clients)],
-            faults=[_draw_fault(dice, is_ours) for _ in range(clients)],
+            faults=[draw_fault(dice, is_ours) for _ in range(clients)],
             steps=dice.choice((3, 6, 10)),
             pause=dice.choice((0.0, 0.02, 0.3)),
             drain_at=dice.random() * dice.choice((0.2, 1.5)) if dice.random() < 0.2 else None,
@@ -101,7 +101,8 @@ class Plan:
         )
 
 
-def _draw_fault(dice: random.Random, can_ping: bool) -> Fault | None:
+def draw_fault(dice: random.Random, can_ping: bool) -> Fault | None:
+    """Return any fault, or None; ``can_ping`` tells whether an end notices a mute peer."""
     if dice.random() < 0.55:
         return None
     kinds = ["cut", "cut", "half-close", "stall", "stall"]

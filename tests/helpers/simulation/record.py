@@ -26,9 +26,10 @@ _INTRODUCTION = """\
 # Simulation
 
 The real client and server run on one loop whose time is simulated, over a network in memory. A
-seed decides everything: the connections, the dialects and the policy, the faults of the network,
-the acts of the programs, and the order in which the loop reports simultaneous events. So the run
-of a seed is the same each time, on each machine. It takes milliseconds for minutes on its clock.
+seed decides everything: the connections, the dialects and the policy, the restarts of servers,
+the faults of the network, the acts of the programs, and the order in which the loop reports
+simultaneous events. So the run of a seed is the same each time, on each machine. It takes
+milliseconds for minutes on its clock.
 
 - **The network** replaces asyncio's socket transports, below
   `broker.net.transports.StreamTransport`. It is the network of the
@@ -40,6 +41,10 @@ of a seed is the same each time, on each machine. It takes milliseconds for minu
   They return and send streams; they read them whole or in part, at once or later, stop them, drop
   them, and give up the calls that bring them. Generators wait and raise in the middle.
 - **The ends**: clients close, servers close, abort or drain, with calls running.
+- **Links**: a second run of each seed has clients with a `broker.Link`, for one address or two.
+  Their servers are killed, drain, cannot be reached for a while, and start again. The programs of
+  both ends make chains of calls on promises and on elements of results, and pass promises as
+  arguments. The links also have recipes and tasks, make calls in `broker.once`, and are closed.
 - **The history** has every call as its caller, its method and the network saw it. When all is
   quiet, both ends of each open connection are compared; when all has ended, the objects that are
   left are counted. Then the rules are checked.
@@ -56,7 +61,8 @@ results and write this page. The tests run the seeds 0 to 499.
 
 ## The rules
 
-Each is a function of a history, in `tests/helpers/simulation/rules.py`.
+Each is a function of a history, in `tests/helpers/simulation/rules.py`, or, for streams and for
+links and promises, in `stream_rules.py` and `link_rules.py` beside it.
 
 """
 

@@ -19,6 +19,16 @@ What the events mean:
 ``begun``             its code begins; ``over``, its ``finally`` runs: number, and how
 ``yield``, ``taken``  it yields an item, or its reader has got it: number, place, and bytes
 ``reading``           a reader begins; ``read out``, it takes no more: number, and how
+``about``             more of a call: its line, its sources, and its kind; see ``story.Call``
+``link``              a program begins to use its link: the seconds in which it has to come back
+``state``             the link tells its state
+``serves``            a server listens, also again; ``gone``, it ends; ``unreachable``, for a while
+``keeps``             it keeps replies: for how many seconds
+``connects``          a link connects: the name of the server
+``up``                the task of a link begins on a connection
+``recipe``            a recipe is made: its name
+``rest``              all have done what they do: the recipes of a link
+``closes``            a link is closed
 ``quiet``             all calls have ended on a connection that lives; detail: what both ends hold
 ``ended``             all connections have ended; detail: what is left of the run
 ``log``               the broker logged a warning or an error that the scenario did not cause
@@ -33,6 +43,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from simulation.history import History
+from simulation.link_rules import LINK_RULES
 from simulation.story import Call, Rule, Story
 from simulation.stream_rules import STREAM_RULES
 
@@ -44,6 +55,7 @@ OUTCOMES = {
     "refused": "the peer says that the method did not run; what is the name of the error",
     "not run": "this end says so: it was not sent, or never written",
     "may have run": "the connection was lost",
+    "result lost": "it was in `broker.once`, and has run; its result cannot be repeated",
     "given up": "the caller waits no longer: it was cancelled, or its time is over",
 }
 
@@ -90,14 +102,21 @@ def starts_once(story: Story) -> Iterator[str]:
 
 
 def starts_in_order(story: Story) -> Iterator[str]:
-    """Calls that one end made start in the order in which they were made."""
-    newest: dict[str, Call] = {}
+    """Calls start in the order in which they were made: of one end, or of one line if it has some.
+
+    The calls on a promise, and then on the reference that it became, are such a line; and those of
+    a link on one reference. The order holds on each connection.
+    """
+    newest: dict[tuple[str, ...], Call] = {}
     for _, event in story.by_kind["start"]:
         call = story.calls[event.call]
-        before = newest.get(call.party)
+        if call.line is None:
+            continue
+        line = (call.party, call.line, event.party) if call.line else (call.party,)
+        before = newest.get(line)
         if before is not None and before.number > call.number:
             yield f"{call} started after {before}"
-        newest[call.party] = call
+        newest[line] = call
 
 
 def answers_match(story: Story) -> Iterator[str]:
@@ -106,7 +125,8 @@ def answers_match(story: Story) -> Iterator[str]:
     for call in story.calls.values():
         for place, event in call.outcomes:
             kind, what = event.detail
-            if kind not in expected:
+            if kind not in expected or (kind == "error" and call.sources and not call.starts):
+                # The error may be that of a promised call: see `promised_calls_fail_alike`.
                 continue
             if not call.starts or not call.finishes or call.finishes[0][0] > place:
                 yield f"{call} has an {kind}, and its method was not over"
@@ -131,15 +151,23 @@ def refusals_have_a_reason(story: Story) -> Iterator[str]:
     What a party may call is held by it, so its object is there; and the calls are few.
     """
     drains = {event.party[1:] for _, event in story.by_kind["fault"] if event.detail == DRAINS}
+    drains |= {number.partition(".")[0] for number in drains}
     for call in story.calls.values():
         for _, event in call.outcomes:
             kind, what = event.detail
             if kind != "refused" or call.made is None:
                 continue
-            is_absent = what.endswith("NoSuchMethod") and call.made[1].detail == "absent"
+            is_absent = what.endswith("NoSuchMethod") and _is_absent(story, call)
             is_late = what.endswith("ServerDraining") and call.party[1:] in drains
-            if not is_absent and not is_late:
+            is_broken = what == "BrokenPromise" and bool(call.sources)
+            if not is_absent and not is_late and not is_broken:
                 yield f"{call} was refused with {what}"
+
+
+def _is_absent(story: Story, call: Call) -> bool:
+    """Return whether a method is not there, or that of the call on whose result it is made."""
+    name = None if call.made is None else call.made[1].detail
+    return name == "absent" or any(_is_absent(story, story.calls[each]) for each in call.sources)
 
 
 def may_have_run_was_written(story: Story) -> Iterator[str]:
@@ -147,9 +175,15 @@ def may_have_run_was_written(story: Story) -> Iterator[str]:
     written: dict[str, list[int]] = defaultdict(list)
     for place, event in story.by_kind["wire"]:
         written[event.party].append(place)
+        link = event.party.partition(".")[0]
+        if link != event.party:
+            written[link].append(place)
     for call in story.calls.values():
         for place, event in call.outcomes:
             if event.detail[0] != "may have run" or call.made is None:
+                continue
+            if any(story.ended(number, "may have run") for number in call.sources):
+                # It fails as the call on whose result it was to be made.
                 continue
             if not any(call.made[0] < wire < place for wire in written[call.party]):
                 yield f"{call} is said to have perhaps run, and was never written"
@@ -168,7 +202,8 @@ def healthy_loses_nothing(story: Story) -> Iterator[str]:
         if call.party not in quiet or call.made is None or call.made[0] > quiet[call.party]:
             continue
         ends = [event.detail for _, event in call.outcomes]
-        if not call.starts and not any(kind in _NEED_NO_START for kind, _ in ends):
+        needs_start = not call.sources and not any(kind in _NEED_NO_START for kind, _ in ends)
+        if needs_start and not call.starts:
             yield f"{call} never started, and its connection was healthy"
         if ("not run", "DeadReferenceError") in ends:
             yield f"{call} was not made, and its connection was healthy"
@@ -254,6 +289,7 @@ RULES: tuple[Rule, ...] = (
     observers_are_told_once,
     events_arrive,
     *STREAM_RULES,
+    *LINK_RULES,
     both_ends_agree,
     nothing_else_is_wrong,
     nothing_is_left,

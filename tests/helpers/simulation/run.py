@@ -1,4 +1,4 @@
-"""The run of one seed, from its dice to what the rules say of its history."""
+"""The runs of one seed, from its dice to what the rules say of its history."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import random
 import re
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from broker.testing.loop import SimulatedLoop, Stuck
 from simulation.history import History
+from simulation.links.plan import LinkPlan
+from simulation.links.scenario import LinkScenario
 from simulation.plan import Plan
 from simulation.rules import Violation, violations
 from simulation.scenario import Scenario
@@ -22,7 +24,8 @@ __all__ = ["Outcome", "run_seed"]
 
 # What a connection may be closed for when the network is at fault, and no peer.
 _NETWORK_AT_FAULT = re.compile(
-    r"closed \S+: (no data from peer|peer is not reading|no choice of a dialect"
+    r"\S+: … \d+ records? left out"
+    r"|closed \S+: (no data from peer|peer is not reading|no choice of a dialect"
     r"|no Perspective Broker offer|login not completed|message not completed)"
 )
 # What the steps do on purpose, and the library tells of.
@@ -37,7 +40,7 @@ _CAUSED = re.compile(
 
 
 class Outcome(NamedTuple):
-    """How the run of a seed went.
+    """How one of the runs of a seed went.
 
     Attributes:
         seed: which.
@@ -51,7 +54,7 @@ class Outcome(NamedTuple):
     violations: list[Violation]
     history: History
     turns: int
-    plan: Plan
+    plan: Plan | LinkPlan
 
 
 class _Listener(logging.Handler):
@@ -95,15 +98,21 @@ def _listening(history: History) -> Iterator[None]:
             logger.propagate = propagates
 
 
-def run_seed(seed: int) -> Outcome:
-    """Run a seed from beginning to end, and judge it."""
-    dice = random.Random(seed)
-    plan = Plan.draw(dice)
+def run_seed(seed: int) -> list[Outcome]:
+    """Run a seed from beginning to end, and judge it: a run of connections, and one of links."""
+    dice, link_dice = random.Random(seed), random.Random(f"links {seed}")
+    return [
+        _run(seed, dice, Plan.draw(dice), Scenario),
+        _run(seed, link_dice, LinkPlan.draw(link_dice), LinkScenario),
+    ]
+
+
+def _run(seed: int, dice: random.Random, plan: Any, kind: Any) -> Outcome:
     loop = SimulatedLoop(dice, turn_cost=plan.turn_cost)
     history = History(loop.time)
     gc.collect()
-    with _listening(history), contextlib.closing(loop):
-        scenario = Scenario(plan, dice, loop, history)
+    with _listening(history), _delays(seed), contextlib.closing(loop):
+        scenario = kind(plan, dice, loop, history)
         main = loop.create_task(scenario.play())
         try:
             loop.run_until_complete(main)
@@ -114,6 +123,17 @@ def run_seed(seed: int) -> Outcome:
         del scenario, main
         gc.collect()
     return Outcome(seed, violations(history), history, turns, plan)
+
+
+@contextlib.contextmanager
+def _delays(seed: int) -> Iterator[None]:
+    """Let the seed decide what the library draws, such as delays between attempts to connect."""
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 def _abandon(loop: SimulatedLoop) -> None:

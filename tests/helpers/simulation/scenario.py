@@ -26,6 +26,7 @@ from cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabase
 from cred.credentials import Anonymous, UsernamePassword
 from cred.portal import Portal
 from simulation.desk import DeskAvatar
+from simulation.faults import is_harmless, strike
 from simulation.history import History
 from simulation.inspection import agreement, leftovers, timers_of
 from simulation.party import Office, Party
@@ -208,28 +209,9 @@ class Scenario:
         wire = self._wires[index]
         if any(end.is_closed for end in wire.ends) or self._is_resting:
             return
-        now, side = self._loop.time(), fault.side
-        if fault.kind == "stall":
-            # What is late arrives in the end; but an offer of dialects has only so much time.
-            if fault.seconds >= self._plan.policy.offer_timeout:
-                self._harm(index, fault.kind)
-            wire.flows[side].stall(now + fault.seconds)
-            return
-        self._harm(index, fault.kind)
-        client, server = (end.protocol for end in wire.ends)
-        match fault.kind:
-            case "cut":
-                wire.lose((0.0, fault.seconds) if side else (fault.seconds, 0.0))
-            case "half-close":
-                wire.flows[side].finish()
-            case "black hole":
-                wire.stall()
-            case "client closes":
-                client.loseConnection()
-            case "server closes":
-                server.loseConnection()
-            case "server aborts":
-                server.abortConnection()
+        if not is_harmless(fault, self._plan.policy.offer_timeout):
+            self._harm(index, fault.kind)
+        strike(wire, fault, self._loop.time())
 
     async def _drain(self) -> None:
         plan = self._plan

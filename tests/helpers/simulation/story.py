@@ -21,7 +21,14 @@ _OF_STREAMS = {
 
 
 class Call:
-    """What a history says of one call; events with their places."""
+    """What a history says of one call; events with their places.
+
+    Attributes:
+        line: the calls of one line start in their order; ``""`` for all calls of one end that have
+            no other line, None for a call that has no order.
+        sources: the calls on whose results it depends.
+        kind: ``"linked"``, ``"once"`` or ``""``; see ``simulation.links.caller``.
+    """
 
     def __init__(self, number: int):
         self.number = number
@@ -29,6 +36,9 @@ class Call:
         self.starts: list[tuple[int, Event]] = []
         self.finishes: list[tuple[int, Event]] = []
         self.outcomes: list[tuple[int, Event]] = []
+        self.line: str | None = ""
+        self.sources: tuple[int, ...] = ()
+        self.kind = ""
 
     def __str__(self) -> str:
         name = "never made" if self.made is None else f"{self.made[1].detail} of {self.party}"
@@ -85,7 +95,9 @@ class Story:
             call = self.calls.get(event.call)
             if call is None:
                 call = self.calls[event.call] = Call(event.call)
-            if event.kind in lists:
+            if event.kind == "about":
+                call.line, call.sources, call.kind = event.detail
+            elif event.kind in lists:
                 getattr(call, lists[event.kind]).append((place, event))
             else:
                 call.made = place, event
@@ -96,6 +108,10 @@ class Story:
         if stream is None:
             stream = self.streams[number] = StreamStory(number)
         getattr(stream, _OF_STREAMS[event.kind]).append((place, event))
+
+    def ended(self, number: int, kind: str) -> bool:
+        """Return whether a call has ended in some way."""
+        return any(event.detail[0] == kind for _, event in self.calls[number].outcomes)
 
     def first(self, kind: str, party: str) -> int | None:
         """Return where an event first occurs, or None."""

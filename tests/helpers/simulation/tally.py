@@ -33,10 +33,14 @@ class Tally:
     found: dict[int, tuple[str, str]] = field(default_factory=dict)
     digest: str = ""
 
-    def note(self, outcome: Outcome) -> None:
-        """Count one run."""
-        history = outcome.history
+    def note(self, outcomes: list[Outcome]) -> None:
+        """Count one seed."""
         self.seeds += 1
+        for outcome in outcomes:
+            self._note(outcome)
+
+    def _note(self, outcome: Outcome) -> None:
+        history = outcome.history
         self.events += len(history.events)
         self.turns += outcome.turns
         for event in history.events:
@@ -46,7 +50,7 @@ class Tally:
                 self.calls["one way"] += 1
             elif event.kind == "fault":
                 self.faults[event.detail] += 1
-        if outcome.violations:
+        if outcome.violations and outcome.seed not in self.found:
             first = outcome.violations[0]
             self.found[outcome.seed] = first.rule, first.text
         self.digest = _hashed(self.digest, history.digest())

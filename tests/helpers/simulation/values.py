@@ -128,4 +128,6 @@ def fingerprint(value: Any) -> str:
             return f"ledger {value.number}"
         case list() | tuple():
             return f"[{', '.join(map(fingerprint, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{key}: {fingerprint(each)}' for key, each in value.items())}}}"
     return repr(value)

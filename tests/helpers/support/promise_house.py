@@ -226,12 +226,13 @@ class Setting:
         return 0 if used is None else used.size
 
     async def finish(self) -> None:
-        """Close the pair; nothing may remain before."""
+        """Close the pair; nothing may remain, neither before nor after that."""
         if not self.pair.client.is_closed:
             await self.arrive()
             assert self.pair.leaks() == []
             left_at_callers(self.pair)
         await self.pair.close()
+        left_at_callers(self.pair)
 
 
 def left_at_callers(pair: testing.Pair) -> None:

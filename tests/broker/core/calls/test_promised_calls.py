@@ -306,6 +306,7 @@ def test_the_end_of_the_connection() -> None:
     caller.pair.server.end()
     assert not (caller.waiting._waiting or caller.waiting.held or caller.waiting._remembered.get(1))
     assert caller.house.heard == []
+    assert (caller.waiting.size, caller.waiting._counted) == (0, 0)
 
 
 def test_one_way_calls_wait_for_arguments() -> None:
