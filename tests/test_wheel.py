@@ -95,7 +95,8 @@ def test_the_wheel_for_every_python(sources: Path, tmp_path: Path) -> None:
     tops = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"broker", "cred", "jelly"}
     assert not any(name.endswith((*COMPILED, ".c")) or "_compiled" in name for name in names)
-    assert {"broker/_lane.pyi", "broker/web/static/broker.js"} <= set(names)
+    scripts = ("broker.js", "broker-login.js", "broker-again.js")
+    assert {"broker/_lane.pyi", *(f"broker/web/static/{each}" for each in scripts)} <= set(names)
     assert not any(name.startswith("broker/web/client") for name in names)
 
 

@@ -111,7 +111,7 @@ class FilteredSource(asyncio.BufferedProtocol):
         self._stream = stream
         self._loop = loop
         self._filters = tuple(filters)
-        self._downwards = self._filters[::-1]
+        self._downwards = self._filters if len(self._filters) == 1 else self._filters[::-1]
         # Each filter above another one, and that one, from the top.
         self._pairs = tuple(zip(self._filters[:0:-1], self._filters[-2::-1], strict=True))
         self._handshake_timeout = handshake_timeout

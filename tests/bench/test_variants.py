@@ -32,6 +32,9 @@ def test_written_forms() -> None:
     assert counted.options(OPERATIONS["W1"], Conditions("")).metrics
     assert general == Variant("gen+general", ROOT, general=True)
     assert general.options(OPERATIONS["W1"], Conditions("")).general
+    (web,) = variants(f"web={ROOT}+ws")
+    assert web == Variant("web+ws", ROOT, ws=True)
+    assert web.options(OPERATIONS["W1"], Conditions("")).ws
     assert base == Variant("base", ROOT)
     assert other == Variant("new+uvloop+pure", ROOT, python="/py", uvloop=True, pure=True)
     assert twisted == Variant("twisted", python="/old")

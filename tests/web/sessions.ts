@@ -247,12 +247,13 @@ test("the fields of a copy cannot change what it is", async () => {
   const card = played.session.root.callRemote("card");
   const text = (value: string) => [word("unicode"), word(value)];
   const evil = [word("dictionary"), [text("evil"), 1]];
-  const fields = ["__proto__", "constructor"].map((name) => [text(name), evil]);
+  const fields = ["__proto__", "constructor", "prototype"].map((name) => [text(name), evil]);
   played.says(answer(1, [word("sessions.Card"), [word("dictionary"), ...fields]]));
   const made = await card;
   assert.equal(Object.getPrototypeOf(made), Card.prototype);
   assert.equal(made.constructor, Card);
   assert.equal(made.evil, undefined);
+  assert.equal(made.prototype, undefined);
 });
 
 test("a server that does not know the password is found out, and so is one with few rounds", async () => {

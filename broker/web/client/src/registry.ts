@@ -91,7 +91,7 @@ export const enumOf = (member: EnumMember): string => enumNames.get(member)!;
 export function setFields(object: any, state: unknown): void {
   const fields = state instanceof Map || !state || typeof state !== "object" ? {} : state;
   for (const [key, value] of Object.entries(fields))
-    if (key !== "__proto__" && key !== "constructor") object[key] = value;
+    if (!/^(__proto__|constructor|prototype)$/.test(key)) object[key] = value;
 }
 
 /** Make the error of a failure's state: of the first registered class among its names. */
