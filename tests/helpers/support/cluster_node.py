@@ -1,7 +1,7 @@
 """A node of a cluster as a process of its own: it does what its standard input says.
 
-``python -m support.cluster_node URL FOLDER LEASE``; the URL is of NATS or PostgreSQL. Each line is a
-command with its arguments, and each answer is one line.
+``python -m support.cluster_node URL FOLDER LEASE``; the URL is of NATS or PostgreSQL. Each line is
+a command with its arguments, and each answer is one line.
 """
 
 from __future__ import annotations
