@@ -33,7 +33,7 @@ FIGURES = {
     "broker/porting": 0.0,
     "broker/reactor": 13.7,
     "broker/testing": 21.4,
-    "broker/topics": 5.1,
+    "broker/topics": 2.2,
     "cred": 11.4,
     "jelly": 14.1,
 }

@@ -91,6 +91,10 @@ TESTED_ELSEWHERE = {
         "broker/topics/engines/test_engines.py",
         "one suite for all engines",
     ),
+    "broker/topics/engines/postgres_tables.py": (
+        "broker/topics/engines/test_engines.py",
+        "one suite for all engines",
+    ),
     "broker/topics/engines/postgres.py": (
         "broker/topics/engines/test_engines.py",
         "one suite for all engines",

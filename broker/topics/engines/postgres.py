@@ -16,13 +16,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from psycopg import AsyncConnection, OperationalError
-from psycopg.sql import SQL, Composed, Identifier
 
 from broker.errors import ConfigError
 from broker.history import History, Position
 from broker.topics.engine import Entry, Lease, Outgoing, Page
 from broker.topics.engines.life import ConnectedEngine
 from broker.topics.engines.postgres_directory import PostgresDirectory
+from broker.topics.engines.postgres_tables import Connection, Tables
 from broker.topics.names import overlap
 
 __all__ = ["PostgresEngine"]
@@ -69,15 +69,14 @@ class PostgresEngine(ConnectedEngine):
         self._address = address
         self._history = History(most=100_000) if history is None else history
         self._channel = name
-        self._names = {
-            table: Identifier(f"{name}_{table}")
-            for table in ("state", "messages", "retained", "leases")
-        } | {"channel": Identifier(name)}
+        words = ("state", "messages", "retained", "leases")
+        self._tables = Tables(name, _TABLES, words, channel=name)
+        self._sql = self._tables.sql
         self._epoch = ""
         self._last = 0
         self._batches = 0
-        self._reader: AsyncConnection[Any] | None = None
-        self._work: AsyncConnection[Any] | None = None
+        self._reader: Connection | None = None
+        self._work: Connection | None = None
         self._lock = asyncio.Lock()
 
     def directory(self) -> PostgresDirectory:
@@ -179,11 +178,8 @@ class PostgresEngine(ConnectedEngine):
 
     # The connections.
 
-    def _sql(self, text: str) -> Composed:
-        return SQL(text).format(**self._names)
-
     @contextlib.asynccontextmanager
-    async def _working(self) -> AsyncIterator[AsyncConnection[Any]]:
+    async def _working(self) -> AsyncIterator[Connection]:
         """Give the connection that is not for reading, to one at a time."""
         await self.up.wait()
         async with self._lock:
@@ -213,14 +209,10 @@ class PostgresEngine(ConnectedEngine):
                 with contextlib.suppress(Exception):
                     await connection.close()
 
-    async def _make(self, connection: AsyncConnection[Any]) -> None:
+    async def _make(self, connection: Connection) -> None:
         """Make the tables where they are not there."""
         async with connection.transaction():
-            await connection.execute(
-                "SELECT pg_advisory_xact_lock(hashtext(%s))", [f"broker {self._channel}"]
-            )
-            for statement in _TABLES.split(";")[:-1]:
-                await connection.execute(self._sql(statement))
+            await self._tables.make(connection)
             await connection.execute(
                 self._sql(
                     "INSERT INTO {state} (epoch, last, gone) VALUES (%s, 0, 0)"
@@ -229,7 +221,7 @@ class PostgresEngine(ConnectedEngine):
                 [secrets.token_hex(8)],
             )
 
-    async def _follow(self, reader: AsyncConnection[Any], work: AsyncConnection[Any]) -> None:
+    async def _follow(self, reader: Connection, work: Connection) -> None:
         await reader.execute(self._sql("LISTEN {channel}"))
         while True:
             while await self._read(reader):
@@ -240,7 +232,7 @@ class PostgresEngine(ConnectedEngine):
             if work.broken or work.closed:
                 raise OperationalError("a connection to PostgreSQL has ended")
 
-    async def _read(self, reader: AsyncConnection[Any]) -> bool:
+    async def _read(self, reader: Connection) -> bool:
         """Deliver what is new; return whether there may be more."""
         found = await reader.execute(
             self._sql(
@@ -270,7 +262,7 @@ class PostgresEngine(ConnectedEngine):
 
     # Publishing.
 
-    async def _keep(self, work: AsyncConnection[Any], message: Outgoing, number: int) -> None:
+    async def _keep(self, work: Connection, message: Outgoing, number: int) -> None:
         if message.is_removal:
             await work.execute(
                 self._sql("DELETE FROM {retained} WHERE topic = %s"), [message.topic]
@@ -284,7 +276,7 @@ class PostgresEngine(ConnectedEngine):
             [message.topic, number, _safe(message.by), message.data],
         )
 
-    async def _trim(self, work: AsyncConnection[Any], last: int) -> None:
+    async def _trim(self, work: Connection, last: int) -> None:
         """Delete the messages that are beyond the history."""
         seconds = self._history.seconds
         found = await work.execute(

@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.sql import SQL, Composed, Identifier
 
 from broker.topics.directory import Holder
+from broker.topics.engines.postgres_tables import Connection, Tables
 
 __all__ = ["PostgresDirectory"]
 
@@ -40,13 +39,12 @@ class PostgresDirectory:
     def __init__(self, address: str, name: str):
         self._address = address
         self._name = name
-        self._identifiers = {
-            each: Identifier(f"{name}_{each}") for each in ("nodes", "names", "numbers")
-        }
+        self._tables = Tables(name, _TABLES, ("nodes", "names", "numbers"))
+        self._sql = self._tables.sql
         self._node = ""
         self._own_address = ""
         self._seconds = 0.0
-        self._connection: AsyncConnection[Any] | None = None
+        self._connection: Connection | None = None
         self._lock = asyncio.Lock()
 
     async def join(self, node: str, address: str, seconds: float) -> float:
@@ -126,13 +124,13 @@ class PostgresDirectory:
         if connection is not None:
             await connection.close()
 
-    async def _lock_names(self, work: AsyncConnection[Any]) -> None:
+    async def _lock_names(self, work: Connection) -> None:
         """Let the transactions that change who holds a name come one after another."""
         await work.execute(
             "SELECT pg_advisory_xact_lock(hashtext(%s))", [f"broker {self._name} names"]
         )
 
-    async def _find(self, work: AsyncConnection[Any], name: str) -> Holder | None:
+    async def _find(self, work: Connection, name: str) -> Holder | None:
         found = await work.execute(
             self._sql(
                 "SELECT its.node, its.address, one.number FROM {names} AS one"
@@ -144,11 +142,8 @@ class PostgresDirectory:
         row = await found.fetchone()
         return None if row is None else Holder(*row)
 
-    def _sql(self, text: str) -> Composed:
-        return SQL(text).format(**self._identifiers)
-
     @contextlib.asynccontextmanager
-    async def _working(self) -> AsyncIterator[AsyncConnection[Any]]:
+    async def _working(self) -> AsyncIterator[Connection]:
         """Give the connection to one at a time; one that has failed is not used again."""
         async with asyncio.timeout(_SECONDS), self._lock:
             if self._connection is None or self._connection.closed:
@@ -160,15 +155,11 @@ class PostgresDirectory:
                 await connection.close()
                 raise
 
-    async def _opened(self) -> AsyncConnection[Any]:
+    async def _opened(self) -> Connection:
         connection = await AsyncConnection.connect(self._address, autocommit=True)
         try:
             async with connection.transaction():
-                await connection.execute(
-                    "SELECT pg_advisory_xact_lock(hashtext(%s))", [f"broker {self._name}"]
-                )
-                for statement in _TABLES.split(";")[:-1]:
-                    await connection.execute(self._sql(statement))
+                await self._tables.make(connection)
         except BaseException:
             await connection.close()
             raise

@@ -46,9 +46,22 @@ async def say(reference: broker.RemoteReference, text: str = "hello") -> Any:
     return await reference.callRemote("say", text)
 
 
-async def test_each_node_calls_by_name(certificates: Certificates) -> None:
+POLICIES = {
+    "strict": broker.STRICT,
+    "published": broker.PUBLISHED,
+    "pb": broker.STRICT.but(dialects=("pb",)),
+}
+
+
+@pytest.fixture(params=POLICIES)
+def policy(request: pytest.FixtureRequest) -> broker.Policy:
+    """Each policy, and the other dialect."""
+    return POLICIES[request.param]
+
+
+async def test_each_node_calls_by_name(certificates: Certificates, policy: broker.Policy) -> None:
     """A name is called from every node, the one that has it too, and the calls reach one object."""
-    async with nodes(certificates, 3) as (one, other, third):
+    async with nodes(certificates, 3, policy=policy) as (one, other, third):
         room = Room()
         assert await one.export("rooms.lobby", room) > 0
         for node in (one, other, third):
@@ -89,9 +102,9 @@ async def test_a_name_has_one_node(certificates: Certificates) -> None:
         assert (one.number("a"), other.number("a") is not None) == (None, True)
 
 
-async def test_withdrawn_names(certificates: Certificates) -> None:
+async def test_withdrawn_names(certificates: Certificates, policy: broker.Policy) -> None:
     """After a withdrawal a reference fails and says why; another name of the node goes on."""
-    async with nodes(certificates) as (one, other):
+    async with nodes(certificates, policy=policy) as (one, other):
         room = Room()
         await one.export("a", room)
         await one.export("b", Room())
@@ -187,8 +200,6 @@ async def test_an_asker_that_gives_up(certificates: Certificates) -> None:
 
 async def test_a_node_that_closes(certificates: Certificates) -> None:
     """The names of a node that closes are free at once, and references to it fail."""
-    async with nodes(certificates, 1) as (one,), nodes(certificates, 1, engine=None) as _:
-        pass
     engine = broker.MemoryEngine()
     async with nodes(certificates, 1, engine=engine) as (one,):
         async with nodes(certificates, 1, engine=engine) as (leaving,):

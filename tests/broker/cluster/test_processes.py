@@ -1,4 +1,4 @@
-"""Nodes that are processes, with a real NATS server: both are killed, paused and started again."""
+"""Nodes that are processes, with the real server of an engine: killed, paused, started again."""
 
 from __future__ import annotations
 
@@ -12,29 +12,25 @@ from pathlib import Path
 import pytest
 from support.cluster_node import NodeProcess
 from support.clusters import Certificates
-from support.nats_server import NatsServer
+from support.topics_worlds import WORLDS, World, running_world
 
 pytestmark = pytest.mark.timeout(120)
 
 LEASE = 1.5
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[NatsServer]:
-    """A NATS server."""
-    folder = tmp_path / "nats"
+@pytest.fixture(params=[kind for kind in WORLDS if kind != "memory"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The server of each engine that has one."""
+    folder = tmp_path / "server"
     folder.mkdir()
-    made = NatsServer(folder)
-    made.start()
-    try:
-        yield made
-    finally:
-        made.kill()
+    with running_world(request.param, folder) as world:
+        yield world
 
 
 @asynccontextmanager
 async def nodes(
-    server: NatsServer, folder: Path, count: int, lease: float = LEASE
+    server: World, folder: Path, count: int, lease: float = LEASE
 ) -> AsyncIterator[list[NodeProcess]]:
     """Run nodes as processes."""
     Certificates(folder)
@@ -48,7 +44,7 @@ async def nodes(
             await node.kill()
 
 
-async def test_a_killed_node(server: NatsServer, tmp_path: Path) -> None:
+async def test_a_killed_node(server: World, tmp_path: Path) -> None:
     """When the node of a name is killed, the next asker gets a new object, at one node."""
     async with nodes(server, tmp_path, 3) as (one, other, third):
         pid = str(one.process.pid)
@@ -63,7 +59,7 @@ async def test_a_killed_node(server: NatsServer, tmp_path: Path) -> None:
         assert set(pids) < {str(other.process.pid), str(third.process.pid)}
 
 
-async def test_nobody_activates(server: NatsServer, tmp_path: Path) -> None:
+async def test_nobody_activates(server: World, tmp_path: Path) -> None:
     """The name of a killed node that nobody activates is told to be nobody's, within two leases."""
     async with nodes(server, tmp_path, 2) as (one, other):
         assert int(await one.ask("export", "a")) > 0
@@ -72,7 +68,7 @@ async def test_nobody_activates(server: NatsServer, tmp_path: Path) -> None:
         assert await other.ask("count", "a") == "NoSuchObject: no node has 'a'"
 
 
-async def test_a_race_of_processes(server: NatsServer, tmp_path: Path) -> None:
+async def test_a_race_of_processes(server: World, tmp_path: Path) -> None:
     """Of three processes that ask for the same names at once, one makes each object."""
     async with nodes(server, tmp_path, 3, lease=20.0) as members:
         for name in (f"r.{n}" for n in range(20)):
@@ -81,7 +77,7 @@ async def test_a_race_of_processes(server: NatsServer, tmp_path: Path) -> None:
             assert (sorted(counts), len(set(pids))) == (["1", "2", "3"], 1)
 
 
-async def test_a_paused_node(server: NatsServer, tmp_path: Path) -> None:
+async def test_a_paused_node(server: World, tmp_path: Path) -> None:
     """A node that was stopped for longer than its lease does not serve what another has taken."""
     async with nodes(server, tmp_path, 3) as (one, other, third):
         first = int(await one.ask("export", "a"))
@@ -98,8 +94,8 @@ async def test_a_paused_node(server: NatsServer, tmp_path: Path) -> None:
             assert (await node.ask("count", "a")).endswith(f" {third.process.pid}")
 
 
-async def test_the_server_restarts(server: NatsServer, tmp_path: Path) -> None:
-    """A NATS server that is away for less than a lease is not noticed; numbers go on after it."""
+async def test_the_server_restarts(server: World, tmp_path: Path) -> None:
+    """A server that is away for less than a lease is not noticed; numbers go on after it."""
     async with nodes(server, tmp_path, 2, lease=20.0) as (one, other):
         first = int(await one.ask("export", "a"))
         await asyncio.to_thread(server.kill)
@@ -110,8 +106,8 @@ async def test_the_server_restarts(server: NatsServer, tmp_path: Path) -> None:
         assert int(await other.ask("export", "b")) > first
 
 
-async def test_the_server_is_away(server: NatsServer, tmp_path: Path) -> None:
-    """Without a NATS server, nodes say so in time, and serve no names after their leases."""
+async def test_the_server_is_away(server: World, tmp_path: Path) -> None:
+    """Without the server, nodes say so in time, and serve no names after their leases."""
     async with nodes(server, tmp_path, 2) as (one, other):
         first = int(await one.ask("export", "a"))
         await asyncio.to_thread(server.kill)

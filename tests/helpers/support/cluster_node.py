@@ -1,7 +1,7 @@
 """A node of a cluster as a process of its own: it does what its standard input says.
 
-``python -m support.cluster_node nats://… FOLDER LEASE``; each line is a command with its arguments,
-and each answer is one line.
+``python -m support.cluster_node URL FOLDER LEASE``; the URL is of NATS or PostgreSQL. Each line is
+a command with its arguments, and each answer is one line.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import broker
 from broker.topics.engines.nats import NatsEngine
+from broker.topics.engines.postgres import PostgresEngine
 
 __all__ = ["NodeProcess"]
 
@@ -98,7 +99,8 @@ async def _main(url: str, folder: Path, lease: float) -> None:
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
-    async with broker.Cluster(NatsEngine(url), lease=lease, **files) as cluster:
+    engine = NatsEngine(url) if url.startswith("nats:") else PostgresEngine(url)
+    async with broker.Cluster(engine, lease=lease, **files) as cluster:
         print("ready", flush=True)
         while line := await reader.readline():
             try:

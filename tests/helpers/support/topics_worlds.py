@@ -34,6 +34,11 @@ class World:
         """Whether it can be killed, and nodes can share it."""
         return self._server is not None
 
+    @property
+    def url(self) -> str:
+        """Where its server is; empty without one."""
+        return "" if self._server is None else self._server.url
+
     def renew(self) -> None:
         """Begin anew: nodes made from now on share nothing with those before."""
         self._number += 1
