@@ -16,6 +16,7 @@ from support.chat import Raw, password_of
 
 import broker
 from cred import LoginFailed, UsernamePassword
+from cred.error import Unauthorized
 from cred.scram_verifier import ScramVerifier
 from cred.users import User
 from examples.chat.main import (
@@ -206,6 +207,29 @@ async def test_disabled_user(tmp_path):
         await asyncio.wait_for(connection.wait_closed(), 5.0)
         assert (await asyncio.wait_for(irc.rest(), 5.0))[-1].startswith("ERROR :Closing link: ")
         await irc.close()
+
+
+async def test_manhole(tmp_path):
+    """An admin has a prompt inside the server, on TLS only; others have none."""
+    async with Chat(settings(tmp_path)) as chat:
+        add_people(chat)
+        alice = chat.store.find("alice")
+        chat.store.replace(User("alice", alice.verifier, frozenset({"admins"})))
+        tls = broker.TLS.client(ca=chat.folder / AUTHORITY)
+        admin = await pb_user(chat, "alice", tls=tls)
+        bob = await pb_user(chat, "bob", tls=tls)
+        manhole = await admin.avatar.callRemote("manhole")
+        line = "town.banner = 'Tea at five'; sorted(each.name for each in town.where())"
+        assert await manhole.callRemote("run", line) == ("done", "['alice', 'bob']\n")
+        assert await bob.avatar.callRemote("banner") == "Tea at five"
+        with pytest.raises(Unauthorized):
+            await bob.avatar.callRemote("manhole")
+        plain = await pb_user(chat, "alice")
+        manhole = await plain.avatar.callRemote("manhole")
+        with pytest.raises(Unauthorized, match="needs TLS"):
+            await manhole.callRemote("run", line)
+        for each in (admin, bob, plain):
+            await each.close()
 
 
 async def test_program(tmp_path):
