@@ -22,6 +22,8 @@ PACKAGES = {
     "Xvfb": "xvfb",
     "nginx": "nginx-light",
     "haproxy": "haproxy",
+    "tmux": "tmux",
+    "systemd-socket-activate": "systemd",
 }
 """The package of each program."""
 
