@@ -130,3 +130,85 @@ async def test_a_wrong_file(start: Callable[..., Any], tmp_path: Path) -> None:
     assert "missing.db is not a file" in record["message"]
     async with broker.connect(address, UsernamePassword("alice", "builder")) as connection:
         assert await connection.avatar.callRemote("who") == "alice"
+
+
+LOADED = """
+import broker
+
+class Counter(broker.Root):
+    def remote_count(self, number):
+        return number
+
+    async def remote_count_up(self, number):
+        for each in range(number):
+            yield each
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_nothing_is_lost_under_load(
+    processes: int, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    """While SIGHUPs change the limits, all calls are answered once and in order, streams go on,
+    connections stay open, and each new one is let in."""
+    (tmp_path / "served.py").write_text(LOADED)
+
+    def configure(most: int) -> None:
+        text = (
+            "[serve]\ntarget = 'served:Counter'\naddresses = ['pb://127.0.0.1:0']\n"
+            f"processes = {processes}\nlog-format = 'json'\n[limits]\nmax_string = {most}\n"
+        )
+        (tmp_path / "pb.toml").write_text(text)
+
+    configure(10_000)
+    process = start("serve", "--config", "pb.toml")
+    address = process.stdout.readline().removeprefix("serving at ").strip()
+    connections = [await broker.connect(address) for _ in range(8)]
+    is_done = False
+    asked = 0
+
+    async def call(connection: broker.Connection) -> None:
+        nonlocal asked
+        numbers = iter(range(1_000_000))
+        while not is_done:
+            batch = [next(numbers) for _ in range(20)]
+            asked += len(batch)
+            calls = [connection.root.callRemote("count", number) for number in batch]
+            assert [await each for each in calls] == batch
+
+    async def read(connection: broker.Connection) -> None:
+        while not is_done:
+            count = 0
+            async for number in connection.root.callRemote("count_up", 500):
+                assert number == count
+                count += 1
+            assert count == 500
+
+    async def visit() -> int:
+        visits = 0
+        while not is_done:
+            async with broker.connect(address) as connection:
+                assert await connection.root.callRemote("count", visits) == visits
+            visits += 1
+        return visits
+
+    async with asyncio.TaskGroup() as load:
+        for each in connections[:6]:
+            load.create_task(call(each))
+        for each in connections[6:]:
+            load.create_task(read(each))
+        visiting = load.create_task(visit())
+        for turn in range(10):
+            configure(10_001 + turn)
+            process.send_signal(signal.SIGHUP)
+            for _ in range(processes):
+                record = await asyncio.to_thread(hear, process, "configuration read again")
+                assert record["message"] == "configuration read again: policy"
+        is_done = True
+    assert asked > 100 and visiting.result() > 0
+    for each in connections:
+        assert not each.is_closed
+        await each.close()
+    process.terminate()
+    _, errors = await asyncio.to_thread(process.communicate, timeout=20)
+    assert process.returncode == 0 and "Traceback" not in errors
