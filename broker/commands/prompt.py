@@ -25,7 +25,8 @@ class Evaluator(Protocol):
     def run(self, source: str) -> bool:
         """Run a statement and print its result; return False if it needs more lines.
 
-        KeyboardInterrupt interrupts it.
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed, and has interrupted it.
         """
 
     def complete(self, text: str) -> Sequence[str]:
@@ -47,27 +48,35 @@ class Prompt:
     def run(self) -> None:
         """Read and run lines until Ctrl-D, ``exit()``, or the end of the input."""
         is_terminal = sys.stdin.isatty()
+        lines: list[str] = []
         with _edited(self._evaluator.complete, self._history) if is_terminal else _plain():
-            lines: list[str] = []
             while True:
-                shown = (_MORE if lines else _FIRST) if is_terminal else ""
                 try:
-                    line = input(shown)
-                except EOFError:
-                    if is_terminal:
-                        click.echo()
-                    elif lines:
-                        self._evaluator.run("\n".join([*lines, ""]))
-                    return
+                    if not self._step(lines, is_terminal):
+                        return
                 except KeyboardInterrupt:
-                    click.echo("\nKeyboardInterrupt")
                     lines.clear()
-                    continue
-                if not lines and line.strip() in _LEAVING:
-                    return
-                lines.append(line)
-                if self._evaluator.run("\n".join(lines)):
-                    lines.clear()
+                    # Who presses Ctrl-C twice must not leave by that.
+                    with suppress(KeyboardInterrupt):
+                        click.echo("\nKeyboardInterrupt")
+
+    def _step(self, lines: list[str], is_terminal: bool) -> bool:
+        """Read a line, and run it with the lines before that were incomplete; False at the end."""
+        shown = (_MORE if lines else _FIRST) if is_terminal else ""
+        try:
+            line = input(shown)
+        except EOFError:
+            if is_terminal:
+                click.echo()
+            elif lines:
+                self._evaluator.run("\n".join([*lines, ""]))
+            return False
+        if not lines and line.strip() in _LEAVING:
+            return False
+        lines.append(line)
+        if self._evaluator.run("\n".join(lines)):
+            lines.clear()
+        return True
 
 
 def harmless(text: str) -> str:

@@ -152,7 +152,7 @@ class _Session:
         """Run a coroutine in the loop of the connection; Ctrl-C cancels it.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C was pressed, and the coroutine has ended.
+            KeyboardInterrupt: Ctrl-C was pressed, and the coroutine was cancelled.
         """
         if self._loop is None:
             raise RuntimeError("the session has not begun")
@@ -200,7 +200,7 @@ class _Here:
             _print_error(told(error))
             return True
         if code is not None:
-            _interruptible(self._session, self._run(code))
+            self._session.do(self._run(code))
         return code is not None
 
     def complete(self, text: str) -> Sequence[str]:
@@ -236,10 +236,10 @@ class _Inside:
         Raises:
             Disconnected: the connection has ended.
         """
-        result = _interruptible(self._session, self._run(source))
+        is_complete = self._session.do(self._run(source))
         if self._lost is not None:
             raise self._lost
-        return result is not False
+        return is_complete
 
     def complete(self, text: str) -> Sequence[str]:
         """Return completions; none if the server takes too long."""
@@ -280,14 +280,6 @@ class _Console(Referenceable):
         """Print it."""
         if isinstance(text, str):
             click.echo(harmless(text), nl=False)
-
-
-def _interruptible(session: _Session, work: Coroutine[Any, Any, T]) -> T | None:
-    try:
-        return session.do(work)
-    except KeyboardInterrupt:
-        click.echo("\nKeyboardInterrupt")
-        return None
 
 
 def _print_error(text: str) -> None:

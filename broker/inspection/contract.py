@@ -247,8 +247,9 @@ class Tapped(Struct, frozen=True):
     Attributes:
         time: seconds since the tap began.
         is_incoming: whether the client has sent it.
-        kind: ``call``, ``send`` for a one-way call, ``answer``, ``bytes``, or ``limit``.
-        name: of the method, or of the limit; how a call has ended follows a colon.
+        kind: ``call``, ``send`` for a one-way call, ``answer``, ``bytes``, ``limit`` or ``login``.
+        name: of the method, the limit, or the mechanism of a login. For an answer and a login, how
+            it has ended follows a colon.
         size: the bytes of ``bytes``; else 0.
         lost: how many entries were left out before this one.
     """

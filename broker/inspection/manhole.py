@@ -14,6 +14,7 @@ from broker.flavors.referenceable import Referenceable
 from broker.inspection.lines import FAULTS, Lines, told
 from broker.inspection.notes import note
 from broker.inspection.outputs import CURRENT, Output, install
+from broker.net.socket_addresses import UNIXAddress
 from broker.printable import printable
 from cred.error import Unauthorized
 
@@ -157,7 +158,7 @@ class Manhole(Referenceable):
         Raises:
             Unauthorized: it may not use this.
         """
-        is_here = type(peer.address).__name__ == "UNIXAddress" and peer.proxy is None
+        is_here = isinstance(peer.address, UNIXAddress) and peer.proxy is None
         if not is_here and not broker.port.is_secure:
             raise Unauthorized("the manhole needs TLS, or a UNIX socket")
         has_logged_in = peer.mechanism is not None or peer.avatar_id is not None

@@ -76,8 +76,9 @@ def test_the_client(tmp_path: Path, served: Callable[..., Any]) -> None:
         terminal.until("\nbegun\n")
         terminal.type("\x03")
         terminal.until("KeyboardInterrupt\n>>> ")
-        terminal.type("half a line\x03")
-        terminal.until("KeyboardInterrupt\n>>> ")
+        terminal.type("half a line")
+        terminal.until("half a line")
+        terminal.interrupt("KeyboardInterrupt\n>>> ")
         terminal.line("raise SystemExit")
         terminal.until("SystemExit\n>>> ")
         terminal.type("\x04")
@@ -87,8 +88,7 @@ def test_the_client(tmp_path: Path, served: Callable[..., Any]) -> None:
         # The line before the last one of the session before.
         terminal.type("\x1b[A" * 2)
         terminal.until('await root.callRemote("wait")')
-        terminal.type("\x03")
-        terminal.until(">>> ")
+        terminal.interrupt("KeyboardInterrupt\n>>> ")
         terminal.line("exit()")
         assert terminal.ended() == 0
 

@@ -95,6 +95,18 @@ class Terminal:
         self._seen = at
         return found
 
+    def interrupt(self, text: str) -> str:
+        """Press Ctrl-C until a text is displayed; return all up to it.
+
+        A line editor that is between two looks at its input does not notice the first one.
+        """
+        end = time.monotonic() + TIMEOUT
+        while text not in self.shown[self._seen :] and time.monotonic() < end:
+            self.type("\x03")
+            while text not in self.shown[self._seen :] and self._read(1.0):
+                pass
+        return self.until(text)
+
     def ended(self) -> int:
         """Wait for the end of the command; return its exit status."""
         end = time.monotonic() + TIMEOUT
