@@ -136,10 +136,17 @@ class Server(ServerConnections):
         """Whether it accepts no more connections."""
         return self._is_closing
 
-    def begin_closing(self, drain: float | None = None) -> None:
-        """Begin `close`, without waiting for its end; ``serve_forever`` returns at that."""
+    def begin_closing(self, drain: float | None = None, after: float | None = None) -> None:
+        """Begin `close`, without waiting for its end; ``serve_forever`` returns at that.
+
+        Raises:
+            ConfigError: as from `close`.
+        """
         seconds = self._drain if drain is None else checked_drain(drain)
-        self._closing = self._closing or asyncio.ensure_future(self.close(drain=seconds))
+        if after is not None:
+            checked_notice(after, ())
+        closing = self._closing or asyncio.ensure_future(self.close(drain=seconds, after=after))
+        self._closing = closing
 
     async def serve_forever(
         self,

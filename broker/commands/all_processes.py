@@ -32,7 +32,7 @@ from broker.inspection.contract import (
     ServerSnapshot,
     Tapped,
 )
-from broker.inspection.inspector import LEAST, MOST_SHOWN, MOST_WATCHERS
+from broker.inspection.inspector import LEAST, MOST_SHOWN, MOST_WATCHERS, check_drain
 
 __all__ = ["PATIENCE", "AllProcesses", "Member", "process_of"]
 
@@ -96,7 +96,7 @@ class AllProcesses:
         self._members = members
         self._stop = stop
         self._watchers = 0
-        self._drain: tuple[float | None] | None = None
+        self._drain: tuple[float | None, float | None] | None = None
         self._draining: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -176,13 +176,12 @@ class AllProcesses:
         counts = await self._ask_all(lambda each: each.kick(user=user, reason=reason))
         return sum(counts.values())
 
-    async def drain(self, seconds: float | None = None) -> None:
+    async def drain(self, seconds: float | None = None, after: float | None = None) -> None:
         """Begin to close all processes; none is started again."""
-        if seconds is not None and not seconds >= 0:
-            raise Error("seconds is not negative")
+        check_drain(seconds, after)
         self._stop()
-        self._drain = (seconds,)
-        await self._ask_all(lambda each: each.drain(seconds))
+        self._drain = (seconds, after)
+        await self._ask_all(lambda each: each.drain(seconds, after))
         if self._draining is None:
             self._draining = asyncio.get_running_loop().create_task(self._drain_late_ones())
 
@@ -195,12 +194,12 @@ class AllProcesses:
 
     async def _drain_late_ones(self) -> None:
         """Drain a process that has just been started."""
-        seconds = None if self._drain is None else self._drain[0]
+        times = self._drain or (None, None)
         while True:
             await asyncio.sleep(_AGAIN)
             states = await self._ask_all(lambda each: each.server())
             if any(each.state != "draining" for each in states.values()):
-                await self._ask_all(lambda each: each.drain(seconds))
+                await self._ask_all(lambda each: each.drain(*times))
 
     def _enter(self) -> None:
         if self._watchers >= MOST_WATCHERS:

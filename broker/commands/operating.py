@@ -112,10 +112,13 @@ def kick(operated: Operated, number: int | None, kicked: str | None, reason: str
 @click.option(
     "--drain", "seconds", type=float, metavar="SECONDS", help="How long running calls may continue."
 )
-def drain(operated: Operated, seconds: float | None) -> None:
+@click.option(
+    "--after", type=float, metavar="SECONDS", help="Tell clients that a server may be back then."
+)
+def drain(operated: Operated, seconds: float | None, after: float | None) -> None:
     """End the server at ADDRESS as SIGTERM does: its running calls may end first."""
 
-    operated.ask("drain", lambda inspection: inspection.drain(seconds))
+    operated.ask("drain", lambda inspection: inspection.drain(seconds, after))
 
 
 @click.command()

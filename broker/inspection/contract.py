@@ -294,7 +294,11 @@ class Inspection(Protocol):
         ...
 
     def watch(self, every: float = 1.0) -> AsyncIterator[ServerSnapshot]:
-        """Yield the server again and again; a slow reader gets fewer, and never old ones."""
+        """Yield the server again and again, ``every`` seconds, of 0.1 at least.
+
+        A program that may read slowly calls it inside ``with broker.credit(items=1)``: it then gets
+        fewer snapshots, and none that waits behind others.
+        """
         ...
 
     def tap(self, number: int) -> AsyncIterator[Tapped]:
@@ -311,8 +315,11 @@ class Inspection(Protocol):
         """End the connections of a user, or one connection; return how many."""
         ...
 
-    async def drain(self, seconds: float | None = None) -> None:
-        """Begin to close the server: it takes no more calls, and ends when its calls have."""
+    async def drain(self, seconds: float | None = None, after: float | None = None) -> None:
+        """Begin to close the server: it takes no more calls, and ends when its calls have.
+
+        Both arguments are as in `broker.Server.close`.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from broker.connection.broker import Broker
-from broker.errors import Error, ServerBusy
+from broker.errors import ConfigError, Error, ServerBusy
 from broker.inspection.census import (
     oldest_calls,
     streams_of,
@@ -25,8 +25,17 @@ from broker.inspection.notes import note
 from broker.inspection.sampler import Rates, Sampled, Sampler
 from broker.inspection.tap import tapped
 from broker.printable import printable
+from broker.stopping import checked_drain, checked_notice
 
-__all__ = ["LEAST", "MOST_SHOWN", "MOST_WATCHERS", "PING_AFTER", "Inspected", "Inspector"]
+__all__ = [
+    "LEAST",
+    "MOST_SHOWN",
+    "MOST_WATCHERS",
+    "PING_AFTER",
+    "Inspected",
+    "Inspector",
+    "check_drain",
+]
 
 MOST_WATCHERS = 16
 """Streams of ``watch`` and ``tap`` of one server at once."""
@@ -67,7 +76,7 @@ class Inspected(Sampled, Protocol):
     def kick(self, *, user: str | None, number: int | None, reason: str) -> int:
         """End connections."""
 
-    def begin_closing(self, drain: float | None) -> None:
+    def begin_closing(self, drain: float | None, after: float | None = None) -> None:
         """Begin to drain and close."""
 
 
@@ -164,12 +173,11 @@ class Inspector:
         note("kick", {"of": user if number is None else number, "count": count})
         return count
 
-    async def drain(self, seconds: float | None = None) -> None:
+    async def drain(self, seconds: float | None = None, after: float | None = None) -> None:
         """Begin to close the server."""
-        if seconds is not None and not seconds >= 0:
-            raise Error("seconds is not negative")
-        note("drain", {"seconds": seconds})
-        self._server.begin_closing(seconds)
+        check_drain(seconds, after)
+        note("drain", {"seconds": seconds, "after": after})
+        self._server.begin_closing(seconds, after)
 
     async def manhole(self) -> Manhole:
         """Return the prompt inside the process."""
@@ -268,6 +276,21 @@ class Inspector:
             oldest_calls=oldest_calls(session.running, now),
             **details,
         )
+
+
+def check_drain(seconds: float | None, after: float | None) -> None:
+    """Check the times of a drain.
+
+    Raises:
+        Error: one is negative, not a number, or too long.
+    """
+    try:
+        if seconds is not None:
+            checked_drain(seconds)
+        if after is not None:
+            checked_notice(after, ())
+    except ConfigError as exc:
+        raise Error(str(exc)) from None
 
 
 def _is_due(asked_at: float | None, broker: Broker) -> bool:

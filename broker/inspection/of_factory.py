@@ -58,7 +58,7 @@ class OfFactory:
             broker.leave("kicked", text, at_once=True)
         return len(found)
 
-    def begin_closing(self, drain: float | None) -> None:
+    def begin_closing(self, drain: float | None, after: float | None = None) -> None:
         """Refuse it: the port of a factory belongs to the program.
 
         Raises:

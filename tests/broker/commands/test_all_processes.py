@@ -222,10 +222,14 @@ async def test_tap_and_watchers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 async def test_drain(tmp_path: Path) -> None:
     """All processes drain, after the parent was told not to start any again."""
     async with cluster(tmp_path) as (servers, every, stopped):
-        with pytest.raises(Error):
-            await every.drain(-1)
-        await every.drain(5)
+        for wrong in ((-1,), (5, -1)):
+            with pytest.raises(Error):
+                await every.drain(*wrong)
+        client = await broker.connect(servers[1].addresses[0])
+        await every.drain(5, 7)
         assert stopped == ["stopped"]
+        await client.wait_closed()
+        assert client.draining is not None and client.draining.after == 7
         for server in servers:
             await asyncio.wait_for(server._closed.wait(), 20)
         with pytest.raises(Error, match="no process of this server answers"):

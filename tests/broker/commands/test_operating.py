@@ -98,8 +98,14 @@ async def test_kick(tmp_path: Path) -> None:
 async def test_drain(tmp_path: Path) -> None:
     """It ends the server, and gets its answer first."""
     async with running(tmp_path) as (server, admin, client):
-        assert await run("drain", admin, "--drain", "5") == (0, "", "")
+        for wrong in ("-1", "nan"):
+            for option in ("--drain", "--after"):
+                status, _, errors = await run("drain", admin, option, wrong)
+                assert (status, f"{option[2:]}=" in errors) == (1, True)
+        assert not server.is_closing
+        assert await run("drain", admin, "--drain", "5", "--after", "7") == (0, "", "")
         await client.wait_closed()
+        assert client.draining is not None and client.draining.after == 7
         await asyncio.wait_for(server._closed.wait(), 20)
 
 
