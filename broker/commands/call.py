@@ -19,6 +19,7 @@ from rich.text import Text
 from broker.commands.answer import AT_A_TERMINAL, UNBOUNDED, Rendering
 from broker.commands.asking import Question, question, statuses
 from broker.commands.identity import Identity, client_options, plaintext_option, timeout_option
+from broker.commands.profiles import ClientCommand
 from broker.commands.waiting import Outlet, pieces_within
 from broker.errors import Error
 from broker.flavors.reference import RemoteReference
@@ -70,7 +71,7 @@ class Wish(Struct, frozen=True):
         return text.encode("ascii", "backslashreplace").decode() if self.is_ascii else text
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @click.argument("address")
 @click.argument("method")
 @click.argument("arguments", metavar="[ARGS]…", nargs=-1)

@@ -17,7 +17,15 @@ from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from jelly.limits import Limits
 
-__all__ = ["ConfigFile", "Values", "WrongConfig", "config_option", "from_file", "read"]
+__all__ = [
+    "ConfigFile",
+    "Values",
+    "WrongConfig",
+    "config_option",
+    "from_file",
+    "read",
+    "unknown",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -90,7 +98,7 @@ def read(path: str) -> ConfigFile:
     for table, value in tables.items():
         if table not in _TABLES or not isinstance(value, dict):
             what = "no such table" if isinstance(value, dict) else "it is in no table"
-            raise WrongConfig(f"{name}: {_unknown(f'[{table}]', table, _TABLES, what)}")
+            raise WrongConfig(f"{name}: {unknown(f'[{table}]', table, _TABLES, what)}")
     folder = Path(path).absolute().parent
     options = _options(name, tables.get("serve", {}), folder)
     return ConfigFile(str(Path(path).absolute()), str(folder), options, _policy(name, tables))
@@ -140,7 +148,7 @@ def _options(name: str, table: Values, folder: Path) -> Values:
     options: Values = {}
     for key, value in table.items():
         if key not in known:
-            raise WrongConfig(f"{name}: [serve] {_unknown(key, key, known)}")
+            raise WrongConfig(f"{name}: [serve] {unknown(key, key, known)}")
         parameter = known[key]
         _check_option(f"{name}: [serve] {key}", parameter, value)
         options[str(parameter.name)] = _absolute(parameter, key, value, folder)
@@ -166,7 +174,7 @@ def _check_option(where: str, parameter: click.Parameter, value: object) -> None
     elif not isinstance(value, str):
         raise WrongConfig(f"{where}: Expected str, got {type(value).__name__}")
     elif isinstance(parameter.type, click.Choice) and value not in parameter.type.choices:
-        raise WrongConfig(f"{where}: {_unknown(value, value, parameter.type.choices, 'unknown')}")
+        raise WrongConfig(f"{where}: {unknown(value, value, parameter.type.choices, 'unknown')}")
 
 
 def _check(where: str, value: object, kind: str) -> None:
@@ -205,7 +213,7 @@ def _policy(name: str, tables: Values) -> Policy:
         if key in _ABSENT:
             raise WrongConfig(f"{where}: {_ABSENT[key]}")
         if key not in kinds:
-            raise WrongConfig(f"{name}: [policy] {_unknown(key, key, kinds)}")
+            raise WrongConfig(f"{name}: [policy] {unknown(key, key, kinds)}")
         _check(where, value, kinds[key])
         changes[key] = tuple(value) if isinstance(value, list) else value
     for table in ("limits", "login_limits"):
@@ -220,7 +228,7 @@ def _policy(name: str, tables: Values) -> Policy:
 def _limits(name: str, table: str, values: Values, base: Limits) -> Limits:
     for key, value in values.items():
         if key not in Limits.__struct_fields__:
-            raise WrongConfig(f"{name}: [{table}] {_unknown(key, key, Limits.__struct_fields__)}")
+            raise WrongConfig(f"{name}: [{table}] {unknown(key, key, Limits.__struct_fields__)}")
         _check(f"{name}: [{table}] {key}", value, "int")
     try:
         return base.but(**values)
@@ -228,7 +236,15 @@ def _limits(name: str, table: str, values: Values, base: Limits) -> Limits:
         raise WrongConfig(f"{name}: [{table}] {exc}") from exc
 
 
-def _unknown(shown: str, word: str, known: Iterable[str], what: str = "no such key") -> str:
+def unknown(shown: str, word: str, known: Iterable[str], what: str = "no such key") -> str:
+    """Return the text of an error for a word that is not known, with one that is like it.
+
+    Args:
+        shown: the word, with its place.
+        word: the word itself.
+        known: the words that are known.
+        what: what is wrong with it.
+    """
     names = list(known)
     close = difflib.get_close_matches(word, names, 1)
     end = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(names))}"

@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from broker.commands.asking import RAISED, question, statuses
 from broker.commands.identity import Identity, client_options, plaintext_option, timeout_option
+from broker.commands.profiles import ClientCommand
 from broker.commands.wording import shown
 from broker.errors import (
     CallTimeout,
@@ -41,7 +42,7 @@ _LONGEST_SHOWN = 40
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @click.argument("source")
 @click.argument("target")
 @client_options

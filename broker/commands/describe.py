@@ -10,6 +10,7 @@ import click
 
 from broker.commands.asking import question, statuses, the_answer
 from broker.commands.identity import Identity, client_options, plaintext_option, timeout_option
+from broker.commands.profiles import ClientCommand
 from broker.commands.wording import shown
 from broker.flavors.contracts.description import Description
 from broker.flavors.contracts.description import describe as ask
@@ -17,7 +18,7 @@ from broker.flavors.contracts.description import describe as ask
 __all__ = ["describe"]
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @click.argument("address")
 @client_options
 @timeout_option("connecting and the answer")

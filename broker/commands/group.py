@@ -86,9 +86,10 @@ class Commands(Group):
 def _name_variables(command: click.Command, prefix: str) -> None:
     """Let an environment variable set each option of a command."""
     for option in command.params:
-        if isinstance(option, click.Option) and option.envvar is None:
-            name = f"{prefix}_{max(option.opts, key=len).lstrip('-')}"
-            option.envvar = name.replace("-", "_").upper()
+        if isinstance(option, click.Option) and not isinstance(option.envvar, list):
+            # A variable that several commands have is asked for after that of this command.
+            own = f"{prefix}_{max(option.opts, key=len).lstrip('-')}".replace("-", "_").upper()
+            option.envvar = [own] if option.envvar is None else [own, str(option.envvar)]
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
             _name_variables(inner, f"{prefix}_{name}")

@@ -10,11 +10,12 @@ import click
 from msgspec import Struct
 
 from broker.commands.password import password_file_option, password_from
+from broker.commands.profiles import profile_option
 from broker.errors import ConfigError
 from broker.net.tls.settings import TLS
 from cred.credentials import Anonymous, ClientCertificate, Token, UsernamePassword
 
-__all__ = ["Identity", "client_options", "plaintext_option", "timeout_option"]
+__all__ = ["Identity", "ca_option", "client_options", "plaintext_option", "timeout_option"]
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -107,15 +108,26 @@ def timeout_option(of: str) -> Callable[[Function], Function]:
     )
 
 
+ca_option = click.option(
+    "--ca", envvar="PB_CA", type=_FILE, help="Trust this authority instead of the usual ones."
+)
+"""The option of a client for the authorities that it trusts."""
+
 _OPTIONS = (
-    click.option("--user", metavar="NAME", help="Log in as this user; asks for the password."),
+    profile_option,
+    click.option(
+        "--user",
+        envvar="PB_USER",
+        metavar="NAME",
+        help="Log in as this user; asks for the password.",
+    ),
     password_file_option,
     click.option("--token-file", type=_FILE, help="Log in with the token in this file."),
     click.option("--anonymous", is_flag=True, help="Log in as a guest."),
     click.option("--cert", type=_FILE, help="Present this certificate, and log in with it."),
     click.option("--key", type=_FILE, help="The private key of the certificate."),
     click.option("--no-login", is_flag=True, help="Present the certificate, but do not log in."),
-    click.option("--ca", type=_FILE, help="Trust this authority instead of the usual ones."),
+    ca_option,
     click.option("--pin", metavar="HEX", help="Trust the server whose key has this SHA-256 hash."),
     click.option(
         "--proxy",

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from broker.commands.inspecting import Operated, operator_options
+from broker.commands.profiles import ClientCommand
 from broker.commands.wording import shown
 from broker.inspection.contract import (
     ORDERS,
@@ -26,7 +27,7 @@ __all__ = ["drain", "health", "inspect", "kick", "tap"]
 NOT_READY = NOBODY = 1
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.argument("number", type=int, required=False)
 @click.option(
@@ -67,7 +68,7 @@ def inspect(operated: Operated, number: int | None, order: str, most: int, is_js
         _print_table(connections)
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for a program.")
 def health(operated: Operated, is_json: bool) -> None:
@@ -86,7 +87,7 @@ def health(operated: Operated, is_json: bool) -> None:
     sys.exit(0 if found.is_ready else NOT_READY)
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.argument("number", type=int, required=False)
 @click.option("--of", "kicked", metavar="NAME", help="End all connections of this user.")
@@ -107,7 +108,7 @@ def kick(operated: Operated, number: int | None, kicked: str | None, reason: str
     sys.exit(0 if count else NOBODY)
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.option(
     "--drain", "seconds", type=float, metavar="SECONDS", help="How long running calls may continue."
@@ -121,7 +122,7 @@ def drain(operated: Operated, seconds: float | None, after: float | None) -> Non
     operated.ask("drain", lambda inspection: inspection.drain(seconds, after))
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.argument("number", type=int)
 @click.option("--json", "is_json", is_flag=True, help="Print a line of JSON for each entry.")

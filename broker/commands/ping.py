@@ -12,7 +12,8 @@ from functools import partial
 import click
 
 from broker.client import Connect, connect
-from broker.commands.identity import Identity, plaintext_option
+from broker.commands.identity import Identity, ca_option, plaintext_option
+from broker.commands.profiles import ClientCommand, profile_option
 from broker.commands.wording import in_words
 from broker.core.policy import STRICT
 from broker.errors import ConfigError, Disconnected, ProtocolError, TLSError
@@ -26,9 +27,10 @@ _CLOSING = 1.0
 _FILE = click.Path(dir_okay=False)
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @click.argument("address")
-@click.option("--ca", type=_FILE, help="Trust this authority instead of the usual ones.")
+@profile_option
+@ca_option
 @click.option("--pin", metavar="HEX", help="Trust the server whose key has this SHA-256 hash.")
 @click.option("--cert", type=_FILE, help="Present this certificate.")
 @click.option("--key", type=_FILE, help="The private key of the certificate.")

@@ -23,6 +23,7 @@ import click
 from broker.background import start_thread
 from broker.commands.asking import Question, question, statuses
 from broker.commands.inspecting import Operated, operator_options
+from broker.commands.profiles import ClientCommand
 from broker.commands.prompt import Prompt, harmless
 from broker.commands.waiting import NAME
 from broker.errors import Disconnected, Error, NoSuchMethod
@@ -40,7 +41,7 @@ _COMPLETING = 2.0
 _LEAVING = 2.0
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.option(
     "--server",

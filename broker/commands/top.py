@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import click
 
 from broker.commands.inspecting import Operated, operator_options
+from broker.commands.profiles import ClientCommand
 from broker.inspection.contract import Inspection
 
 __all__ = ["top"]
@@ -18,7 +19,7 @@ _MISSING = (
 )
 
 
-@click.command()
+@click.command(cls=ClientCommand)
 @operator_options
 @click.option(
     "--every",

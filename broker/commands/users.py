@@ -51,6 +51,7 @@ _store = click.option(
     "--store",
     "where",
     required=True,
+    envvar="PB_STORE",
     metavar="STORE",
     help="The store of users, such as file:users.db",
 )

@@ -1,4 +1,4 @@
-"""The files of examples/deploy for containers: their commands, run as a container would run them."""
+"""The files of examples/deploy for containers: their commands, run as a container runs them."""
 
 from __future__ import annotations
 

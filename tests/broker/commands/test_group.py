@@ -80,6 +80,9 @@ def test_variables_of_the_environment() -> None:
     status, _, said = pb("users", "list", PB_USERS_LIST_STORE="file:/nowhere/users.db")
     assert said.startswith("pb users: ")
     assert "/nowhere/users.db" in said
+    assert "/elsewhere/users.db" in pb("users", "list", PB_STORE="file:/elsewhere/users.db")[2]
+    both = {"PB_USERS_LIST_STORE": "file:/nowhere/users.db", "PB_STORE": "file:/elsewhere/users.db"}
+    assert "/nowhere/users.db" in pb("users", "list", **both)[2]
     checkers = "anonymous nonsense"
     status, _, said = pb("serve", "broker:Root", PB_SERVE_CHECKER=checkers)
     assert (status, "nonsense" in said) == (2, True)
