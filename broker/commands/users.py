@@ -130,7 +130,10 @@ def passwd(name: str, where: str, kind: str | None, password_file: str | None) -
 @_name
 @_store
 def disable(name: str, where: str) -> None:
-    """Refuse logins of the user NAME from now on; current connections stay."""
+    """Refuse logins of the user NAME from now on.
+
+    A server that uses the store ends the connections of this user within two seconds.
+    """
     _set_disabled(where, name, True)
     click.echo(f"disabled {name}")
 
