@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from broker.printable import printable
 
-__all__ = ["STATUS_EVERY", "STOPPING_EVERY", "ServiceManager"]
+__all__ = ["MORE_TIME", "STATUS_EVERY", "STOPPING_EVERY", "ServiceManager"]
 
 STATUS_EVERY = 10.0
 """Seconds between two messages of the status, if it has changed."""
@@ -27,6 +27,9 @@ STOPPING_EVERY = 10.0
 
 _MICRO = 1_000_000
 _LONGEST_STATUS = 200
+
+MORE_TIME = f"EXTEND_TIMEOUT_USEC={int(2 * STOPPING_EVERY * _MICRO)}"
+"""The request for more time."""
 
 
 class ServiceManager:
@@ -92,10 +95,8 @@ class ServiceManager:
         """Say that the program stops, and until `end` ask for the time that draining needs."""
         if not self.path or "stopping" in self._timers:
             return
-        micro = int(2 * STOPPING_EVERY * _MICRO)
-        self.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={micro}")
-        more = f"EXTEND_TIMEOUT_USEC={micro}"
-        self._every("stopping", STOPPING_EVERY, lambda: self.send(more))
+        self.send("STOPPING=1", MORE_TIME)
+        self._every("stopping", STOPPING_EVERY, lambda: self.send(MORE_TIME))
 
     def end(self) -> None:
         """Send nothing any more."""

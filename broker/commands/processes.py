@@ -35,7 +35,7 @@ from broker.background import start_thread
 from broker.net.schemes import HostPort, WebPlace
 from broker.net.sockets import bind_stream
 from broker.server import Serve
-from broker.service_manager import ServiceManager
+from broker.service_manager import MORE_TIME, STOPPING_EVERY, ServiceManager
 
 __all__ = ["DRAIN", "OPERATORS", "Processes", "Run"]
 
@@ -116,6 +116,7 @@ class Processes:
         self._manager = ServiceManager()
         self._children: list[Child] = []
         self._signals = 0
+        self._asked_for_time = 0.0
         self._has_served = False
         self._pipe = (-1, -1)
         self._status = 0
@@ -200,7 +201,7 @@ class Processes:
                 self._signal(number)
             if not self._signals and any(child.is_draining for child in self._children):
                 self._signals = 1
-                self._manager.send("STOPPING=1")
+            self._tell_of_the_end()
             self._reap()
             if self._status:
                 return
@@ -217,9 +218,17 @@ class Processes:
             self._manager.reload(lambda: self._pass_on(number))
             return
         self._signals += 1
-        if self._signals == 1:
-            self._manager.send("STOPPING=1")
         self._pass_on(number)
+
+    def _tell_of_the_end(self) -> None:
+        """Tell the manager that the processes stop, and ask for the time that draining needs."""
+        now = time.monotonic()
+        if not self._signals or now - self._asked_for_time < STOPPING_EVERY:
+            return
+        if not self._asked_for_time:
+            self._manager.send("STOPPING=1", "STATUS=draining")
+        self._asked_for_time = now
+        self._manager.send(MORE_TIME)
 
     @property
     def _workers(self) -> list[Child]:

@@ -289,13 +289,15 @@ def head_of(server: ServerSnapshot, address: str) -> Text:
     """Return the lines of totals."""
     style = "bold green" if server.state == "serving" else "bold red"
     memory = "" if server.memory is None else f"   {server.memory / 2**20:.0f} MiB"
+    count = len(server.processes)
+    processes = f"{count} processes of {server.pid}" if count else f"process {server.pid}"
     limits = ", ".join(f"{name} {count}" for name, count in sorted(server.limits.items()))
     red = "bold red" if server.slow + server.held else ""
     return Text.assemble(
         (shown(" ".join(server.addresses) or address), "bold"),
         "   ",
         (shown(server.state), style),
-        f"   up {_age(server.uptime)}   process {server.pid}{memory}\n",
+        f"   up {_age(server.uptime)}   {processes}{memory}\n",
         (f"{server.open:,}", "bold"),
         f" open of {server.accepted:,}   ",
         (f"{server.slow} slow   {server.held} held", red),

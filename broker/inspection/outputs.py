@@ -45,6 +45,9 @@ class Output:
     def write(self, text: str) -> None:
         """Take printed text, from any thread."""
         if threading.get_ident() != self._thread:
+            if self._left < 0:
+                # A thread that prints for ever must not fill the queue of the loop.
+                return
             # The loop is closed if the server has ended.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self.write, text)

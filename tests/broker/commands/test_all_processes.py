@@ -18,6 +18,7 @@ from support.runner import Runner
 import broker
 from broker.commands import operating
 from broker.commands.all_processes import AllProcesses, Member, process_of
+from broker.commands.top_screen import head_of
 from broker.errors import Error, ServerBusy
 from broker.inspection.contract import ORDERS, Administration, Inspection
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
@@ -110,6 +111,7 @@ async def test_the_model(tmp_path: Path) -> None:
         now = await every.server(history=True)
         assert (now.open, now.accepted, now.state) == (12, 12, "serving")
         assert [(each.number, each.open) for each in now.processes] == [(1, 4), (2, 4), (3, 4)]
+        assert f"3 processes of {now.pid}" in head_of(now, "").plain
         for order in ORDERS:
             assert len(await every.connections(order=order, most=5)) == 5
         one = await every.connection(7)

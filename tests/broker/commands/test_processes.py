@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 import broker
+from broker.commands import processes as processes_module
+from broker.commands.processes import Processes
 
 MODULE = """
 import asyncio, os, time
@@ -164,3 +167,49 @@ def test_no_process_is_left(start: Callable[..., Any], module: Path) -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+async def test_a_service_manager_hears_of_the_end(
+    start: Callable[..., Any], module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears that all are ready, and at a signal that they drain and need time for it."""
+    path = module / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(path))
+        heard.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        process = start("serve", "served:Echo", "pb://127.0.0.1:0", "--processes", "2")
+        address = address_of(process)
+        assert heard.recv(4096).split(b"\n") == [b"READY=1", b"STATUS=serving in 2 processes"]
+        async with broker.connect(address) as connection:
+            waiting = connection.root.callRemote("wait")
+            await connection.root.callRemote("pid")
+            process.terminate()
+            assert await waiting == "waited"
+        assert heard.recv(4096).split(b"\n") == [b"STOPPING=1", b"STATUS=draining"]
+        assert heard.recv(4096) == b"EXTEND_TIMEOUT_USEC=20000000"
+        await asyncio.to_thread(process.communicate, timeout=20)
+        assert process.returncode == 0
+
+
+def test_time_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the processes drain, the service manager hears again that they need time."""
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(path))
+        heard.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        parent = Processes(2, broker.serve(broker.Root()), lambda addresses, index: 0)
+        parent._tell_of_the_end()
+        with pytest.raises(BlockingIOError):
+            heard.recv(4096)
+        parent._signals = 1
+        for _ in range(3):
+            parent._tell_of_the_end()
+        assert heard.recv(4096).startswith(b"STOPPING=1")
+        assert heard.recv(4096).startswith(b"EXTEND_TIMEOUT_USEC=")
+        with pytest.raises(BlockingIOError):
+            heard.recv(4096)
+        monkeypatch.setattr(processes_module, "STOPPING_EVERY", 0.0)
+        parent._tell_of_the_end()
+        assert heard.recv(4096).startswith(b"EXTEND_TIMEOUT_USEC=")

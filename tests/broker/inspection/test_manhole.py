@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ import broker
 from broker.defer import CancelledError
 from broker.errors import Error
 from broker.inspection.manhole import LONGEST, SHOWN
-from broker.inspection.outputs import MOST
+from broker.inspection.outputs import MOST, Output
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from cred.credentials import UsernamePassword
 from cred.error import Unauthorized
@@ -281,6 +282,26 @@ async def test_much_output(tmp_path: Path) -> None:
             assert "is cut at 64 KiB" in console.text + text
             assert state == ("error" if source.startswith("raise") else "done")
         assert await manhole.callRemote("run", "print(1)", None) == ("done", "1\n")
+
+
+async def test_a_thread_that_prints_for_ever() -> None:
+    """After the limit it gives the loop nothing to do."""
+    texts: list[str] = []
+    output = Output(texts.append, {})
+    loop: Any = asyncio.get_running_loop()
+
+    def print_all(count: int) -> None:
+        # The loop stands still meanwhile.
+        thread = threading.Thread(target=lambda: [output.write("x" * 1000) for _ in range(count)])
+        thread.start()
+        thread.join()
+
+    print_all(100)
+    while sum(map(len, texts)) < MOST:
+        await asyncio.sleep(0)
+    before = len(loop._ready)
+    print_all(1000)
+    assert len(loop._ready) == before
 
 
 @DIALECTS
