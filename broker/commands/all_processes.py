@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -185,7 +185,7 @@ class AllProcesses:
         if self._draining is None:
             self._draining = asyncio.get_running_loop().create_task(self._drain_late_ones())
 
-    async def manhole(self) -> Any:
+    async def manhole(self) -> object:
         """Refuse it: each process has its own."""
         raise Error(
             f"this server has {len(self._members)} processes, each with its own manhole: add the"

@@ -50,6 +50,7 @@ class Operators:
     def __init__(self) -> None:
         self.server: Server | None = None
         self._classes: dict[type, type] = {}
+        self._left_out: set[type] = set()
         self._manhole: Manhole | None = None
 
     def equip(self, root: object) -> None:
@@ -69,7 +70,9 @@ class Operators:
             try:
                 avatar.__class__ = self._class(cls, prefix)
             except TypeError:
-                logger.warning("avatars of type %s get no manhole", cls.__name__)
+                if cls not in self._left_out:
+                    self._left_out.add(cls)
+                    logger.warning("avatars of type %s get no manhole", cls.__name__)
 
     def _class(self, cls: type, prefix: str) -> type:
         if cls not in self._classes:

@@ -7,7 +7,7 @@ the text of an error.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct, field
 
@@ -326,6 +326,6 @@ class Inspection(Protocol):
 class Administration(Inspection, Protocol):
     """What the socket for operators has."""
 
-    async def manhole(self) -> Any:
+    async def manhole(self) -> object:
         """Return the `broker.Manhole` of the process; an error if it has none."""
         ...

@@ -11,7 +11,6 @@ from codeop import CommandCompiler
 from collections.abc import Iterable
 from traceback import TracebackException
 from types import CodeType
-from typing import Any
 
 __all__ = ["FAULTS", "FILE", "MOST_COMPLETIONS", "Lines", "told"]
 
@@ -37,8 +36,8 @@ class Lines:
         names: the namespace.
     """
 
-    def __init__(self, names: dict[str, Any]):
-        self.names: dict[str, Any] = {"__name__": "__console__", "__doc__": None, **names}
+    def __init__(self, names: dict[str, object]):
+        self.names: dict[str, object] = {"__name__": "__console__", "__doc__": None, **names}
         self._compiler = CommandCompiler()
         self._compiler.compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from types import CodeType
 
 from broker.connection.broker import Broker
 from broker.connection.peer import Peer, current_call
@@ -35,10 +35,10 @@ class _Session(Lines):
         interrupted: those of them that `Manhole.remote_interrupt` has cancelled.
     """
 
-    def __init__(self, names: dict[str, Any]):
+    def __init__(self, names: dict[str, object]):
         super().__init__(names)
-        self.running: set[asyncio.Task[Any]] = set()
-        self.interrupted: set[asyncio.Task[Any]] = set()
+        self.running: set[asyncio.Task[object]] = set()
+        self.interrupted: set[asyncio.Task[object]] = set()
 
 
 class Manhole(Referenceable):
@@ -170,7 +170,7 @@ class Manhole(Referenceable):
             raise Unauthorized("the manhole is for a group of operators")
 
 
-async def _run(session: _Session, code: Any, output: Output) -> str:
+async def _run(session: _Session, code: CodeType, output: Output) -> str:
     """Run the code; return the state."""
     task = asyncio.current_task()
     if task is None:

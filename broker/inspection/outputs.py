@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import TextIO
 
 __all__ = ["CURRENT", "MOST", "Output", "install"]
 
@@ -32,7 +32,7 @@ class Output:
         names: the namespace of the line, which gets the last value as ``_``.
     """
 
-    def __init__(self, send: Callable[[str], object] | None, names: dict[str, Any]):
+    def __init__(self, send: Callable[[str], object] | None, names: dict[str, object]):
         self._send = send
         self._names = names
         self._loop = asyncio.get_running_loop()
@@ -105,7 +105,7 @@ CURRENT: ContextVar[Output | None] = ContextVar("broker.inspection.output", defa
 class _Stream:
     """In place of a standard stream: gives text to the output of the line, or to that stream."""
 
-    def __init__(self, stream: Any):
+    def __init__(self, stream: TextIO | None):
         self._stream = stream
 
     def write(self, text: str) -> int:
@@ -129,7 +129,7 @@ class _Stream:
         if CURRENT.get() is None and self._stream is not None:
             self._stream.flush()
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
 
 
