@@ -16,6 +16,7 @@ TESTED_ELSEWHERE = {
         "broker/commands/test_operating.py",
         "how the commands reach a server",
     ),
+    "broker/commands/prompt.py": ("broker/commands/test_shell.py", "typed at a terminal"),
     "broker/commands/settings.py": (
         "broker/commands/test_check_config.py",
         "the options of a server",
@@ -91,6 +92,10 @@ TESTED_ELSEWHERE = {
     "broker/folders/open_files.py": (
         "broker/folders/test_folder.py",
         "the files that a folder opens",
+    ),
+    "broker/inspection/notes.py": (
+        "broker/inspection/test_manhole.py",
+        "the records of what operators do",
     ),
     "broker/link/chains.py": (
         "broker/link/test_promises.py",

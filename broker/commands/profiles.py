@@ -2,7 +2,7 @@
 
 Theory of operation. An option comes from the command line, else from the environment, else from the
 profile that ``--profile`` names; click has all three. The address is the first argument: it is put
-in front of the arguments if the first of them is no address.
+in front of the arguments unless the first of them is an address.
 """
 
 from __future__ import annotations

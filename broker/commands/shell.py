@@ -1,8 +1,8 @@
 """The command ``shell``: a Python prompt with the objects of a server, or inside the server.
 
 Theory of operation. The prompt has the main thread, so that Ctrl-C and the editing of lines work as
-in Python. The connection has a thread with an event loop, so that pings are answered while nobody
-types. Each line runs in that loop, and the main thread waits for it.
+in Python. The connection has a thread with an event loop, so that pings are answered between two
+lines. Each line runs in that loop, and the main thread waits for it.
 """
 
 from __future__ import annotations

@@ -324,7 +324,7 @@ class Inspection(Protocol):
 
 
 class Administration(Inspection, Protocol):
-    """What the socket for operators has."""
+    """The inspection at the socket for operators, with the manhole of the process."""
 
     async def manhole(self) -> object:
         """Return the `broker.Manhole` of the process; an error if it has none."""

@@ -28,7 +28,7 @@ SHOWN = 200
 
 
 class _Session(Lines):
-    """What one connection has: its namespace, and its lines that run.
+    """The namespace of one connection, and its lines that run.
 
     Attributes:
         running: the tasks of the lines.

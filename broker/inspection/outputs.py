@@ -46,7 +46,7 @@ class Output:
         """Take printed text, from any thread."""
         if threading.get_ident() != self._thread:
             if self._left < 0:
-                # A thread that prints for ever must not fill the queue of the loop.
+                # A thread that prints without end must not fill the queue of the loop.
                 return
             # The loop is closed if the server has ended.
             with suppress(RuntimeError):

@@ -323,21 +323,17 @@ def children(pid: int) -> set[int]:
     return {int(each) for each in text.split()}
 
 
-def test_ctrl_c_at_a_terminal(tmp_path: Path) -> None:
+async def test_ctrl_c_at_a_terminal(tmp_path: Path) -> None:
     """Ctrl-C, which a terminal sends to all its processes, is the first signal, not the second."""
     (tmp_path / "served.py").write_text(MODULE)
     arguments = ("serve", "served:Echo", "pb://127.0.0.1:0", "--processes", "2")
     with Terminal.of_pb(tmp_path, *arguments) as terminal:
-        terminal.until("serving at ")
-        address = terminal.until("\n").strip()
-
-        async def interrupted() -> str:
-            async with broker.connect(address) as connection:
-                waiting = connection.root.callRemote("wait", 0.5)
-                await connection.root.callRemote("pid")
-                terminal.type("\x03")
-                return str(await waiting)
-
-        assert asyncio.run(interrupted()) == "waited"
-        assert terminal.ended() == 0
+        await asyncio.to_thread(terminal.until, "serving at ")
+        address = (await asyncio.to_thread(terminal.until, "\n")).strip()
+        async with broker.connect(address) as connection:
+            waiting = connection.root.callRemote("wait", 0.5)
+            await connection.root.callRemote("pid")
+            terminal.type("\x03")
+            assert await waiting == "waited"
+        assert await asyncio.to_thread(terminal.ended) == 0
         assert "Traceback" not in terminal.shown
