@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from broker.client import connect
 from broker.connection.connection import Connection
 from broker.core.policy import PUBLISHED, STRICT
-from broker.errors import Disconnected, Error, ServerBusy
+from broker.errors import Disconnected, Error, ServerBusy, ServerDraining
 from broker.inspection.contract import (
     ORDERS,
     Administration,
@@ -42,6 +42,8 @@ PATIENCE = 2.0
 """Seconds that a process has for an answer."""
 
 _AGAIN = 0.2
+# A process that does not run, is about to end, or does not answer.
+_AWAY = (Disconnected, ServerDraining, TimeoutError)
 # The worse states come first.
 _STATES = ("draining", "degraded", "overloaded", "serving")
 
@@ -149,7 +151,7 @@ class AllProcesses:
             inspection = await self._member(number).inspection()
             async for entry in inspection.tap(number):
                 yield entry
-        except Disconnected:
+        except _AWAY:
             raise self._gone(number) from None
         finally:
             self._watchers -= 1
@@ -222,7 +224,7 @@ class AllProcesses:
         try:
             async with asyncio.timeout(PATIENCE):
                 return member.number, await act(await member.inspection())
-        except (Disconnected, TimeoutError):
+        except _AWAY:
             raise self._gone(number) from None
 
     async def _ask_all(self, act: Callable[[Administration], Awaitable[T]]) -> dict[int, T]:
@@ -230,7 +232,7 @@ class AllProcesses:
         found: dict[int, T] = {}
 
         async def ask(member: Member) -> None:
-            with suppress(Disconnected, TimeoutError):
+            with suppress(*_AWAY):
                 async with asyncio.timeout(PATIENCE):
                     found[member.number] = await act(await member.inspection())
 

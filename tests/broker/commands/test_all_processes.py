@@ -177,6 +177,29 @@ async def test_a_process_that_has_gone(tmp_path: Path) -> None:
             await each.close()
 
 
+async def test_a_process_that_is_about_to_go(tmp_path: Path) -> None:
+    """While its socket for operators drains, it is left out as one that has gone."""
+    async with cluster(tmp_path) as (servers, every, _):
+        assert (await every.server()).open == 0
+        is_asked = asyncio.Event()
+
+        async def slow() -> None:
+            is_asked.set()
+            await asyncio.sleep(0.9)
+
+        servers[1].health.add("slow", slow)
+        async with broker.connect(f"pb+unix://{tmp_path}/admin.2") as operator:
+            asking = operator.root.callRemote("health")
+            await is_asked.wait()
+            ending = asyncio.create_task(servers[1]._end_inspection())
+            await operator.wait_draining()
+            assert (await every.server()).state == "degraded: process 2"
+            with pytest.raises(Error, match="process 2 of connection 2 does not run"):
+                await every.connection(2)
+            await asking
+        await ending
+
+
 async def test_checks(tmp_path: Path) -> None:
     """A check that fails in one process makes the whole not ready."""
     async with cluster(tmp_path) as (servers, every, _):
