@@ -127,3 +127,37 @@ async def test_endless_output(tmp_path: Path, dialect: str, policy: broker.Polic
         assert MOST <= sum(taken) <= MOST + 100
         assert await attacker.callRemote("interrupt") == 1
         assert await attacker.callRemote("run", "1 + 1") == ("done", "2\n")
+
+
+class Guarded(broker.Avatar):
+    """A user; the manhole is for operators."""
+
+    ran: list[int]
+
+    @broker.allow("operators")
+    def perspective_manhole(self) -> broker.Manhole:
+        """Return it."""
+        return broker.Manhole({"ran": self.ran})
+
+
+async def test_a_line_ahead_of_the_refusal(
+    tmp_path: Path, dialect: str, policy: broker.Policy
+) -> None:
+    """A line that is sent before the server has refused to give the manhole does not run."""
+    Guarded.ran = ran = []
+    checker = InMemoryUsernamePasswordDatabaseDontUse(eve="e")
+    portal = Portal(broker.realm(lambda name, mind: Guarded()), [checker])
+    policy = policy.but(dialects=(dialect,))
+    address = f"pb+unix://{tmp_path}/s"
+    async with (
+        broker.serve(portal, address, policy=policy),
+        broker.connect(address, UsernamePassword("eve", "e"), policy=policy) as eve,
+    ):
+        manhole = eve.avatar.callRemote("manhole")
+        lines = [manhole.callRemote("run", "ran.append(1)") for _ in range(10)]
+        with pytest.raises(Unauthorized):
+            await manhole
+        for line in lines:
+            with pytest.raises((Unauthorized, broker.BrokenPromise)):
+                await line
+    assert ran == []

@@ -216,20 +216,20 @@ async def test_manhole(tmp_path):
         alice = chat.store.find("alice")
         chat.store.replace(User("alice", alice.verifier, frozenset({"admins"})))
         tls = broker.TLS.client(ca=chat.folder / AUTHORITY)
-        async with (
-            await pb_user(chat, "alice", tls=tls) as admin,
-            await pb_user(chat, "bob", tls=tls) as bob,
-        ):
-            manhole = await admin.avatar.callRemote("manhole")
-            line = "town.banner = 'Tea at five'; sorted(each.name for each in town.where())"
-            assert await manhole.callRemote("run", line) == ("done", "['alice', 'bob']\n")
-            assert await bob.avatar.callRemote("banner") == "Tea at five"
-            with pytest.raises(Unauthorized):
-                await bob.avatar.callRemote("manhole")
-        async with await pb_user(chat, "alice") as admin:
-            manhole = await admin.avatar.callRemote("manhole")
-            with pytest.raises(Unauthorized, match="needs TLS"):
-                await manhole.callRemote("run", line)
+        admin = await pb_user(chat, "alice", tls=tls)
+        bob = await pb_user(chat, "bob", tls=tls)
+        manhole = await admin.avatar.callRemote("manhole")
+        line = "town.banner = 'Tea at five'; sorted(each.name for each in town.where())"
+        assert await manhole.callRemote("run", line) == ("done", "['alice', 'bob']\n")
+        assert await bob.avatar.callRemote("banner") == "Tea at five"
+        with pytest.raises(Unauthorized):
+            await bob.avatar.callRemote("manhole")
+        plain = await pb_user(chat, "alice")
+        manhole = await plain.avatar.callRemote("manhole")
+        with pytest.raises(Unauthorized, match="needs TLS"):
+            await manhole.callRemote("run", line)
+        for each in (admin, bob, plain):
+            await each.close()
 
 
 async def test_program(tmp_path):
