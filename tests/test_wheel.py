@@ -95,7 +95,12 @@ def test_the_wheel_for_every_python(sources: Path, tmp_path: Path) -> None:
     tops = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"broker", "cred", "jelly"}
     assert not any(name.endswith((*COMPILED, ".c")) or "_compiled" in name for name in names)
-    assert {"broker/_lane.pyi", "broker/web/static/broker.js"} <= set(names)
+    pages = {
+        "broker/web/static/broker.js",
+        "broker/web/admin/admin.html",
+        "broker/web/admin/admin.js",
+    }
+    assert {"broker/_lane.pyi", *pages} <= set(names)
     assert not any(name.startswith("broker/web/client") for name in names)
 
 
@@ -134,6 +139,7 @@ def test_the_archive_of_the_sources(sources: Path, tmp_path: Path) -> None:
     assert "native/module.c" in in_c
     needed = {"setup.py", "pyproject.toml", "build_backend/backend.py", "README.md"}
     needed |= {"broker/web/static/broker.js", "broker/web/client/src/browser.ts"}
+    needed |= {"broker/web/admin/admin.html", "broker/web/client/admin/admin.ts"}
     assert needed | in_c <= names
 
 

@@ -17,6 +17,7 @@ from broker.flavors.contracts import description
 from broker.flavors.contracts.contract import contract_of
 
 BUILT = ROOT / "broker" / "web" / "static" / "broker.js"
+ADMIN = ROOT / "broker" / "web" / "admin"
 CHAT = ROOT / "examples" / "chat" / "pages"
 PAGE = ROOT / "docs" / "howto" / "use-it-from-a-browser.md"
 FLAGS = re.MULTILINE | re.DOTALL
@@ -42,8 +43,10 @@ def node(*arguments: object) -> str:
 
 @pytest.mark.usefixtures("tools")
 def test_the_built_file_is_that_of_the_sources(tmp_path: Path) -> None:
-    """A fresh build is what is committed: the client, and the scripts of the chat's pages."""
+    """A fresh build is what is committed: the client, the chat's scripts, the operators' page."""
     node("build.mjs", tmp_path)
+    page = {file.name: file.read_bytes() for file in (tmp_path / "page").iterdir()}
+    assert page == {file.name: file.read_bytes() for file in ADMIN.iterdir()}
     for made in (BUILT, CHAT / "talk.js", CHAT / "admin.js"):
         assert (tmp_path / made.name).read_bytes() == made.read_bytes()
 
@@ -63,6 +66,20 @@ def test_types() -> None:
 def test_types_of_the_tests() -> None:
     """The compiler finds no mistake in the programs of these tests."""
     node("node_modules/typescript/bin/tsc", "--noEmit", "-p", Path(__file__).parent)
+
+
+@pytest.mark.usefixtures("tools")
+def test_the_page_of_operators() -> None:
+    """It is typed, has no script or style in its text, and loads the client from its server."""
+    node("node_modules/typescript/bin/tsc", "-p", CLIENT / "admin")
+    html = (ADMIN / "admin.html").read_text("utf-8")
+    assert re.findall(r"<script([^>]*)>(.*?)</script>", html, FLAGS) == [
+        (' type="module" src="/admin/admin.js"', "")
+    ]
+    assert not re.search(r"<style|\bstyle=|\bon[a-z]+=|https?:", html)
+    script = (ADMIN / "admin.js").read_text("utf-8")
+    assert '"/broker.js"' in script and "eval(" not in script
+    assert len(gzip.compress(script.encode(), 9)) <= 35_000
 
 
 @pytest.mark.usefixtures("tools")
