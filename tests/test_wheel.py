@@ -95,8 +95,10 @@ def test_the_wheel_for_every_python(sources: Path, tmp_path: Path) -> None:
     tops = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"broker", "cred", "jelly"}
     assert not any(name.endswith((*COMPILED, ".c")) or "_compiled" in name for name in names)
-    scripts = ("broker.js", "broker-login.js", "broker-again.js")
-    assert {"broker/_lane.pyi", *(f"broker/web/static/{each}" for each in scripts)} <= set(names)
+    static = ("broker.js", "broker-login.js", "broker-again.js")
+    pages = {f"broker/web/static/{each}" for each in static}
+    pages |= {f"broker/web/admin/{each}" for each in ("admin.html", "admin.js")}
+    assert {"broker/_lane.pyi", *pages} <= set(names)
     assert not any(name.startswith("broker/web/client") for name in names)
 
 
@@ -135,6 +137,7 @@ def test_the_archive_of_the_sources(sources: Path, tmp_path: Path) -> None:
     assert "native/module.c" in in_c
     needed = {"setup.py", "pyproject.toml", "build_backend/backend.py", "README.md"}
     needed |= {"broker/web/static/broker.js", "broker/web/client/src/browser.ts"}
+    needed |= {"broker/web/admin/admin.html", "broker/web/client/admin/admin.ts"}
     assert needed | in_c <= names
 
 

@@ -62,7 +62,8 @@ class Outbox:
         features: what the dialect has beyond PB.
         serving: what this end tells as a server.
         terms: what the peer takes.
-        tracing: reports sent bytes to a tracer, or None.
+        tracing: reports the ends of calls that are not sent to a tracer, or None.
+        sizes: reports sent bytes to a tracer, or None.
         unsent: the encoded messages. It is closed when a goodbye was sent, and when the connection
             is gone.
         writer: encodes messages.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from support.cached_models import House
 
 import broker
 from broker import pb, prometheus, reactor
@@ -158,6 +160,82 @@ async def test_the_collector() -> None:
         registry = CollectorRegistry()
         registry.register(prometheus.collector(server))
         assert b"pb_connections 0.0" in generate_latest(registry)
+
+
+class Yard(House):
+    """Has what the gauges count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends = asyncio.Event()
+
+    async def remote_wait(self) -> None:
+        """Wait for the end."""
+        await self.ends.wait()
+
+    async def remote_numbers(self) -> AsyncIterator[int]:
+        """Yield one, and wait for the end."""
+        yield 1
+        await self.ends.wait()
+
+    async def remote_take(self, items: Any) -> int:
+        """Read a stream to its end."""
+        return len([item async for item in items])
+
+    async def remote_call_back(self, other: Any) -> None:
+        """Call the caller."""
+        await other.callRemote("missed", 1)
+
+    def remote_big(self) -> bytes:
+        """Return many bytes."""
+        return bytes(500_000)
+
+
+async def test_each_gauge() -> None:
+    """Caches, streams, calls and unsent bytes are counted in their direction, and given back."""
+    yard = Yard()
+
+    async def items() -> AsyncIterator[int]:
+        yield 1
+        await yard.ends.wait()
+
+    def value(name: str, **labels: str) -> float:
+        return float(read(server)[f"pb_{name}", tuple(labels.items())])
+
+    async with broker.serve(yard, LOOPBACK, observers=[prometheus.Metrics()]) as server:
+        connection = await broker.connect(server.addresses[0])
+        call = connection.root.callRemote
+        mirror = await call("get")
+        await call("call_back", Follower())
+        numbers = aiter(call("numbers"))
+        assert await anext(numbers) == 1
+        pending = [call("take", items()), call("wait")]
+        while value("streams", direction="in") < 1:
+            await asyncio.sleep(0.01)
+        assert value("streams", direction="out") == 1
+        assert value("caches", direction="out") == 1
+        assert value("caches", direction="in") == 0
+        assert value("calls_running") == 2
+        assert value("calls_made_total", outcome="answered") == 1
+        assert (value("connections_accepted_total"), value("connections_slow")) == (1, 0)
+        assert value("unsent_bytes") == 0
+        sent = value("sent_bytes_total")
+        connection.broker.port.pause_reading()
+        pending += [call("big") for _ in range(60)]
+        while not value("connections_slow"):
+            await asyncio.sleep(0.01)
+        assert value("unsent_bytes") > server.connections[0].broker.policy.high_water
+        assert value("sent_bytes_total") > sent
+        for each in pending:
+            each.addErrback(lambda _: None)
+        connection.broker.port.abortConnection()
+        while server.connections:
+            await server.connections[0].wait_closed()
+        for name in ("streams", "caches", "references"):
+            assert value(name, direction="out") == value(name, direction="in") == 0
+        assert value("calls_running") == value("unsent_bytes") == value("connections_slow") == 0
+        yard.ends.set()
+        del mirror, numbers
 
 
 class Clerk(Protocol):

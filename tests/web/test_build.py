@@ -19,6 +19,7 @@ STATIC = ROOT / "broker" / "web" / "static"
 BUILT = STATIC / "broker.js"
 LATER = [STATIC / "broker-login.js", STATIC / "broker-again.js"]
 """What the built file loads when a page uses it."""
+ADMIN = ROOT / "broker" / "web" / "admin"
 CHAT = ROOT / "examples" / "chat" / "pages"
 PAGE = ROOT / "docs" / "howto" / "use-it-from-a-browser.md"
 FLAGS = re.MULTILINE | re.DOTALL
@@ -38,8 +39,10 @@ def tools() -> None:
 
 @pytest.mark.usefixtures("tools")
 def test_the_built_file_is_that_of_the_sources(tmp_path: Path) -> None:
-    """A fresh build is what is committed: the client, and the scripts of the chat's pages."""
+    """A fresh build is what is committed: the client, the chat's scripts, the operators' page."""
     run_in_client("build.mjs", tmp_path)
+    page = {file.name: file.read_bytes() for file in (tmp_path / "page").iterdir()}
+    assert page == {file.name: file.read_bytes() for file in ADMIN.iterdir()}
     for made in (BUILT, *LATER, CHAT / "talk.js", CHAT / "admin.js"):
         assert (tmp_path / made.name).read_bytes() == made.read_bytes()
 
@@ -64,6 +67,20 @@ def test_types() -> None:
 def test_types_of_the_tests() -> None:
     """The compiler finds no mistake in the programs of these tests."""
     run_in_client("node_modules/typescript/bin/tsc", "--noEmit", "-p", Path(__file__).parent)
+
+
+@pytest.mark.usefixtures("tools")
+def test_the_page_of_operators() -> None:
+    """It is typed, has no script or style in its text, and loads the client from its server."""
+    run_in_client("node_modules/typescript/bin/tsc", "-p", CLIENT / "admin")
+    html = (ADMIN / "admin.html").read_text("utf-8")
+    assert re.findall(r"<script([^>]*)>(.*?)</script>", html, FLAGS) == [
+        (' type="module" src="/admin/admin.js"', "")
+    ]
+    assert not re.search(r"<style|\bstyle=|\bon[a-z]+=|https?:", html)
+    script = (ADMIN / "admin.js").read_text("utf-8")
+    assert '"/broker.js"' in script and "eval(" not in script
+    assert len(gzip.compress(script.encode(), 9)) <= 35_000
 
 
 @pytest.mark.usefixtures("tools")
