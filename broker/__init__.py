@@ -71,7 +71,6 @@ __all__ = [
     "NoSuchFile",
     "NoSuchMethod",
     "NoSuchObject",
-    "ObservedCall",
     "Observer",
     "Outcome",
     "PBConnectionLost",
@@ -243,7 +242,7 @@ if TYPE_CHECKING:
     from broker.login.realm import realm
     from broker.login.throttle import LoginThrottle
     from broker.net.tls.settings import TLS
-    from broker.observers import LogCalls, ObservedCall, Observer
+    from broker.observers import LogCalls, Observer
     from broker.once_calls import once
     from broker.progress import Progress, throttled
     from broker.replies import Replies
@@ -306,7 +305,7 @@ _HOMES = {
     "broker.link.link": "Link",
     "broker.core.tracer": "Outcome",
     "broker.interceptors": "Interceptor RateLimit",
-    "broker.observers": "LogCalls ObservedCall Observer",
+    "broker.observers": "LogCalls Observer",
     "broker.login.portal_logins": "PortalLogins",
     "broker.login.realm": "realm",
     "broker.login.groups": "allow",

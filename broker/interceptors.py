@@ -17,13 +17,12 @@ from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 from broker.connection.broker import Broker
-from broker.connection.peer import CURRENT_CALL
+from broker.connection.peer import CURRENT_CALL, Call
 from broker.core.calls.dispatch import Method, note_raised
 from broker.core.calls.incoming_call import IncomingCall
 from broker.errors import ServerBusy, WrongType
 from broker.flavors.cacheable import RemoteCache
 from broker.flavors.pulled_streams import PulledStream
-from broker.observers import ObservedCall
 from broker.token_bucket import Rate, TokenBuckets
 
 __all__ = ["Interceptor", "RateLimit", "checked_interceptors", "intercept"]
@@ -38,7 +37,7 @@ _OTHERS = (RemoteCache, PulledStream)
 class Interceptor(Protocol):
     """Runs around each call of the peers of a server; an async function, or an object like one."""
 
-    async def __call__(self, call: ObservedCall, proceed: Proceed) -> Any:
+    async def __call__(self, call: Call, proceed: Proceed) -> Any:
         """Return the result of the call.
 
         Args:
@@ -75,7 +74,7 @@ class RateLimit:
         self,
         calls: int,
         per: float = 1.0,
-        by: Callable[[ObservedCall], Hashable] | None = None,
+        by: Callable[[Call], Hashable] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         if type(calls) is not int:
@@ -87,7 +86,7 @@ class RateLimit:
         self._by = _user_of if by is None else by
         self._buckets = TokenBuckets(Rate(calls, per / calls), clock)
 
-    async def __call__(self, call: ObservedCall, proceed: Proceed) -> Any:
+    async def __call__(self, call: Call, proceed: Proceed) -> Any:
         """Count the call, and refuse it or let it proceed."""
         key = self._by(call)
         wait = self._buckets.wait(key)
@@ -134,15 +133,7 @@ class _Intercepted:
             # A call of a login, which has secrets; or a hook that needs the result at once.
             return run(call.args, call.kw)
         before, begun = self._queue(call)
-        shown = ObservedCall(
-            call.name,
-            True,
-            call.wants_answer,
-            kind,
-            self._broker.connection,
-            CURRENT_CALL.get().peer,
-            _metadata(call),
-        )
+        shown: Call = self._broker.session.incoming.own_context(call)[CURRENT_CALL]
         if call.route is not None:
             # ``run`` marks the errors of the method: others are about the call itself.
             call.route = call.route._replace(is_ours=True)
@@ -163,7 +154,7 @@ class _Intercepted:
 
     async def _through(
         self,
-        call: ObservedCall,
+        call: Call,
         run: Callable[[], object],
         before: asyncio.Future[None] | None,
         begun: asyncio.Future[None],
@@ -218,15 +209,6 @@ def _done(begun: asyncio.Future[None]) -> None:
         begun.set_result(None)
 
 
-def _metadata(call: IncomingCall) -> dict[str, str]:
-    """Return the metadata of the application, by the names of `broker.metadata`."""
-    return {
-        key[2:].replace("-", "_"): value
-        for key, value in (call.meta or {}).items()
-        if key.startswith("x-")
-    }
-
-
-def _user_of(call: ObservedCall) -> Hashable:
+def _user_of(call: Call) -> Hashable:
     user = call.peer.avatar_id
     return call.connection if user is None else user

@@ -7,11 +7,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
-
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
-from broker.connection.peer import CURRENT_CALL, Peer
+from broker.connection.peer import CURRENT_CALL, Call
 from broker.connection.tracers import add_tracer
 from broker.core.tracer import Outcome
 from broker.errors import WrongType
@@ -20,34 +18,11 @@ from broker.printable import printable, text_of_value
 if TYPE_CHECKING:
     from broker.core.tracer import Tracer
 
-__all__ = ["LogCalls", "ObservedCall", "Observer", "checked_observers", "observe"]
+__all__ = ["LogCalls", "Observer", "checked_observers", "observe"]
 
 logger = logging.getLogger("broker.calls")
 
 _LONGEST_NAME = 100
-
-
-class ObservedCall(Struct, frozen=True):
-    """A call, for observers and interceptors. It has neither arguments nor a result.
-
-    Attributes:
-        name: the method; of an incoming call it is text of the peer.
-        is_incoming: whether the peer makes the call.
-        wants_answer: False for a one-way call.
-        target: the class of the called object; None if it is not known, as of an outgoing call.
-        connection: the connection.
-        peer: the caller of an incoming call, as one of the logins of the connection; else the other
-            end.
-        metadata: text that came with the call by name, see `broker.metadata`; empty for observers.
-    """
-
-    name: str
-    is_incoming: bool
-    wants_answer: bool
-    target: type | None
-    connection: Connection
-    peer: Peer
-    metadata: dict[str, str] = {}
 
 
 class Observer:
@@ -72,7 +47,7 @@ class Observer:
         The calls of a login are told in no other way.
         """
 
-    def call_started(self, call: ObservedCall) -> Any:
+    def call_started(self, call: Call) -> Any:
         """A call was sent, or a call of the peer is about to be made.
 
         For an incoming call this runs in the context of the method: a context variable that is set
@@ -82,7 +57,7 @@ class Observer:
             A value for :meth:`call_ended`.
         """
 
-    def call_ended(self, token: Any, call: ObservedCall, outcome: Outcome, error: object) -> None:
+    def call_ended(self, token: Any, call: Call, outcome: Outcome, error: object) -> None:
         """A call has ended.
 
         Args:
@@ -113,11 +88,11 @@ class LogCalls(Observer):
         self._level = level
         self._clock = clock
 
-    def call_started(self, call: ObservedCall) -> float:
+    def call_started(self, call: Call) -> float:
         """Take the time."""
         return self._clock()
 
-    def call_ended(self, token: float, call: ObservedCall, outcome: Outcome, error: object) -> None:
+    def call_ended(self, token: float, call: Call, outcome: Outcome, error: object) -> None:
         """Log it."""
         if not call.is_incoming or not logger.isEnabledFor(self._level):
             return
@@ -160,9 +135,11 @@ class _OfConnection:
         self, name: str, is_incoming: bool, wants_answer: bool, target: type | None
     ) -> object:
         connection = self._connection
-        current = CURRENT_CALL.get(None) if is_incoming else None
-        peer = connection.peer if current is None else current.peer
-        call = ObservedCall(name, is_incoming, wants_answer, target, connection, peer)
+        if is_incoming:
+            # The tracer is told in the context of the call, which has its record.
+            call = CURRENT_CALL.get()
+        else:
+            call = Call(connection.peer, connection, name, False, wants_answer)
         return call, self._observer.call_started(call)
 
     def call_ended(self, token: object, outcome: Outcome, error: object) -> None:

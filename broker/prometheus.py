@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from broker.connection.connection import Connection
+from broker.connection.peer import Call
 from broker.core.tracer import Outcome
-from broker.observers import ObservedCall, Observer
+from broker.observers import Observer
 
 if TYPE_CHECKING:
     from broker.server import Server
@@ -67,12 +68,12 @@ class Metrics(Observer):
         self._bytes = [0, 0]
         self._names: dict[tuple[type, str], tuple[str, str]] = {}
 
-    def call_started(self, call: ObservedCall) -> float:
+    def call_started(self, call: Call) -> float:
         """Take the time."""
         seconds: float = self._clock()
         return seconds
 
-    def call_ended(self, token: float, call: ObservedCall, outcome: Outcome, error: object) -> None:
+    def call_ended(self, token: float, call: Call, outcome: Outcome, error: object) -> None:
         """Count it."""
         if not call.is_incoming:
             self._made[outcome.value] += 1
@@ -120,7 +121,7 @@ class Metrics(Observer):
         """The bytes received and sent on connections that have ended."""
         return self._bytes[0], self._bytes[1]
 
-    def _labels_of(self, call: ObservedCall) -> tuple[str, str]:
+    def _labels_of(self, call: Call) -> tuple[str, str]:
         target, name = call.target, call.name
         if target is None:
             return OTHER, OTHER

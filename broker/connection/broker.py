@@ -10,6 +10,7 @@ the peer. The published methods only call the session and its translator.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from broker.connection import log
 from broker.connection.connection import Connection
 from broker.connection.ending import Ending, end_caches, forget_frames
 from broker.connection.lane import Lane
-from broker.connection.peer import CURRENT_CALL, Call, Peer
+from broker.connection.peer import CURRENT_CALL, Call, Peer, SharedCall
 from broker.connection.pending_calls import PendingCalls
 from broker.connection.pings import Pings
 from broker.connection.published import PublishedBroker
@@ -144,7 +145,7 @@ class Broker(PublishedBroker):
         self.session = Session(self, self.policy, is_client=bool(isClient))
         self.connection = Connection(self)
         context = self.session.incoming.context
-        context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
+        context.run(CURRENT_CALL.set, SharedCall(self.peer, self.connection))
         # The methods have nothing of the code that makes the connection.
         context.run(DEADLINE.set, None)
         context.run(ATTACHED.set, None)
@@ -444,6 +445,20 @@ class Broker(PublishedBroker):
         reference = RemoteReference(perspective, self, object_id, 0)
         reference.doRefCount = 1
         return reference
+
+    def describe(
+        self,
+        context: Context,
+        name: str,
+        wants_answer: bool,
+        target: type | None,
+        due: float | None,
+        meta: Mapping[str, str] | None,
+    ) -> None:
+        """Put the record of a call of the peer into its contextvars."""
+        peer = context[CURRENT_CALL].peer
+        call = Call(peer, self.connection, name, True, wants_answer, target, due, meta)
+        context.run(CURRENT_CALL.set, call)
 
     def make_stream(self, stream: IncomingStream) -> object:
         """Return the object by which the program reads a stream of the peer."""

@@ -15,7 +15,7 @@ from broker.connection.open_call import OpenCall
 from broker.connection.promises.called import OutgoingPromises
 from broker.connection.promises.lines import HeldTarget
 from broker.core.calls.attached import ATTACHED, NO_REFERENCE, ONCE, Attached
-from broker.core.calls.deadline import DEADLINE
+from broker.core.calls.deadline import DEADLINE, deadline_at
 from broker.core.calls.incoming import DRAINING
 from broker.core.calls.promised import MustWait
 from broker.core.objects.whereabouts import name_argument
@@ -268,7 +268,7 @@ class PendingCalls(CallsBase):
     ) -> tuple[int | None, tuple[int, int] | None, Mapping[str, str] | None]:
         """Return the deadline in milliseconds, the first credit and the metadata of a call."""
         # A call without an answer has no deadline: no caller waits, and it must not be lost.
-        ends = DEADLINE.get() if wants_answer else None
+        ends = deadline_at(self.now()) if wants_answer else None
         deadline = None if ends is None else self._milliseconds_until(ends)
         attached = ATTACHED.get()
         if attached is None and meta is None:

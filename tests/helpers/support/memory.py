@@ -100,6 +100,9 @@ class FakeHost:
         """Return False: a text has no fields."""
         return False
 
+    def describe(self, *args: Any) -> None:
+        """Ignore the record of a call."""
+
     def make_stream(self, stream: IncomingStream) -> IncomingStream:
         """Return the stream itself."""
         return stream
