@@ -1,9 +1,9 @@
-"""Interceptors: functions around the calls of peers, which may refuse a call or replace its result.
+"""Interceptors: functions around calls, which may refuse a call or replace its result.
 
 Theory of operation. An incoming call passes its checks, then the interceptors, the first given
-outermost, then its method. Each call is a task then. Calls of one object keep their order: the
-method of a call begins after the methods of all earlier calls of that object have begun, or have
-been refused.
+outermost, then its method. An outgoing call passes them before it is encoded. Each call is a task
+then. Calls of one object keep their order: the method of a call begins, or its message is sent,
+after those of all earlier calls of that object, or after these have been refused.
 """
 
 from __future__ import annotations
@@ -11,21 +11,29 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
+from msgspec.structs import replace
+
+from broker.call_metadata import as_sent
 from broker.connection.broker import Broker
 from broker.connection.peer import CURRENT_CALL, Call
+from broker.core.calls.attached import ATTACHED, Attached
+from broker.core.calls.deadline import deadline_at
 from broker.core.calls.dispatch import Method, note_raised
 from broker.core.calls.incoming_call import IncomingCall
+from broker.core.wire.messages import ObjectId
+from broker.defer import Deferred
 from broker.errors import ServerBusy, WrongType
 from broker.flavors.cacheable import RemoteCache
+from broker.flavors.promise import Promise, contract_name
 from broker.flavors.pulled_streams import PulledStream
 from broker.token_bucket import Rate, TokenBuckets
 
-__all__ = ["Interceptor", "RateLimit", "checked_interceptors", "intercept"]
+__all__ = ["Interceptor", "RateLimit", "checked_interceptors", "intercept", "intercept_calls"]
 
 Proceed: TypeAlias = Callable[[], Awaitable[Any]]
 """Runs the next interceptor, or the method, and returns its result."""
@@ -35,15 +43,20 @@ _OTHERS = (RemoteCache, PulledStream)
 
 
 class Interceptor(Protocol):
-    """Runs around each call of the peers of a server; an async function, or an object like one."""
+    """Runs around each call; an async function, or an object like one.
+
+    Those of ``serve`` run around the calls of clients, those of ``connect`` around the calls that
+    the client makes.
+    """
 
     async def __call__(self, call: Call, proceed: Proceed) -> Any:
         """Return the result of the call.
 
         Args:
-            call: the call, without its arguments: what was checked is what runs.
-            proceed: ``await proceed()`` runs the next interceptor or the method, and returns its
-                result. It may be called once; a second call raises RuntimeError.
+            call: the call, without its arguments: what was checked is what runs. Of an outgoing
+                call, ``call.metadata`` may be changed before ``proceed``.
+            proceed: ``await proceed()`` runs the next interceptor or the method, or sends the call,
+                and returns the result. It may be called once; a second call raises RuntimeError.
 
         Raises:
             Exception: any error is the error of the call.
@@ -117,8 +130,13 @@ def intercept(broker: Broker, interceptors: tuple[Interceptor, ...]) -> None:
     broker.session.incoming.intercept(_Intercepted(broker, interceptors).run)
 
 
+def intercept_calls(broker: Broker, interceptors: tuple[Interceptor, ...]) -> None:
+    """Run interceptors around the calls to a peer; no dialect is chosen yet."""
+    broker.calls.interception = _Outgoing(broker, interceptors)
+
+
 class _Intercepted:
-    """The interceptors of one connection."""
+    """The interceptors of the incoming calls of one connection."""
 
     def __init__(self, broker: Broker, interceptors: tuple[Interceptor, ...]):
         self._broker = broker
@@ -137,7 +155,8 @@ class _Intercepted:
         if call.route is not None:
             # ``run`` marks the errors of the method: others are about the call itself.
             call.route = call.route._replace(is_ours=True)
-        return self._through(shown, partial(run, call.args, call.kw), before, begun)
+        make = partial(run, call.args, call.kw)
+        return _through(self._interceptors, shown, make, before, begun, _awaited)
 
     def _queue(
         self, call: IncomingCall
@@ -152,32 +171,154 @@ class _Intercepted:
             before = None
         return (None if before is None or before.done() else before), begun
 
-    async def _through(
+
+class _Outgoing:
+    """The interceptors of the outgoing calls of one connection."""
+
+    def __init__(self, broker: Broker, interceptors: tuple[Interceptor, ...]):
+        self._broker = broker
+        self._interceptors = interceptors
+        # For each object, the call that came last: done when it was sent.
+        self._last: dict[ObjectId, asyncio.Future[None]] = {}
+        # The tasks of the calls that have not been sent.
+        self._unsent: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        broker.closed.addCallback(self._closed)
+
+    def call(
+        self,
+        perspective: object,
+        object_id: ObjectId,
+        name: str,
+        args: tuple[object, ...],
+        kw: dict[str, object],
+        kind: type[Deferred[Any]],
+        meta: Mapping[str, str] | None,
+        wants_answer: bool,
+    ) -> Deferred[Any] | None:
+        """Make a call behind the interceptors; see ``PendingCalls.make_call``."""
+        broker, attached = self._broker, ATTACHED.get()
+        due = deadline_at(broker.now) if wants_answer else None
+        sent = None if attached is None else attached.meta
+        call = Call(
+            broker.peer, broker.connection, name, False, wants_answer, None, due, sent,
+            contract_name(kind),
+        )  # fmt: skip
+        loop = asyncio.get_running_loop()
+        before, begun = self._last.get(object_id), loop.create_future()
+        self._last[object_id] = begun
+        begun.add_done_callback(partial(self._forget, object_id))
+        promise = kind(lambda _: task.cancel()) if wants_answer else None
+        make = partial(self._make, call, attached, (perspective, object_id, name, args, kw), meta)
+        passed = _through(self._interceptors, call, make, before, begun, _result)
+        task = loop.create_task(self._run(call, passed, promise))
+        self._tasks.add(task)
+        self._unsent.add(task)
+        task.add_done_callback(partial(self._ended, begun))
+        if promise is not None:
+            promise.label = name
+        return promise
+
+    def _make(
         self,
         call: Call,
-        run: Callable[[], object],
-        before: asyncio.Future[None] | None,
-        begun: asyncio.Future[None],
-    ) -> Any:
-        async def method() -> Any:
-            if before is not None:
-                await asyncio.shield(before)
-            try:
-                result = run()
-            finally:
-                _done(begun)
-            return await _awaited(result)
-
-        proceed: Proceed = method
-        for each in reversed(self._interceptors):
-            proceed = partial(each, call, _once(proceed))
+        attached: Attached | None,
+        head: tuple[Any, ...],
+        meta: Mapping[str, str] | None,
+    ) -> Deferred[Any] | None:
+        """Send a call that has passed the interceptors, with its metadata."""
+        calls = self._broker.calls
+        task: Any = asyncio.current_task()
+        if calls.is_ending:
+            calls.closed_failure().raiseException()
+        given = attached or Attached()
+        kept = {key: text for key, text in (given.meta or {}).items() if not key.startswith("x-")}
+        kept |= as_sent(call.metadata)
+        token = ATTACHED.set(replace(given, meta=kept or None))
+        calls.passes = True
         try:
-            return await proceed()
+            if call.wants_answer:
+                perspective, object_id, name, args, kw = head
+                return calls.make_call(perspective, object_id, name, args, kw, False, Promise, meta)
+            calls.send(*head)
+            return None
         finally:
-            if before is None or before.done():
-                _done(begun)
-            else:
-                before.add_done_callback(lambda _: _done(begun))
+            calls.passes = False
+            ATTACHED.reset(token)
+            self._unsent.discard(task)
+
+    async def _run(
+        self, call: Call, passed: Coroutine[Any, Any, Any], promise: Deferred[Any] | None
+    ) -> None:
+        calls = self._broker.calls
+        try:
+            result = await passed
+        except asyncio.CancelledError:
+            if promise is not None and not promise.called and calls.is_ending:
+                promise.errback(calls.closed_failure())
+            raise
+        except Exception as error:  # noqa: BLE001 - it is the error of the call
+            if promise is None:
+                calls.note_unsent(call.name, error)
+            elif not promise.called:
+                promise.errback(error)
+        else:
+            if promise is not None and not promise.called:
+                promise.callback(result)
+
+    def _ended(self, begun: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._unsent.discard(task)
+        # It may have been cancelled before its first step.
+        _done(begun)
+
+    def _forget(self, object_id: ObjectId, begun: asyncio.Future[None]) -> None:
+        if self._last.get(object_id) is begun:
+            del self._last[object_id]
+
+    def _closed(self, result: None) -> None:
+        """Fail the calls that were not sent: the connection has ended."""
+        for task in list(self._unsent):
+            task.cancel()
+
+
+async def _through(
+    interceptors: tuple[Interceptor, ...],
+    call: Call,
+    run: Callable[[], object],
+    before: asyncio.Future[None] | None,
+    begun: asyncio.Future[None],
+    finish: Callable[[Any], Awaitable[Any]],
+) -> Any:
+    """Return the result of a call behind interceptors.
+
+    Args:
+        interceptors, call: the first interceptor is outermost.
+        run: makes the call.
+        before: done when the call before it has begun, or None.
+        begun: is done when this call has begun.
+        finish: waits for what ``run`` has returned.
+    """
+
+    async def method() -> Any:
+        if before is not None and not before.done():
+            await asyncio.shield(before)
+        try:
+            result = run()
+        finally:
+            _done(begun)
+        return await finish(result)
+
+    proceed: Proceed = method
+    for each in reversed(interceptors):
+        proceed = partial(each, call, _once(proceed))
+    try:
+        return await proceed()
+    finally:
+        if before is None or before.done():
+            _done(begun)
+        else:
+            before.add_done_callback(lambda _: _done(begun))
 
 
 def _once(proceed: Proceed) -> Proceed:
@@ -191,6 +332,11 @@ def _once(proceed: Proceed) -> Proceed:
         return proceed()
 
     return call_once
+
+
+async def _result(made: Deferred[Any] | None) -> object:
+    """Return the result of a call that was sent; None for a one-way call."""
+    return None if made is None else await made
 
 
 async def _awaited(result: Any) -> object:

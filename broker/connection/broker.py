@@ -498,6 +498,8 @@ class Broker(PublishedBroker):
 
     def _use_lane(self) -> None:
         session = self.session
+        if self.calls.interception is not None:
+            return
         if session.dialect is MSGPACK and not session.keeps_expressions:
             session.use_lane(partial(Lane, session, self.calls, self.policy.high_water))
 

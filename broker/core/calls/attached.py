@@ -24,7 +24,9 @@ __all__ = [
     "RESUME",
     "Attached",
     "attach",
+    "attach_login",
     "attach_nothing",
+    "is_login_call",
     "joined",
 ]
 
@@ -50,12 +52,17 @@ class Attached(Struct, frozen=True):
         credit: the first credit of streams that the calls return, in items and bytes; or None.
         meta: the metadata, as it is sent; or None. It is not changed.
         is_once: whether the calls are made in ``broker.once``.
+        is_login: whether they are the calls of a login, which neither observers nor interceptors
+            see: they hold secrets.
     """
 
     credit: tuple[int, int] | None = None
     meta: Mapping[str, str] | None = None
     is_once: bool = False
+    is_login: bool = False
 
+
+_LOGIN = Attached(is_login=True)
 
 ATTACHED: ContextVar[Attached | None] = ContextVar("broker.attached", default=None)
 """What the running code attaches to its calls; None for nothing."""
@@ -86,6 +93,22 @@ def attach(
         yield
     finally:
         ATTACHED.reset(token)
+
+
+@contextmanager
+def attach_login() -> Iterator[None]:
+    """Mark the calls that begin in this block as those of a login, and attach nothing else."""
+    token = ATTACHED.set(_LOGIN)
+    try:
+        yield
+    finally:
+        ATTACHED.reset(token)
+
+
+def is_login_call() -> bool:
+    """Return whether a call that begins now is one of a login."""
+    attached = ATTACHED.get()
+    return attached is not None and attached.is_login
 
 
 @contextmanager

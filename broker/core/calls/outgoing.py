@@ -7,7 +7,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from broker.core.calls.attached import joined
+from broker.core.calls.attached import is_login_call, joined
 from broker.core.calls.deadline import lapsing
 from broker.core.calls.promised import Followed, Home, Step, named_in, place_in
 from broker.core.host import Host
@@ -218,6 +218,8 @@ class OutgoingCalls:
     def _trace(
         self, tracing: Tracing, request_id: RequestId, name: str, wants_answer: bool
     ) -> None:
+        if is_login_call():
+            return
         tracing.adopt(request_id, tracing.tracer.call_started(name, False, wants_answer, None))
         if not wants_answer:
             tracing.end(request_id, Outcome.ANSWERED)

@@ -152,9 +152,7 @@ class PlainCalls:
             if tracing is not None:
                 context = self.described(entry.principal, message.name, wants_answer, kind)
                 enter = context.run
-                token = enter(
-                    tracing.tracer.call_started, message.name, True, wants_answer, kind
-                )
+                token = enter(tracing.tracer.call_started, message.name, True, wants_answer, kind)
             result = enter(method.function, *leading, *message.args, **message.kw)
             is_done = outbox.answer(message.request_id, result) if wants_answer else result is None
         except (KeyboardInterrupt, SystemExit):

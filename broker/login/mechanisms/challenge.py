@@ -79,7 +79,8 @@ class ChallengeLogin(Mechanism[WithPassword]):
             if refusal is not None:
                 raise refusal
             token, challenger = pair_of(offer, "challenge", RemoteReference)
-            return challenger.callRemote("respond", respond(token, credentials.password), mind)
+            answer = respond(token, credentials.password)
+            return context.ask(challenger, "respond", answer, mind)
 
         asked = context.call("login", context.sent(credentials.username))
         return asked.addErrback(no_login).addCallback(challenged)

@@ -79,7 +79,7 @@ class ScramLogin(Mechanism[Accepted]):
             return worked.addCallback(lambda final: proved(exchange, final)).addCallback(finished)
 
         def proved(exchange: RemoteReference, final: bytes) -> Deferred[object]:
-            answer = exchange.callRemote("finish", final, mind)
+            answer = context.ask(exchange, "finish", final, mind)
             # Before the server has proved that it knows the password.
             if context.is_of_server:
                 context.entering(answer, 1)
