@@ -153,6 +153,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from broker import blocking as blocking
+    from broker import opentelemetry as opentelemetry
     from broker.acceleration import accelerated
     from broker.asgi_application import asgi
     from broker.call_metadata import metadata
@@ -330,7 +331,7 @@ _HOMES = {
     "jelly.limits": "Limits",
 }
 # Packages that are attributes of this one without an import of their own.
-_PACKAGES = frozenset({"blocking"})
+_PACKAGES = frozenset({"blocking", "opentelemetry"})
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 

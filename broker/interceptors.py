@@ -23,7 +23,7 @@ from broker.connection.broker import Broker
 from broker.connection.peer import CURRENT_CALL, Call
 from broker.core.calls.attached import ATTACHED, Attached
 from broker.core.calls.deadline import deadline_at
-from broker.core.calls.dispatch import Method, note_raised
+from broker.core.calls.dispatch import Method, is_of_login, note_raised
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.wire.messages import ObjectId
 from broker.defer import Deferred
@@ -147,7 +147,8 @@ class _Intercepted:
     def run(self, call: IncomingCall, method: Method, run: Callable[..., object]) -> object:
         """Run a call of the peer; the interceptor of the session."""
         kind = call.kind
-        if self._broker.session.gate is not None or kind is None or issubclass(kind, _OTHERS):
+        is_login = self._broker.session.gate is not None or is_of_login(kind)
+        if is_login or kind is None or issubclass(kind, _OTHERS):
             # A call of a login, which has secrets; or a hook that needs the result at once.
             return run(call.args, call.kw)
         before, begun = self._queue(call)

@@ -3,34 +3,82 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
 from broker.connection.peer import CURRENT_CALL, Call
 from broker.connection.tracers import add_tracer
+from broker.core.objects.streams import Counted
 from broker.core.tracer import Outcome
 from broker.errors import WrongType
 from broker.printable import printable, text_of_value
+from broker.propagation import Propagator, log_raised, propagate
 
-if TYPE_CHECKING:
-    from broker.core.tracer import Tracer
-
-__all__ = ["LogCalls", "Observer", "checked_observers", "observe"]
+__all__ = [
+    "LogCalls",
+    "ObservedStream",
+    "Observer",
+    "checked_observers",
+    "observe",
+]
 
 logger = logging.getLogger("broker.calls")
 
 _LONGEST_NAME = 100
 
 
+class ObservedStream:
+    """A stream, for observers. It has no items.
+
+    Args:
+        counted: has the numbers.
+        name, is_incoming, call, connection: see the attributes.
+
+    Attributes:
+        name: the method that has returned it or that got it as an argument; empty if that is not
+            known.
+        is_incoming: whether this end reads it.
+        call: the call that has returned it, or that has it as an argument of the peer; or None.
+        connection: the connection.
+    """
+
+    __slots__ = ("_counted", "call", "connection", "is_incoming", "name")
+
+    def __init__(
+        self,
+        counted: Counted,
+        name: str,
+        is_incoming: bool,
+        call: Call | None,
+        connection: Connection,
+    ):
+        self._counted = counted
+        self.name = name
+        self.is_incoming = is_incoming
+        self.call = call
+        self.connection = connection
+
+    @property
+    def items(self) -> int:
+        """The items that were sent, or have arrived, until now."""
+        return self._counted.passed_items
+
+    @property
+    def bytes(self) -> int:
+        """Their bytes."""
+        return self._counted.passed_bytes
+
+
 class Observer:
     """Is told what happens on the connections of a server, or on one connection.
 
     Subclass it, override what you need, and pass it to ``serve`` or ``connect`` in ``observers``.
-    The methods must return at once. If one raises, the error is logged once for each type of error,
-    and nothing else happens.
+    The methods must return at once. If one raises, the error is logged, once for each observer and
+    type of error, and nothing else happens.
 
     While a connection has an observer, its calls take the general path: see the page on the lane.
     """
@@ -67,6 +115,22 @@ class Observer:
             error: the exception or Failure; None without one.
         """
 
+    def stream_opened(self, stream: ObservedStream) -> None:
+        """A stream was opened, by this end or by the peer.
+
+        For a stream that this end makes, this runs in the context of the code that makes the items.
+        """
+
+    def stream_ended(self, stream: ObservedStream, outcome: Outcome, error: object) -> None:
+        """A stream has ended.
+
+        Args:
+            stream: what :meth:`stream_opened` got.
+            outcome: ANSWERED after the last item; RAISED if its code raised; CANCELLED if the
+                reader has stopped it; REFUSED if a limit has; or LOST.
+            error: the exception or Failure; None without one, and if the peer has raised it.
+        """
+
     def limit_hit(self, connection: Connection, limit: str) -> None:
         """A limit, the name of a setting of the Policy, has refused something."""
 
@@ -74,7 +138,8 @@ class Observer:
 class LogCalls(Observer):
     """Logs each call when it has ended, on the logger ``broker.calls``: ``alice reserve 1.2 ms``.
 
-    The facts of the record are ``user``, ``method``, ``milliseconds`` and ``outcome``; see the page
+    The facts of the record are ``user``, ``peer``, ``method``, ``milliseconds``, ``outcome``, the
+    ``request_id`` of the call's metadata, and the ``trace_id`` of its ``traceparent``; see the page
     on logging. Calls of the peer only.
 
     Args:
@@ -106,6 +171,8 @@ class LogCalls(Observer):
             "method": name,
             "milliseconds": round(took, 3),
             "outcome": outcome.value,
+            "request_id": _request_id(call),
+            "trace_id": _trace_id(call),
         }
         logger.log(
             self._level,
@@ -121,12 +188,12 @@ class LogCalls(Observer):
 class _OfConnection:
     """The tracer of one connection that tells one observer."""
 
-    def __init__(self, observer: Observer, connection: Connection):
+    def __init__(self, observer: Observer, broker: Broker):
         self._observer = observer
-        self._connection = connection
+        self._connection = broker.connection
 
     def opened(self, dialect: str) -> None:
-        self._observer.connection_opened(self._connection)
+        self._tell(self._observer.connection_opened, self._connection)
 
     def closed(self) -> None:
         """Do nothing: the reason is not known yet, see `observe`."""
@@ -139,13 +206,38 @@ class _OfConnection:
             # The tracer is told in the context of the call, which has its record.
             call = CURRENT_CALL.get()
         else:
-            call = Call(connection.peer, connection, name, False, wants_answer)
-        return call, self._observer.call_started(call)
+            sender: Any = connection.broker.calls.sender
+            sending: Call | None = None if sender is None else sender.sending
+            call = sending or Call(connection.peer, connection, name, False, wants_answer)
+        try:
+            return call, self._observer.call_started(call)
+        except Exception as error:  # noqa: BLE001 - an observer cannot harm a call
+            log_raised(self._observer, error)
+            return None
 
     def call_ended(self, token: object, outcome: Outcome, error: object) -> None:
         if isinstance(token, tuple):
             call, own = token
-            self._observer.call_ended(own, call, outcome, error)
+            try:
+                self._observer.call_ended(own, call, outcome, error)
+            except Exception as fault:  # noqa: BLE001 - an observer cannot harm a call
+                log_raised(self._observer, fault)
+
+    def stream_opened(
+        self, stream: Counted, name: str, is_incoming: bool, token: object
+    ) -> ObservedStream:
+        current = CURRENT_CALL.get(None)
+        call: Call | None = token[0] if isinstance(token, tuple) else current
+        if call is not None and call.connection is not self._connection:
+            call = None
+        if call is not None:
+            name = call.name
+        seen = ObservedStream(stream, name, is_incoming, call, self._connection)
+        self._tell(self._observer.stream_opened, seen)
+        return seen
+
+    def stream_ended(self, record: object, outcome: Outcome, error: object) -> None:
+        self._tell(self._observer.stream_ended, record, outcome, error)
 
     def received(self, size: int) -> None:
         """Do nothing."""
@@ -154,11 +246,21 @@ class _OfConnection:
         """Do nothing."""
 
     def limit_hit(self, limit: str) -> None:
-        self._observer.limit_hit(self._connection, limit)
+        self._tell(self._observer.limit_hit, self._connection, limit)
 
     def login(self, mechanism: str, is_accepted: bool, reason: str) -> None:
         outcome = Outcome.ANSWERED if is_accepted else Outcome.REFUSED
-        self._observer.login(self._connection, mechanism, outcome, reason)
+        self._tell(self._observer.login, self._connection, mechanism, outcome, reason)
+
+    def ended(self, broker: Broker) -> None:
+        """The connection has ended, and its reason is known."""
+        self._tell(self._observer.connection_closed, broker.connection, broker.reason)
+
+    def _tell(self, method: Callable[..., object], *args: object) -> None:
+        try:
+            method(*args)
+        except Exception as error:  # noqa: BLE001 - an observer cannot harm a connection
+            log_raised(self._observer, error)
 
 
 def checked_observers(observers: Iterable[object]) -> tuple[Observer, ...]:
@@ -178,19 +280,33 @@ def checked_observers(observers: Iterable[object]) -> tuple[Observer, ...]:
 def observe(broker: Broker, observers: Iterable[Observer]) -> None:
     """Tell observers of a new connection."""
     for observer in observers:
-        tracer: Tracer = _OfConnection(observer, broker.connection)
+        tracer = _OfConnection(observer, broker)
         add_tracer(broker.session, tracer)
-        broker.closed.addCallback(_closed, broker, observer)
+        broker.closed.addCallback(_closed, broker, tracer)
+        if isinstance(observer, Propagator):
+            propagate(broker, observer)
 
 
-def _closed(result: None, broker: Broker, observer: Observer) -> None:
-    try:
-        observer.connection_closed(broker.connection, broker.reason)
-    except Exception:
-        logging.getLogger("broker.observers").exception(
-            "the observer %s raised", type(observer).__name__
-        )
+def _closed(result: None, broker: Broker, tracer: _OfConnection) -> None:
+    tracer.ended(broker)
 
 
 def _shown(value: object) -> str:
     return printable(text_of_value(value, _LONGEST_NAME + 1), _LONGEST_NAME)
+
+
+def _request_id(call: Call) -> str | None:
+    """Return what the caller calls its request, as text of one line, or None."""
+    text = (call.meta or {}).get("x-request-id")
+    return None if text is None else _shown(text)
+
+
+def _trace_id(call: Call) -> str | None:
+    """Return the trace of a call, if its metadata names one."""
+    found = _is_traceparent((call.meta or {}).get("traceparent", ""))
+    return None if found is None else found[1]
+
+
+_is_traceparent = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z"
+).match

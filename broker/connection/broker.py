@@ -26,6 +26,7 @@ from broker.connection.pump import Pump
 from broker.connection.running_methods import RunningMethods
 from broker.connection.snapshot import ConnectionSnapshot, snapshot_of
 from broker.connection.stream_producers import StreamProducers
+from broker.connection.tracers import tell_stream
 from broker.connection.watchdogs.keepalive import Keepalive
 from broker.connection.watchdogs.message import MessageTimeout
 from broker.connection.watchdogs.setup import SetupTimeouts
@@ -462,6 +463,7 @@ class Broker(PublishedBroker):
 
     def make_stream(self, stream: IncomingStream) -> object:
         """Return the object by which the program reads a stream of the peer."""
+        tell_stream(self.session, stream)
         return received_stream(self, stream)
 
     def shown_error(self, error: object) -> tuple[object, str | None]:
@@ -577,6 +579,7 @@ class Broker(PublishedBroker):
             self._producers = StreamProducers(
                 self, self.session, self.pump, self.policy, self._scheduler
             )
+        tell_stream(self.session, event.stream)
         self._producers.start(event.stream)
 
     def _on_cancelled(self, event: CallCancelled) -> None:

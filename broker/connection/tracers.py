@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol, runtime_checkable
 
+from broker.core.objects.streams import Counted, IncomingStream, OutgoingStream
 from broker.core.session import Session
 from broker.core.tracer import Outcome, Tracer
 
-__all__ = ["Tracers", "add_tracer", "remove_tracer"]
+__all__ = ["StreamTracer", "Tracers", "add_tracer", "remove_tracer", "tell_stream"]
 
 logger = logging.getLogger("broker.observers")
 
@@ -76,6 +79,30 @@ class Tracers:
         for each in self.members:
             self._tell(each, each.login, mechanism, is_accepted, reason)
 
+    def stream_opened(self, stream: Counted, name: str, is_incoming: bool, of: object) -> None:
+        """Tell those of a stream who want to know, and later of its end.
+
+        Args:
+            stream: the stream.
+            name: of the method, if it is known, or empty.
+            is_incoming: whether this end reads it.
+            of: the tokens of the call that returns it to this end, or None.
+        """
+        tokens = {id(each): own for each, own in of} if isinstance(of, list) else {}
+        ends: list[Callable[[Outcome, object], object]] = []
+        for each in self.members:
+            if isinstance(each, StreamTracer):
+                own = tokens.get(id(each))
+                record = self._tell(each, each.stream_opened, stream, name, is_incoming, own)
+                ends.append(partial(self._tell, each, each.stream_ended, record))
+
+        def ended(outcome: Outcome, error: object) -> None:
+            for end in ends:
+                end(outcome, error)
+
+        if ends:
+            stream.on_ended = ended
+
     def _tell(self, tracer: Tracer, method: Callable[..., object], /, *args: object) -> object:
         try:
             return method(*args)
@@ -84,6 +111,34 @@ class Tracers:
                 self._logged.add((id(tracer), type(exc)))
                 logger.exception("the observer %s raised", type(tracer).__name__)
             return None
+
+
+@runtime_checkable
+class StreamTracer(Protocol):
+    """A tracer that wants to know of streams too."""
+
+    def stream_opened(
+        self, stream: Counted, name: str, is_incoming: bool, token: object, /
+    ) -> object:
+        """A stream was opened; see `Tracers.stream_opened`. Return a value for its end."""
+        ...
+
+    def stream_ended(self, record: object, outcome: Outcome, error: object, /) -> None:
+        """It has ended."""
+        ...
+
+
+def tell_stream(session: Session, stream: OutgoingStream | IncomingStream) -> None:
+    """Tell the tracers of a session, if it has some, of a stream that was opened."""
+    tracing = session.tracing
+    if tracing is None or not isinstance(tracing.tracer, Tracers):
+        return
+    told = tracing.tracer.stream_opened
+    if isinstance(stream, IncomingStream):
+        told(stream, "", True, tracing.current)
+    elif stream.context is not None:
+        # What a tracer sets there has its value in the code that makes the items.
+        stream.context.run(told, stream, stream.name, False, None)
 
 
 def add_tracer(session: Session, tracer: Tracer) -> None:

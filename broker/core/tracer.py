@@ -7,15 +7,17 @@ methods must not raise, and must return at once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from contextvars import Context
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from broker.errors import CallTimeout
 
 __all__ = ["Outcome", "Tracer", "Tracing", "outcome_of"]
+
+T = TypeVar("T")
 
 
 class Outcome(Enum):
@@ -95,10 +97,11 @@ class Tracing:
         tracer: it is told. Also an attribute.
     """
 
-    __slots__ = ("_tokens", "tracer")
+    __slots__ = ("_current", "_tokens", "tracer")
 
     def __init__(self, tracer: Tracer):
         self.tracer = tracer
+        self._current: Hashable = None
         self._tokens: dict[Hashable, tuple[object, Context | None]] = {}
 
     def adopt(self, call: Hashable, token: object, context: Context | None = None) -> None:
@@ -111,6 +114,19 @@ class Tracing:
                 the code that ends it.
         """
         self._tokens[call] = token, context
+
+    def during(self, call: Hashable, enter: Callable[..., T], *args: object) -> T:
+        """Return ``enter(*args)``, which decodes a part of the answer to a call."""
+        self._current = call
+        try:
+            return enter(*args)
+        finally:
+            self._current = None
+
+    @property
+    def current(self) -> object:
+        """The token of the call whose answer is being decoded, or None."""
+        return self._tokens.get(self._current, (None,))[0]
 
     def end(self, call: Hashable, outcome: Outcome, error: object = None) -> None:
         """Tell the tracer that a call has ended, unless it was told."""

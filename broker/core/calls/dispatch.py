@@ -36,7 +36,9 @@ __all__ = [
     "checked_arguments",
     "condition",
     "engine_hook",
+    "is_of_login",
     "note_raised",
+    "of_login",
     "overrides_hook",
     "quick_methods",
     "replace_methods",
@@ -194,6 +196,20 @@ def replace_methods(cls: type, replacement: Replacement) -> None:
     These classes have no other methods: the policy's ``dynamic_methods`` has no effect on them.
     """
     _REPLACED[cls] = replacement
+
+
+def of_login(cls: Routed) -> Routed:
+    """Mark a class whose methods log in: a decorator.
+
+    Neither observers nor interceptors see the calls of its methods, which hold secrets.
+    """
+    cls.broker_is_of_login = True  # type: ignore[attr-defined]
+    return cls
+
+
+def is_of_login(cls: type | None) -> bool:
+    """Return whether `of_login` has marked a class."""
+    return getattr(cls, "broker_is_of_login", False) is True
 
 
 def routes_each_call(cls: Routed) -> Routed:

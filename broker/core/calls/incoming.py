@@ -13,6 +13,7 @@ from typing import Any
 
 from broker.core.calls.answering import Answers
 from broker.core.calls.attached import ONCE
+from broker.core.calls.dispatch import is_of_login
 from broker.core.calls.faults import FaultCounter
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.method_runner import TO_CACHES, Enter, Interceptor, MethodRunner
@@ -373,6 +374,8 @@ class IncomingCalls(PlainCalls):
 
     def _start(self, tracing: Tracing, call: IncomingCall) -> None:
         """Tell the tracer that a call starts, in the context in which its method runs."""
+        if is_of_login(call.kind):
+            return
         context = self.own_context(call)
         head = call.name, True, call.wants_answer, call.kind
         tracing.adopt(call, context.run(tracing.tracer.call_started, *head), context)

@@ -315,6 +315,8 @@ class OutgoingCalls:
             walk = self._unjelly_walk(expression, seen_by)
             if credit is not None:
                 enter = partial(self._with_credit, credit, enter)
+            if self.tracing is not None:
+                enter = partial(self.tracing.during, request_id, enter)
             while (outcome := call_hook(enter, next, walk)) is UNFINISHED:
                 yield UNFINISHED
         except (KeyboardInterrupt, SystemExit, GeneratorExit):

@@ -16,6 +16,7 @@ from broker.core.calls.dispatch import (
     NO_METHODS,
     Method,
     as_call_error,
+    is_of_login,
     note_raised,
     quick_methods,
 )
@@ -149,6 +150,8 @@ class PlainCalls:
             leading = entry.leading
             kind = type(leading[0])
             self.runner.last = message.name, kind, wants_answer
+            if tracing is not None and is_of_login(kind):
+                tracing = None
             if tracing is not None:
                 context = self.described(entry.principal, message.name, wants_answer, kind)
                 enter = context.run

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from zope.interface import implementer
 
-from broker.core.calls.dispatch import Route
+from broker.core.calls.dispatch import Route, of_login
 from broker.defer import Deferred
 from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
@@ -117,6 +117,7 @@ def _is_allowed(context: LoginContext) -> bool:
     return policy.challenge_login and (policy.insecure_plaintext or context.is_private)
 
 
+@of_login
 @implementer(IUsernameHashedPassword, IUsernameMD5Password)
 class Challenger(Referenceable):
     """One challenge, which takes one answer; also the credentials that a checker checks.

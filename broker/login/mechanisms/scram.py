@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeGuard
 
 from zope.interface import implementer
 
-from broker.core.calls.dispatch import Route
+from broker.core.calls.dispatch import Route, of_login
 from broker.core.principal import OnBehalf
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
@@ -146,6 +146,7 @@ class ScramProof:
         self.verifier = verifier
 
 
+@of_login
 class ScramExchange(Referenceable):
     """The server's side of one exchange, from its first message on; it takes one answer."""
 
