@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -65,7 +66,8 @@ class Call:
             other end.
         connection: the connection of the call.
         name: the method, without its prefix. The name of an incoming call is text of the peer. In
-            a task that a method has started which is not async, it is empty.
+            a task, or a thread, that a method has started which is not async, it is empty, unless
+            the call has metadata or a deadline.
         is_incoming: whether the peer makes the call.
         wants_answer: False for a one-way call.
         target: the class of the called object; None if it is not known, as of an outgoing call.
@@ -114,9 +116,9 @@ class Call:
     @property
     def contract(self) -> str | None:
         """The name of the contract of the method, or None."""
-        if self._contract is None:
-            contract = getattr(self.target, "_contract", None)
-            return None if contract is None else str(contract.name)
+        if self._contract is None and self.target is not None:
+            contracts = getattr(self.target, "_broker_contracts", ())
+            return next((each.name for each in contracts if self.name in each.methods), None)
         return self._contract
 
     @property
@@ -146,9 +148,10 @@ class SharedCall(Call):
         peer, connection: of the calls.
     """
 
-    __slots__ = ()
+    __slots__ = ("_thread",)
 
     def __init__(self, peer: Peer, connection: Connection):
+        self._thread = get_ident()
         # The other attributes are those of the call whose method runs.
         self.peer = peer
         self.connection = connection
@@ -157,6 +160,9 @@ class SharedCall(Call):
 
     def _last(self) -> tuple[str, type | None, bool]:
         """Return the call whose method runs: its name, its class, and if it wants an answer."""
+        if get_ident() != self._thread:
+            # A thread that a method has started; meanwhile another method may run.
+            return _NO_CALL
         session = self.connection.broker.session
         principal = current_principal(session.translator)
         context = session.incoming.context if principal is None else principal.context

@@ -34,6 +34,7 @@ __all__ = [
     "call_method",
     "check_hooked",
     "checked_arguments",
+    "class_of",
     "condition",
     "engine_hook",
     "is_of_login",
@@ -44,6 +45,7 @@ __all__ = [
     "replace_methods",
     "resolve",
     "routes_each_call",
+    "stands_for_object",
     "was_raised",
 ]
 
@@ -210,6 +212,22 @@ def of_login(cls: Routed) -> Routed:
 def is_of_login(cls: type | None) -> bool:
     """Return whether `of_login` has marked a class."""
     return getattr(cls, "broker_is_of_login", False) is True
+
+
+def stands_for_object(cls: Routed) -> Routed:
+    """Mark a class whose objects pass their calls to their attribute ``object``: a decorator.
+
+    The class of that object is told to observers and interceptors, and logged.
+    """
+    cls.broker_stands_for_object = True  # type: ignore[attr-defined]
+    return cls
+
+
+def class_of(target: object) -> type:
+    """Return the class of the object whose methods are called when ``target`` is called."""
+    if getattr(type(target), "broker_stands_for_object", False) is True:
+        return type(getattr(target, "object", target))
+    return type(target)
 
 
 def routes_each_call(cls: Routed) -> Routed:

@@ -13,7 +13,7 @@ from typing import Any
 
 from broker.core.calls.answering import Answers
 from broker.core.calls.attached import ONCE
-from broker.core.calls.dispatch import is_of_login
+from broker.core.calls.dispatch import class_of, is_of_login
 from broker.core.calls.faults import FaultCounter
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.method_runner import TO_CACHES, Enter, Interceptor, MethodRunner
@@ -338,7 +338,7 @@ class IncomingCalls(PlainCalls):
                 self._faults.count(error)
             return
         if outcome is None:
-            call.kind = type(target)
+            call.kind = class_of(target)
         if self.tracing is not None:
             self._start(self.tracing, call)
         if outcome is not None:

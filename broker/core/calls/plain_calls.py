@@ -16,6 +16,7 @@ from broker.core.calls.dispatch import (
     NO_METHODS,
     Method,
     as_call_error,
+    class_of,
     is_of_login,
     note_raised,
     quick_methods,
@@ -217,7 +218,7 @@ class PlainCalls:
         call = _made_by_lane(request_id, entry, name, wants_answer)
         target: Any = entry.current()
         call.route = target.route()
-        call.kind = type(target)
+        call.kind = class_of(target)
         call.was_run = True
         call.args = args
         self._keep(call)
@@ -271,7 +272,7 @@ class PlainCalls:
     ) -> Work | None:
         """Like :meth:`_conclude`, for a call whose method was found without a route."""
         call.route = target.route()
-        call.kind = type(target)
+        call.kind = class_of(target)
         call.was_run = True
         call.args, call.kw = args, kw
         return self._conclude(call, result)

@@ -101,7 +101,7 @@ class FakeHost:
         return False
 
     def describe(self, *args: Any) -> None:
-        """Ignore the record of a call."""
+        """Ignore it."""
 
     def make_stream(self, stream: IncomingStream) -> IncomingStream:
         """Return the stream itself."""
@@ -437,10 +437,8 @@ class BrokerPair:
         client_first: bool = True,
         connect: bool = True,
     ):
-        if scheduler is False:
-            self.scheduler = None
-        else:
-            self.scheduler = scheduler or ManualScheduler()  # type: ignore[assignment]
+        made = None if scheduler is False else scheduler or ManualScheduler()
+        self.scheduler = made  # type: ignore[assignment]
         self.client = Broker(True, policy=client_policy or policy)
         self.server = Broker(False, policy=policy)
         self._transports = {
@@ -492,8 +490,7 @@ class BrokerPair:
     def cut(self, clean: bool = False) -> None:
         """End the connection at both sides."""
         for broker in (self.client, self.server):
-            reason = ConnectionDone() if clean else ConnectionAborted()
-            broker.connectionLost(Failure(reason))
+            broker.connectionLost(Failure(ConnectionDone() if clean else ConnectionAborted()))
         if self.scheduler is not None:
             self.scheduler.run()
 
