@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from contextvars import ContextVar
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
@@ -27,6 +28,8 @@ from broker.core.calls.dispatch import Method, is_of_login, note_raised
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.wire.messages import ObjectId
 from broker.defer import Deferred
+from broker.defer.errors import CancelledError
+from broker.defer.foreign import failure_of
 from broker.errors import ServerBusy, WrongType
 from broker.flavors.cacheable import RemoteCache
 from broker.flavors.promise import Promise, contract_name
@@ -135,6 +138,12 @@ def intercept_calls(broker: Broker, interceptors: tuple[Interceptor, ...]) -> No
     broker.calls.interception = _Outgoing(broker, interceptors)
 
 
+# In the interceptors of an outgoing call: by what it is made, and the future that is done when it
+# was sent.
+_AROUND: ContextVar[tuple[_Outgoing, asyncio.Future[None]] | None]
+_AROUND = ContextVar("broker.around", default=None)
+
+
 class _Intercepted:
     """The interceptors of the incoming calls of one connection."""
 
@@ -156,7 +165,14 @@ class _Intercepted:
         if call.route is not None:
             # ``run`` marks the errors of the method: others are about the call itself.
             call.route = call.route._replace(is_ours=True)
-        make = partial(run, call.args, call.kw)
+        args, kw = call.args, call.kw
+        # Until the interceptors let it proceed.
+        call.was_run = False
+
+        def make() -> object:
+            call.was_run = True
+            return run(args, kw)
+
         return _through(self._interceptors, shown, make, before, begun, _awaited)
 
     def _queue(
@@ -181,9 +197,9 @@ class _Outgoing:
         self._interceptors = interceptors
         # For each object, the call that came last: done when it was sent.
         self._last: dict[ObjectId, asyncio.Future[None]] = {}
-        # The tasks of the calls that have not been sent.
-        self._unsent: set[asyncio.Task[None]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        # The tasks of the calls that have not been sent, and whether each wants an answer.
+        self._unsent: dict[asyncio.Task[Any], bool] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
         broker.closed.addCallback(self._closed)
 
     def call(
@@ -206,19 +222,28 @@ class _Outgoing:
             contract_name(kind),
         )  # fmt: skip
         loop = asyncio.get_running_loop()
-        before, begun = self._last.get(object_id), loop.create_future()
-        self._last[object_id] = begun
-        begun.add_done_callback(partial(self._forget, object_id))
+        before, begun = None, loop.create_future()
+        around = _AROUND.get()
+        # A call that an interceptor makes does not wait for the call that waits for it.
+        if around is None or around[0] is not self or around[1].done():
+            before = self._last.get(object_id)
+            self._last[object_id] = begun
+            begun.add_done_callback(partial(self._forget, object_id))
         promise = kind(lambda _: task.cancel()) if wants_answer else None
         make = partial(self._make, call, attached, (perspective, object_id, name, args, kw), meta)
-        passed = _through(self._interceptors, call, make, before, begun, _result)
-        task = loop.create_task(self._run(call, passed, promise))
+        task = loop.create_task(self._pass(call, make, before, begun))
+        self._unsent[task] = wants_answer
         self._tasks.add(task)
-        self._unsent.add(task)
-        task.add_done_callback(partial(self._ended, begun))
+        task.add_done_callback(partial(self._ended, call, begun, promise))
         if promise is not None:
             promise.label = name
         return promise
+
+    async def sent(self, seconds: float) -> None:
+        """Wait until the calls without an answer that were made are sent, or the time is over."""
+        unsent = [task for task, wants_answer in self._unsent.items() if not wants_answer]
+        if unsent:
+            await asyncio.wait(unsent, timeout=seconds)
 
     def _make(
         self,
@@ -230,7 +255,7 @@ class _Outgoing:
         """Send a call that has passed the interceptors, with its metadata."""
         calls = self._broker.calls
         task: Any = asyncio.current_task()
-        if calls.is_ending:
+        if calls.is_ending and call.wants_answer:
             calls.closed_failure().raiseException()
         given = attached or Attached()
         kept = {key: text for key, text in (given.meta or {}).items() if not key.startswith("x-")}
@@ -246,32 +271,43 @@ class _Outgoing:
         finally:
             calls.passes = False
             ATTACHED.reset(token)
-            self._unsent.discard(task)
+            self._unsent.pop(task, None)
 
-    async def _run(
-        self, call: Call, passed: Coroutine[Any, Any, Any], promise: Deferred[Any] | None
+    async def _pass(
+        self,
+        call: Call,
+        make: Callable[[], object],
+        before: asyncio.Future[None] | None,
+        begun: asyncio.Future[None],
+    ) -> Any:
+        # A function of its own: a task that is cancelled before its first step makes no coroutine.
+        _AROUND.set((self, begun))
+        return await _through(self._interceptors, call, make, before, begun, _result)
+
+    def _ended(
+        self,
+        call: Call,
+        begun: asyncio.Future[None],
+        promise: Deferred[Any] | None,
+        task: asyncio.Task[Any],
     ) -> None:
-        calls = self._broker.calls
-        try:
-            result = await passed
-        except asyncio.CancelledError:
-            if promise is not None and not promise.called and calls.is_ending:
-                promise.errback(calls.closed_failure())
-            raise
-        except Exception as error:  # noqa: BLE001 - it is the error of the call
-            if promise is None:
-                calls.note_unsent(call.name, error)
-            elif not promise.called:
-                promise.errback(error)
-        else:
-            if promise is not None and not promise.called:
-                promise.callback(result)
-
-    def _ended(self, begun: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+        """Give the outcome of a call to its Deferred, whatever has ended its task."""
         self._tasks.discard(task)
-        self._unsent.discard(task)
+        was_unsent = self._unsent.pop(task, None) is not None
         # It may have been cancelled before its first step.
         _done(begun)
+        calls = self._broker.calls
+        error = CancelledError() if task.cancelled() else task.exception()
+        is_lost = was_unsent and task.cancelled() and calls.is_ending
+        if promise is not None:
+            if is_lost:
+                error = calls.closed_failure()
+            if not promise.called:
+                promise.fire(task.result() if error is None else failure_of(error))
+        elif is_lost:
+            self._broker.session.stats.sends_dropped += 1
+        elif error is not None:
+            calls.note_unsent(call.name, error)
 
     def _forget(self, object_id: ObjectId, begun: asyncio.Future[None]) -> None:
         if self._last.get(object_id) is begun:

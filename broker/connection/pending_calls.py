@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import _get_running_loop
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from functools import partial
 from typing import Any, cast
 
@@ -138,9 +139,22 @@ class PendingCalls(CallsBase):
 
     @property
     def begin_task(self) -> Callable[..., asyncio.Task[Any]] | None:
-        """See `Scheduler.begin_task`."""
-        scheduler = self._scheduler
-        return None if scheduler is None else scheduler.begin_task
+        """Begins the task of a method that the lane in C has called; see `Scheduler.begin_task`."""
+        begin = None if self._scheduler is None else self._scheduler.begin_task
+        return None if begin is None else partial(self._begin, begin)
+
+    def _begin(
+        self,
+        begin: Callable[..., asyncio.Task[Any]],
+        coroutine: object,
+        *,
+        context: Context,
+    ) -> asyncio.Task[Any]:
+        last = self._session.incoming.runner.last
+        if last is not None:
+            name, kind, wants_answer = last
+            self._session.host.describe(context, name, wants_answer, kind, None, None)
+        return begin(coroutine, context=context)
 
     def refuse(self, after: float, elsewhere: tuple[str, ...]) -> None:
         """Refuse all calls from now on with ServerDraining, which has these fields."""
@@ -426,16 +440,25 @@ class PendingCalls(CallsBase):
             raise self._why_closed()
         session = self._session
         name, args, kw = broadcast.name, broadcast.args, broadcast.kw
+        if self.interception is not None and not to_cache:
+            self.interception.call(perspective, object_id, name, args, kw, Promise, None, False)
+            return
         number = _SEND_TO_CACHE if to_cache else _SEND
         try:
-            is_sent = session.outbox.broadcast(object_id, broadcast, number)
+            is_sent = (
+                self.sender is None or not self.sender.has_metadata
+            ) and session.outbox.broadcast(object_id, broadcast, number)
         except EncodeError as error:
             name_argument(error, name, args, kw)
             raise
         if is_sent:
             session.stats.calls_made += 1
+            if session.tracing is not None:
+                session.tracing.one_way(name)
         else:
-            session.outgoing.call(object_id, name, args, kw, perspective, False, to_cache=to_cache)
+            outgoing = session.outgoing
+            send = outgoing.call if self.sender is None else partial(self.sender.call, Promise)
+            send(object_id, name, args, kw, perspective, False, to_cache=to_cache)
         self._flush_later()
 
     @property

@@ -29,9 +29,17 @@ class Interception(Protocol):
         """Make a call behind the interceptors; see ``PendingCalls.make_call``."""
         ...
 
+    async def sent(self, seconds: float, /) -> None:
+        """Wait until the calls without an answer that were made are sent, or the time is over."""
+        ...
+
 
 class Sender(Protocol):
     """Sends the calls of one connection."""
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether it sends metadata of its own, so that each receiver of an event gets another."""
 
     def call(
         self,

@@ -115,6 +115,11 @@ class Tracing:
         """
         self._tokens[call] = token, context
 
+    def one_way(self, name: str) -> None:
+        """Tell the tracer of a one-way call that was sent."""
+        token = self.tracer.call_started(name, False, False, None)
+        self.tracer.call_ended(token, Outcome.ANSWERED, None)
+
     def during(self, call: Hashable, enter: Callable[..., T], *args: object) -> T:
         """Return ``enter(*args)``, which decodes a part of the answer to a call."""
         self._current = call
@@ -169,7 +174,7 @@ def outcome_of(error: object, was_run: bool) -> Outcome:
     value = inner if isinstance(inner, BaseException) else error
     if isinstance(value, CallTimeout):
         return Outcome.TIMED_OUT
-    if not was_run:
-        return Outcome.REFUSED
     # Deferreds and asyncio have an exception of this name each, and this module knows neither.
-    return Outcome.CANCELLED if type(value).__name__ == "CancelledError" else Outcome.RAISED
+    if type(value).__name__ == "CancelledError":
+        return Outcome.CANCELLED
+    return Outcome.RAISED if was_run else Outcome.REFUSED

@@ -220,9 +220,10 @@ class OutgoingCalls:
     ) -> None:
         if is_login_call():
             return
-        tracing.adopt(request_id, tracing.tracer.call_started(name, False, wants_answer, None))
-        if not wants_answer:
-            tracing.end(request_id, Outcome.ANSWERED)
+        if wants_answer:
+            tracing.adopt(request_id, tracing.tracer.call_started(name, False, True, None))
+        else:
+            tracing.one_way(name)
 
     def abandon(self, request_id: RequestId) -> None:
         """Stop waiting for the answer to an outgoing call, and tell the peer.
