@@ -6,6 +6,8 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterable
+from inspect import iscoroutinefunction
+from time import monotonic
 from typing import Any
 
 from broker.connection.broker import Broker
@@ -16,7 +18,7 @@ from broker.core.objects.streams import Counted
 from broker.core.tracer import Outcome
 from broker.errors import WrongType
 from broker.printable import printable, text_of_value
-from broker.propagation import Propagator, log_raised, propagate
+from broker.propagation import log_raised, log_slow, propagate, record_of
 
 __all__ = [
     "LogCalls",
@@ -29,6 +31,8 @@ __all__ = [
 logger = logging.getLogger("broker.calls")
 
 _LONGEST_NAME = 100
+# In seconds.
+_TOO_LONG = 0.1
 
 
 class ObservedStream:
@@ -77,8 +81,9 @@ class Observer:
     """Is told what happens on the connections of a server, or on one connection.
 
     Subclass it, override what you need, and pass it to ``serve`` or ``connect`` in ``observers``.
-    The methods must return at once. If one raises, the error is logged, once for each observer and
-    type of error, and nothing else happens.
+    The methods must return at once: the loop waits for them. One that takes more than 0.1 s is
+    logged, at most once a minute for each observer. If one raises, the error is logged, once for
+    each observer and type of error, and nothing else happens.
 
     While a connection has an observer, its calls take the general path: see the page on the lane.
     """
@@ -131,16 +136,23 @@ class Observer:
             error: the exception or Failure; None without one, and if the peer has raised it.
         """
 
+    def slow(self, connection: Connection, is_slow: bool) -> None:
+        """More than ``Policy.high_water`` bytes wait to be sent to the peer; or no more."""
+
     def limit_hit(self, connection: Connection, limit: str) -> None:
         """A limit, the name of a setting of the Policy, has refused something."""
+
+
+# The methods that a subclass may override.
+_METHODS = tuple(name for name in vars(Observer) if not name.startswith("_"))
 
 
 class LogCalls(Observer):
     """Logs each call when it has ended, on the logger ``broker.calls``: ``alice reserve 1.2 ms``.
 
     The facts of the record are ``user``, ``peer``, ``method``, ``milliseconds``, ``outcome``, the
-    ``request_id`` of the call's metadata, and the ``trace_id`` of its ``traceparent``; see the page
-    on logging. Calls of the peer only.
+    ``request_id`` in the metadata of the call, and the ``trace_id`` of its ``traceparent``; see the
+    page on logging. Calls of the peer only.
 
     Args:
         level: of the records.
@@ -206,22 +218,15 @@ class _OfConnection:
             # The tracer is told in the context of the call, which has its record.
             call = CURRENT_CALL.get()
         else:
-            sender: Any = connection.broker.calls.sender
-            sending: Call | None = None if sender is None else sender.sending
+            sending = record_of(connection.broker)
             call = sending or Call(connection.peer, connection, name, False, wants_answer)
-        try:
-            return call, self._observer.call_started(call)
-        except Exception as error:  # noqa: BLE001 - an observer cannot harm a call
-            log_raised(self._observer, error)
-            return None
+        told, token = self._tell(self._observer.call_started, call)
+        return (call, token) if told else None
 
     def call_ended(self, token: object, outcome: Outcome, error: object) -> None:
         if isinstance(token, tuple):
             call, own = token
-            try:
-                self._observer.call_ended(own, call, outcome, error)
-            except Exception as fault:  # noqa: BLE001 - an observer cannot harm a call
-                log_raised(self._observer, fault)
+            self._tell(self._observer.call_ended, own, call, outcome, error)
 
     def stream_opened(
         self, stream: Counted, name: str, is_incoming: bool, token: object
@@ -245,6 +250,9 @@ class _OfConnection:
     def sent(self, size: int) -> None:
         """Do nothing."""
 
+    def slow(self, is_slow: bool) -> None:
+        self._tell(self._observer.slow, self._connection, is_slow)
+
     def limit_hit(self, limit: str) -> None:
         self._tell(self._observer.limit_hit, self._connection, limit)
 
@@ -256,11 +264,22 @@ class _OfConnection:
         """The connection has ended, and its reason is known."""
         self._tell(self._observer.connection_closed, broker.connection, broker.reason)
 
-    def _tell(self, method: Callable[..., object], *args: object) -> None:
+    def _tell(self, method: Callable[..., object], *args: object) -> tuple[bool, object]:
+        """Call a method of the observer; return whether it did not raise, and its result."""
+        began = monotonic()
         try:
-            method(*args)
-        except Exception as error:  # noqa: BLE001 - an observer cannot harm a connection
+            return True, method(*args)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - an observer cannot harm a connection
             log_raised(self._observer, error)
+            return False, None
+        finally:
+            took = monotonic() - began
+            if took > _TOO_LONG:
+                # So the method of a call is not told to have held the loop.
+                self._connection.broker.calls.has_stepped = True
+                log_slow(self._observer, getattr(method, "__name__", "a method"), took)
 
 
 def checked_observers(observers: Iterable[object]) -> tuple[Observer, ...]:
@@ -274,6 +293,9 @@ def checked_observers(observers: Iterable[object]) -> tuple[Observer, ...]:
         if not isinstance(each, Observer):
             kind = f"the class {each.__name__}" if isinstance(each, type) else type(each).__name__
             raise WrongType(f"observers= takes objects of subclasses of Observer, not {kind}")
+        for name in _METHODS:
+            if iscoroutinefunction(getattr(type(each), name)):
+                raise WrongType(f"{type(each).__name__}.{name} is async: an observer must not wait")
     return given  # type: ignore[return-value]
 
 
@@ -283,8 +305,7 @@ def observe(broker: Broker, observers: Iterable[Observer]) -> None:
         tracer = _OfConnection(observer, broker)
         add_tracer(broker.session, tracer)
         broker.closed.addCallback(_closed, broker, tracer)
-        if isinstance(observer, Propagator):
-            propagate(broker, observer)
+        propagate(broker, observer)
 
 
 def _closed(result: None, broker: Broker, tracer: _OfConnection) -> None:

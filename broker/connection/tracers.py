@@ -15,7 +15,15 @@ from broker.core.objects.streams import Counted, IncomingStream, OutgoingStream
 from broker.core.session import Session
 from broker.core.tracer import Outcome, Tracer
 
-__all__ = ["StreamTracer", "Tracers", "add_tracer", "remove_tracer", "tell_stream"]
+__all__ = [
+    "SlowTracer",
+    "StreamTracer",
+    "Tracers",
+    "add_tracer",
+    "remove_tracer",
+    "tell_slow",
+    "tell_stream",
+]
 
 logger = logging.getLogger("broker.observers")
 
@@ -79,6 +87,12 @@ class Tracers:
         for each in self.members:
             self._tell(each, each.login, mechanism, is_accepted, reason)
 
+    def slow(self, is_slow: bool) -> None:
+        """Tell those who want to know that many bytes are unsent now, or few again."""
+        for each in self.members:
+            if isinstance(each, SlowTracer):
+                self._tell(each, each.slow, is_slow)
+
     def stream_opened(self, stream: Counted, name: str, is_incoming: bool, of: object) -> None:
         """Tell those of a stream who want to know, and later of its end.
 
@@ -106,7 +120,9 @@ class Tracers:
     def _tell(self, tracer: Tracer, method: Callable[..., object], /, *args: object) -> object:
         try:
             return method(*args)
-        except Exception as exc:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:
             if (id(tracer), type(exc)) not in self._logged:
                 self._logged.add((id(tracer), type(exc)))
                 logger.exception("the observer %s raised", type(tracer).__name__)
@@ -128,6 +144,21 @@ class StreamTracer(Protocol):
         ...
 
 
+@runtime_checkable
+class SlowTracer(Protocol):
+    """A tracer that wants to know whether many bytes are unsent."""
+
+    def slow(self, is_slow: bool, /) -> None:
+        """More than ``Policy.high_water`` bytes are unsent now, or no more."""
+        ...
+
+
+def tell_slow(session: Session, is_slow: bool) -> None:
+    """Tell the tracers of a session, if it has some, that many bytes are unsent, or no more."""
+    if session.tracing is not None and isinstance(session.tracing.tracer, Tracers):
+        session.tracing.tracer.slow(is_slow)
+
+
 def tell_stream(session: Session, stream: OutgoingStream | IncomingStream) -> None:
     """Tell the tracers of a session, if it has some, of a stream that was opened."""
     tracing = session.tracing
@@ -137,7 +168,7 @@ def tell_stream(session: Session, stream: OutgoingStream | IncomingStream) -> No
     if isinstance(stream, IncomingStream):
         told(stream, "", True, tracing.current)
     elif stream.context is not None:
-        # What a tracer sets there has its value in the code that makes the items.
+        # A context variable that is set there has its value in the code that makes the items.
         stream.context.run(told, stream, stream.name, False, None)
 
 

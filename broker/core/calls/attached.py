@@ -26,6 +26,7 @@ __all__ = [
     "attach",
     "attach_login",
     "attach_nothing",
+    "is_entry",
     "is_login_call",
     "joined",
 ]
@@ -121,6 +122,11 @@ def attach_nothing() -> Iterator[None]:
         ATTACHED.reset(token)
 
 
+def is_entry(key: object, value: object) -> bool:
+    """Return whether a key and a value, of any size, can be metadata on the wire."""
+    return type(key) is str and _is_key(key) is not None and type(value) is str
+
+
 def joined(meta: Mapping[str, str] | None, credit: tuple[int, int] | None) -> dict[str, str] | None:
     """Return the metadata to send with a call, or None.
 
@@ -134,7 +140,7 @@ def joined(meta: Mapping[str, str] | None, credit: tuple[int, int] | None) -> di
     """
     made = dict(meta or ())
     for key, value in made.items():
-        if type(key) is not str or not _is_key(key) or type(value) is not str:
+        if not is_entry(key, value):
             raise CannotJelly("metadata is text by keys of 1 to 64 characters of a-z, 0-9 and -")
         if len(value) > LONGEST_VALUE:
             raise TooLarge(f"metadata '{key}' of {len(value)} characters ({LONGEST_VALUE})")
