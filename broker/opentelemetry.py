@@ -9,6 +9,7 @@ Needs the package opentelemetry-api: the extra ``opentelemetry``. Without an SDK
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,16 @@ _OTHER = "_OTHER"
 _KEYS = ("traceparent", "tracestate", "baggage")
 _PREFIXES = ("remote_", "perspective_", "view_")
 _LONGEST = 100
+
+# The grammars of W3C's Trace Context and Baggage. A value of metadata has 512 characters at most.
+_MOST_STATES = 32
+_is_state = re.compile(
+    r"(?:[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13}|[a-z][a-z0-9_*/-]{0,255})"
+    r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+).fullmatch
+_KEY = r"[ \t]*[\x21\x23-\x27*+.0-9A-Z^-z|~-]+[ \t]*"
+_VALUE = r"[ \t]*(?:[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+[ \t]*)?"
+_is_baggage = re.compile(f"{_KEY}={_VALUE}(?:;{_KEY}(?:={_VALUE})?)*").fullmatch
 
 _trace_context = TraceContextTextMapPropagator()
 _baggage_context = W3CBaggagePropagator()
@@ -75,11 +86,13 @@ class Tracing(Observer):
             _name_of(call), kind=_trace.SpanKind.CLIENT, attributes=_attributes(call)
         )
         self._spans[call] = span
-        return _carried(_trace.set_span_in_context(span))
+        return _carried(_with(span, _context.get_current()))
 
-    def not_sent(self, call: Call, error: BaseException) -> None:
-        """End the span of a call that could not be sent."""
-        self._end(self._spans.pop(call, None), Outcome.NOT_RUN, error)
+    def not_sent(self, call: Call, error: BaseException | None) -> None:
+        """End the span of a call that could not be sent; drop that of one that is sent later."""
+        span = self._spans.pop(call, None)
+        if error is not None:
+            self._end(span, Outcome.NOT_RUN, error)
 
     # All calls.
 
@@ -99,7 +112,7 @@ class Tracing(Observer):
             attributes=_attributes(call),
         )
         self._spans[call] = span
-        _context.attach(_trace.set_span_in_context(span, parent))
+        _context.attach(_with(span, parent))
         return span
 
     def call_ended(
@@ -129,7 +142,7 @@ class Tracing(Observer):
         self._streams[stream] = span
         if not stream.is_incoming:
             # In the context of the code that makes the items.
-            _context.attach(_trace.set_span_in_context(span, context))
+            _context.attach(_with(span, context))
 
     def stream_ended(self, stream: ObservedStream, outcome: Outcome, error: object) -> None:
         """End it, with the counts of items and bytes."""
@@ -137,7 +150,7 @@ class Tracing(Observer):
         if span is not None:
             span.set_attribute("pb.stream.items", stream.items)
             span.set_attribute("pb.stream.bytes", stream.bytes)
-            # A reader that has enough is no error.
+            # It is not an error that a reader has enough.
             if outcome is Outcome.CANCELLED:
                 outcome = Outcome.ANSWERED
             self._end(span, outcome, error)
@@ -149,6 +162,12 @@ class Tracing(Observer):
             span.set_attribute("error.type", _error_type(outcome, error))
             span.set_status(_trace.StatusCode.ERROR)
         span.end()
+
+
+def _with(span: _trace.Span, context: _context.Context) -> _context.Context:
+    """Return a context with a span; the same one if the span has no ids, as without an SDK."""
+    has_ids = span.get_span_context().is_valid
+    return _trace.set_span_in_context(span, context) if has_ids else context
 
 
 def _carried(context: _context.Context) -> dict[str, str]:
@@ -163,11 +182,29 @@ def _carried(context: _context.Context) -> dict[str, str]:
 def _parent_of(meta: Mapping[str, str] | None) -> _context.Context:
     """Return the context that the metadata of a peer names; an empty one for what is malformed."""
     context = _context.Context()
-    carrier = {key: meta[key] for key in _KEYS if key in meta} if meta else {}
+    carrier = _checked(meta) if meta else {}
     if carrier:
         context = _trace_context.extract(carrier, context)
         context = _baggage_context.extract(carrier, context)
     return context
+
+
+def _checked(meta: Mapping[str, str]) -> dict[str, str]:
+    """Return what metadata says of a trace, without what is malformed.
+
+    OpenTelemetry would log that with a warning, which has the text of the peer.
+    """
+    carrier = {key: meta[key] for key in _KEYS if key in meta}
+    states = [each.strip(" \t") for each in carrier.pop("tracestate", "").split(",")]
+    states = [each for each in states if each]
+    keys = {each.partition("=")[0] for each in states}
+    if 0 < len(states) == len(keys) <= _MOST_STATES and all(map(_is_state, states)):
+        carrier["tracestate"] = ",".join(states)
+    entries = carrier.pop("baggage", "").split(",")
+    entries = [each.strip(" \t") for each in entries if _is_baggage(each)]
+    if entries:
+        carrier["baggage"] = ",".join(entries)
+    return carrier
 
 
 def _name_of(call: Call) -> str:
