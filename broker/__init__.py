@@ -75,7 +75,6 @@ __all__ = [
     "NoSuchFile",
     "NoSuchMethod",
     "NoSuchObject",
-    "ObservedCall",
     "Observer",
     "Outcome",
     "PBConnectionLost",
@@ -159,6 +158,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from broker import blocking as blocking
+    from broker import opentelemetry as opentelemetry
     from broker.acceleration import accelerated
     from broker.asgi_application import asgi
     from broker.call_metadata import metadata
@@ -252,7 +252,7 @@ if TYPE_CHECKING:
     from broker.login.realm import realm
     from broker.login.throttle import LoginThrottle
     from broker.net.tls.settings import TLS
-    from broker.observers import LogCalls, ObservedCall, Observer
+    from broker.observers import LogCalls, Observer
     from broker.once_calls import once
     from broker.progress import Progress, throttled
     from broker.replies import Replies
@@ -318,7 +318,7 @@ _HOMES = {
     "broker.link.link": "Link",
     "broker.core.tracer": "Outcome",
     "broker.interceptors": "Interceptor RateLimit",
-    "broker.observers": "LogCalls ObservedCall Observer",
+    "broker.observers": "LogCalls Observer",
     "broker.login.portal_logins": "PortalLogins",
     "broker.login.realm": "realm",
     "broker.login.groups": "allow",
@@ -344,7 +344,7 @@ _HOMES = {
     "jelly.limits": "Limits",
 }
 # Packages that are attributes of this one without an import of their own.
-_PACKAGES = frozenset({"blocking"})
+_PACKAGES = frozenset({"blocking", "opentelemetry"})
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 

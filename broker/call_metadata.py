@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from broker.core.calls.attached import ATTACHED, LONGEST_VALUE, MOST_ENTRIES, attach
 from broker.errors import ConfigError, TooLarge
 
-__all__ = ["metadata"]
+__all__ = ["as_sent", "metadata"]
 
 _is_name = re.compile(r"[a-z][a-z0-9_]{0,61}\Z").match
 
@@ -32,20 +32,29 @@ def metadata(**entries: str) -> Iterator[None]:
         TooLarge: a value is too long, or there are more than 8 entries in all. A call whose other
             metadata does not fit fails with TooLarge too.
     """
-    for name, value in entries.items():
-        if not _is_name(name):
-            raise ConfigError(f"metadata: a name is {_FORM}")
-        if type(value) is not str:
-            raise ConfigError(f"metadata({name}=…): give a str, not {type(value).__name__}")
-        if len(value) > LONGEST_VALUE:
-            raise TooLarge(f"metadata '{name}' of {len(value)} characters ({LONGEST_VALUE})")
-    meta = {key_of(name): value for name, value in entries.items()}
+    meta = as_sent(entries)
     outer = ATTACHED.get()
     together = len({*meta, *((outer and outer.meta) or ())})
     if together > MOST_ENTRIES:
         raise TooLarge(f"{together} entries of metadata ({MOST_ENTRIES})")
     with attach(meta=meta):
         yield
+
+
+def as_sent(entries: Mapping[str, str]) -> dict[str, str]:
+    """Return metadata by the keys on the wire.
+
+    Raises:
+        ConfigError, TooLarge: see `metadata`.
+    """
+    for name, value in entries.items():
+        if type(name) is not str or not _is_name(name):
+            raise ConfigError(f"metadata: a name is {_FORM}")
+        if type(value) is not str:
+            raise ConfigError(f"metadata({name}=…): give a str, not {type(value).__name__}")
+        if len(value) > LONGEST_VALUE:
+            raise TooLarge(f"metadata '{name}' of {len(value)} characters ({LONGEST_VALUE})")
+    return {key_of(name): value for name, value in entries.items()}
 
 
 def key_of(name: str) -> str:

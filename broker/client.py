@@ -14,6 +14,7 @@ from broker.connection.connection import Connection
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError, WrongType
 from broker.given import check_given
+from broker.interceptors import Interceptor, checked_interceptors
 from broker.login.client import Login, is_taken
 from broker.net.tls.settings import TLS
 from broker.observers import Observer, checked_observers
@@ -49,6 +50,7 @@ class Connect(Opening[Connection]):
         proxy: str | None = None,
         retry: Retry | None = None,
         observers: Sequence[Observer] = (),
+        interceptors: Sequence[Interceptor] = (),
     ):
         self._addresses = given_addresses(address)
         check_given(policy, tls)
@@ -65,6 +67,7 @@ class Connect(Opening[Connection]):
         self._tls = client_tls(self._addresses, tls)
         self._policy, self._proxy = policy, proxy
         self._observers = checked_observers(observers) if observers else ()
+        self._interceptors = checked_interceptors(interceptors) if interceptors else ()
         self._timeout = timeout
         self._retry = retry
         self._places = {each: self._place(each) for each in self._addresses}
@@ -190,7 +193,8 @@ class Connect(Opening[Connection]):
         await reach(broker, connecting)
 
     def _place(self, address: str) -> Place:
-        return place_of(address, self._tls, self._policy, self._proxy, self._observers)
+        around = self._observers, self._interceptors
+        return place_of(address, self._tls, self._policy, self._proxy, *around)
 
 
 def connect(
@@ -204,6 +208,7 @@ def connect(
     proxy: str | None = None,
     retry: Retry | None = None,
     observers: Sequence[Observer] = (),
+    interceptors: Sequence[Interceptor] = (),
 ) -> Connect:
     """Connect to a server, and log in if credentials are given.
 
@@ -236,6 +241,8 @@ def connect(
         retry: how often it is tried again. ``None`` is one attempt for each address; in ``async
             for`` it is `Retry()`.
         observers: are told of each connection and its calls; see `Observer`.
+        interceptors: run around each call that is made; see `Interceptor`. With observers or
+            interceptors calls take the general path, which is slower.
 
     Returns:
         An object to ``await``, or to use in ``async with``, for a Connection. The end of the block
@@ -266,6 +273,7 @@ def connect(
         proxy=proxy,
         retry=retry,
         observers=observers,
+        interceptors=interceptors,
     )
 
 

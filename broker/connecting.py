@@ -27,6 +27,7 @@ from broker.errors import (
 from broker.fixes import fixed_by
 from broker.flavors.promise import Promise
 from broker.flavors.reference import RemoteReference
+from broker.interceptors import Interceptor, intercept_calls
 from broker.login.client import Login
 from broker.net.proxies.settings import Proxy
 from broker.net.scheduler import Cancellable, expire_at
@@ -58,6 +59,7 @@ class Place(Struct, frozen=True):
         proxy: the proxy to connect through, or None.
         policy: what is allowed.
         observers: are told of the connection.
+        interceptors: run around the calls that are made.
     """
 
     location: Location
@@ -66,6 +68,7 @@ class Place(Struct, frozen=True):
     proxy: Proxy | None
     policy: Policy
     observers: tuple[Observer, ...] = ()
+    interceptors: tuple[Interceptor, ...] = ()
 
 
 Reach: TypeAlias = "Callable[[Broker, Connecting], Awaitable[object]]"
@@ -113,6 +116,8 @@ class Connecting:
         broker = Broker(True, policy=self.place.policy)
         if self.place.observers:
             observe(broker, self.place.observers)
+        if self.place.interceptors:
+            intercept_calls(broker, self.place.interceptors)
         self._ends = asyncio.get_running_loop().time() + self.timeout
         # The calls of the login, and what the loop does for this connection, have nothing of it.
         token = None if ATTACHED.get() is None else ATTACHED.set(None)
@@ -202,6 +207,7 @@ def place_of(
     policy: Policy,
     proxy: str | None,
     observers: tuple[Observer, ...] = (),
+    interceptors: tuple[Interceptor, ...] = (),
 ) -> Place:
     """Return the place of an address.
 
@@ -211,6 +217,7 @@ def place_of(
         policy: what is allowed.
         proxy: the URL of the proxy, or None; see `broker.connect`.
         observers: are told of each connection to the place.
+        interceptors: run around the calls that are made.
 
     Raises:
         ConfigError: the address is not understood, or is public and without TLS; or the proxy
@@ -221,7 +228,7 @@ def place_of(
     scheme.check_client(location, policy.insecure_plaintext)
     own = tls if scheme.is_tls else None
     chosen = None if proxy is None else _proxy(proxy, location, scheme, policy)
-    return Place(location, scheme, own, chosen, policy, observers)
+    return Place(location, scheme, own, chosen, policy, observers, interceptors)
 
 
 def client_tls(addresses: Sequence[str], tls: TLS | None) -> TLS | None:

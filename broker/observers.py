@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
-
-from msgspec import Struct
+from inspect import iscoroutinefunction
+from time import monotonic
+from typing import Any
 
 from broker.connection.broker import Broker
 from broker.connection.connection import Connection
-from broker.connection.peer import CURRENT_CALL, Peer
+from broker.connection.peer import CURRENT_CALL, Call
 from broker.connection.tracers import add_tracer
+from broker.core.objects.streams import Counted
 from broker.core.tracer import Outcome
 from broker.errors import WrongType
 from broker.printable import printable, text_of_value
-
-if TYPE_CHECKING:
-    from broker.core.tracer import Tracer
+from broker.propagation import log_raised, log_slow, propagate, record_of
 
 __all__ = [
     "LogCalls",
-    "ObservedCall",
+    "ObservedStream",
     "Observer",
     "OfConnection",
     "checked_observers",
@@ -32,37 +32,59 @@ __all__ = [
 logger = logging.getLogger("broker.calls")
 
 _LONGEST_NAME = 100
+# In seconds.
+_TOO_LONG = 0.1
 
 
-class ObservedCall(Struct, frozen=True):
-    """A call, for observers and interceptors. It has neither arguments nor a result.
+class ObservedStream:
+    """A stream, for observers. It has no items.
+
+    Args:
+        counted: has the numbers.
+        name, is_incoming, call, connection: see the attributes.
 
     Attributes:
-        name: the method; of an incoming call it is text of the peer.
-        is_incoming: whether the peer makes the call.
-        wants_answer: False for a one-way call.
-        target: the class of the called object; None if it is not known, as of an outgoing call.
+        name: the method that has returned it or that got it as an argument; empty if that is not
+            known.
+        is_incoming: whether this end reads it.
+        call: the call that has returned it, or that has it as an argument of the peer; or None.
         connection: the connection.
-        peer: the caller of an incoming call, as one of the logins of the connection; else the other
-            end.
-        metadata: text that came with the call by name, see `broker.metadata`; empty for observers.
     """
 
-    name: str
-    is_incoming: bool
-    wants_answer: bool
-    target: type | None
-    connection: Connection
-    peer: Peer
-    metadata: dict[str, str] = {}
+    __slots__ = ("_counted", "call", "connection", "is_incoming", "name")
+
+    def __init__(
+        self,
+        counted: Counted,
+        name: str,
+        is_incoming: bool,
+        call: Call | None,
+        connection: Connection,
+    ):
+        self._counted = counted
+        self.name = name
+        self.is_incoming = is_incoming
+        self.call = call
+        self.connection = connection
+
+    @property
+    def items(self) -> int:
+        """The items that were sent, or have arrived, until now."""
+        return self._counted.passed_items
+
+    @property
+    def bytes(self) -> int:
+        """Their bytes."""
+        return self._counted.passed_bytes
 
 
 class Observer:
     """Is told what happens on the connections of a server, or on one connection.
 
     Subclass it, override what you need, and pass it to ``serve`` or ``connect`` in ``observers``.
-    The methods must return at once. If one raises, the error is logged once for each type of error,
-    and nothing else happens.
+    The methods must return at once: the loop waits for them. One that takes more than 0.1 s is
+    logged, at most once a minute for each observer. If one raises, the error is logged, once for
+    each observer and type of error, and nothing else happens.
 
     While a connection has an observer, its calls take the general path: see the page on the lane.
     """
@@ -79,7 +101,7 @@ class Observer:
         The calls of a login are told in no other way.
         """
 
-    def call_started(self, call: ObservedCall) -> Any:
+    def call_started(self, call: Call) -> Any:
         """A call was sent, or a call of the peer is about to be made.
 
         For an incoming call this runs in the context of the method: a context variable that is set
@@ -89,7 +111,7 @@ class Observer:
             A value for :meth:`call_ended`.
         """
 
-    def call_ended(self, token: Any, call: ObservedCall, outcome: Outcome, error: object) -> None:
+    def call_ended(self, token: Any, call: Call, outcome: Outcome, error: object) -> None:
         """A call has ended.
 
         Args:
@@ -99,19 +121,43 @@ class Observer:
             error: the exception or Failure; None without one.
         """
 
+    def stream_opened(self, stream: ObservedStream) -> None:
+        """A stream was opened, by this end or by the peer.
+
+        For a stream that this end makes, this runs in the context of the code that makes the items.
+        """
+
+    def stream_ended(self, stream: ObservedStream, outcome: Outcome, error: object) -> None:
+        """A stream has ended.
+
+        Args:
+            stream: what :meth:`stream_opened` got.
+            outcome: ANSWERED after the last item; RAISED if its code raised; CANCELLED if the
+                reader has stopped it; REFUSED if a limit has; or LOST.
+            error: the exception or Failure; None without one, and if the peer has raised it.
+        """
+
+    def slow(self, connection: Connection, is_slow: bool) -> None:
+        """More than ``Policy.high_water`` bytes wait to be sent to the peer; or no more."""
+
     def limit_hit(self, connection: Connection, limit: str) -> None:
         """A limit, the name of a setting of the Policy, has refused something."""
 
-    def _tracer_of(self, connection: Connection) -> Tracer:
+    def _tracer_of(self, broker: Broker) -> OfConnection:
         """Return what the session of a connection tells; observers of this package have others."""
-        return OfConnection(self, connection)
+        return OfConnection(self, broker)
+
+
+# The methods that a subclass may override.
+_METHODS = tuple(name for name in vars(Observer) if not name.startswith("_"))
 
 
 class LogCalls(Observer):
     """Logs each call when it has ended, on the logger ``broker.calls``: ``alice reserve 1.2 ms``.
 
-    The facts of the record are ``user``, ``method``, ``milliseconds`` and ``outcome``; see the page
-    on logging. Calls of the peer only.
+    The facts of the record are ``user``, ``peer``, ``method``, ``milliseconds``, ``outcome``, the
+    ``request_id`` in the metadata of the call, and the ``trace_id`` of its ``traceparent``; see the
+    page on logging. Calls of the peer only.
 
     Args:
         level: of the records.
@@ -124,11 +170,11 @@ class LogCalls(Observer):
         self._level = level
         self._clock = clock
 
-    def call_started(self, call: ObservedCall) -> float:
+    def call_started(self, call: Call) -> float:
         """Take the time."""
         return self._clock()
 
-    def call_ended(self, token: float, call: ObservedCall, outcome: Outcome, error: object) -> None:
+    def call_ended(self, token: float, call: Call, outcome: Outcome, error: object) -> None:
         """Log it."""
         if not call.is_incoming or not logger.isEnabledFor(self._level):
             return
@@ -142,6 +188,8 @@ class LogCalls(Observer):
             "method": name,
             "milliseconds": round(took, 3),
             "outcome": outcome.value,
+            "request_id": _request_id(call),
+            "trace_id": _trace_id(call),
         }
         logger.log(
             self._level,
@@ -155,15 +203,21 @@ class LogCalls(Observer):
 
 
 class OfConnection:
-    """The tracer of one connection that tells one observer."""
+    """The tracer of one connection that tells one observer.
 
-    def __init__(self, observer: Observer, connection: Connection):
+    Attributes:
+        needs_records: whether each call to the peer gets a record for it.
+    """
+
+    needs_records = True
+
+    def __init__(self, observer: Observer, broker: Broker):
         self._observer = observer
-        self._connection = connection
+        self._connection = broker.connection
 
     def opened(self, dialect: str) -> None:
         """Tell of it."""
-        self._observer.connection_opened(self._connection)
+        self._tell(self._observer.connection_opened, self._connection)
 
     def closed(self) -> None:
         """Do nothing: the reason is not known yet, see `observe`."""
@@ -173,16 +227,38 @@ class OfConnection:
     ) -> object:
         """Tell of it; return the record of the call, and the token of the observer."""
         connection = self._connection
-        current = CURRENT_CALL.get(None) if is_incoming else None
-        peer = connection.peer if current is None else current.peer
-        call = ObservedCall(name, is_incoming, wants_answer, target, connection, peer)
-        return call, self._observer.call_started(call)
+        if is_incoming:
+            # The tracer is told in the context of the call, which has its record.
+            call = CURRENT_CALL.get()
+        else:
+            sending = record_of(connection.broker)
+            call = sending or Call(connection.peer, connection, name, False, wants_answer)
+        told, token = self._tell(self._observer.call_started, call)
+        return (call, token) if told else None
 
     def call_ended(self, token: object, outcome: Outcome, error: object) -> None:
         """Tell of it."""
         if isinstance(token, tuple):
             call, own = token
-            self._observer.call_ended(own, call, outcome, error)
+            self._tell(self._observer.call_ended, own, call, outcome, error)
+
+    def stream_opened(
+        self, stream: Counted, name: str, is_incoming: bool, token: object
+    ) -> ObservedStream:
+        """Tell of it; return its record."""
+        current = CURRENT_CALL.get(None)
+        call: Call | None = token[0] if isinstance(token, tuple) else current
+        if call is not None and call.connection is not self._connection:
+            call = None
+        if call is not None:
+            name = call.name
+        seen = ObservedStream(stream, name, is_incoming, call, self._connection)
+        self._tell(self._observer.stream_opened, seen)
+        return seen
+
+    def stream_ended(self, record: object, outcome: Outcome, error: object) -> None:
+        """Tell of it."""
+        self._tell(self._observer.stream_ended, record, outcome, error)
 
     def received(self, size: int) -> None:
         """Do nothing."""
@@ -190,14 +266,39 @@ class OfConnection:
     def sent(self, size: int) -> None:
         """Do nothing."""
 
+    def slow(self, is_slow: bool) -> None:
+        """Tell of it."""
+        self._tell(self._observer.slow, self._connection, is_slow)
+
     def limit_hit(self, limit: str) -> None:
         """Tell of it."""
-        self._observer.limit_hit(self._connection, limit)
+        self._tell(self._observer.limit_hit, self._connection, limit)
 
     def login(self, mechanism: str, is_accepted: bool, reason: str) -> None:
         """Tell of it."""
         outcome = Outcome.ANSWERED if is_accepted else Outcome.REFUSED
-        self._observer.login(self._connection, mechanism, outcome, reason)
+        self._tell(self._observer.login, self._connection, mechanism, outcome, reason)
+
+    def ended(self, broker: Broker) -> None:
+        """Tell that the connection has ended: its reason is known now."""
+        self._tell(self._observer.connection_closed, broker.connection, broker.reason)
+
+    def _tell(self, method: Callable[..., object], *args: object) -> tuple[bool, object]:
+        """Call a method of the observer; return whether it did not raise, and its result."""
+        began = monotonic()
+        try:
+            return True, method(*args)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - an observer cannot harm a connection
+            log_raised(self._observer, error)
+            return False, None
+        finally:
+            took = monotonic() - began
+            if took > _TOO_LONG:
+                # So the method of a call is not told to have held the loop.
+                self._connection.broker.calls.has_stepped = True
+                log_slow(self._observer, getattr(method, "__name__", "a method"), took)
 
 
 def checked_observers(observers: Iterable[object]) -> tuple[Observer, ...]:
@@ -211,6 +312,9 @@ def checked_observers(observers: Iterable[object]) -> tuple[Observer, ...]:
         if not isinstance(each, Observer):
             kind = f"the class {each.__name__}" if isinstance(each, type) else type(each).__name__
             raise WrongType(f"observers= takes objects of subclasses of Observer, not {kind}")
+        for name in _METHODS:
+            if iscoroutinefunction(getattr(type(each), name)):
+                raise WrongType(f"{type(each).__name__}.{name} is async: an observer must not wait")
     return given  # type: ignore[return-value]
 
 
@@ -218,18 +322,33 @@ def observe(broker: Broker, observers: Iterable[Observer]) -> None:
     """Tell observers of a new connection."""
     for observer in observers:
         # Of its class: what an observer does to its own attributes must not harm the connection.
-        add_tracer(broker.session, type(observer)._tracer_of(observer, broker.connection))
-        broker.closed.addCallback(_closed, broker, observer)
+        tracer = type(observer)._tracer_of(observer, broker)
+        add_tracer(broker.session, tracer)
+        broker.closed.addCallback(_closed, broker, tracer)
+        if tracer.needs_records:
+            propagate(broker, observer)
 
 
-def _closed(result: None, broker: Broker, observer: Observer) -> None:
-    try:
-        observer.connection_closed(broker.connection, broker.reason)
-    except Exception:
-        logging.getLogger("broker.observers").exception(
-            "the observer %s raised", type(observer).__name__
-        )
+def _closed(result: None, broker: Broker, tracer: OfConnection) -> None:
+    tracer.ended(broker)
 
 
 def _shown(value: object) -> str:
     return printable(text_of_value(value, _LONGEST_NAME + 1), _LONGEST_NAME)
+
+
+def _request_id(call: Call) -> str | None:
+    """Return what the caller calls its request, as text of one line, or None."""
+    text = (call.meta or {}).get("x-request-id")
+    return None if text is None else _shown(text)
+
+
+def _trace_id(call: Call) -> str | None:
+    """Return the trace of a call, if its metadata names one."""
+    found = _is_traceparent((call.meta or {}).get("traceparent", ""))
+    return None if found is None else found[1]
+
+
+_is_traceparent = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z"
+).match

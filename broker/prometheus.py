@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.call_times import BUCKETS, MOST_TIMES, CallTimes
 from broker.connection.connection import Connection
+from broker.connection.peer import Call
 from broker.core.tracer import Outcome
 from broker.flavors.contracts.servant import Servant
 from broker.flavors.subscribers import Delivery, deliveries_to, delivery_to
-from broker.observers import ObservedCall, Observer, OfConnection
+from broker.observers import Observer, OfConnection
 
 if TYPE_CHECKING:
     from broker.connection.broker import Broker
-    from broker.core.tracer import Tracer
     from broker.inspection.inspector import Inspector
     from broker.pb import PBServerFactory
     from broker.server import Server
@@ -63,12 +63,12 @@ class Metrics(Observer):
         self._bytes = [0, 0]
         self._events = Delivery()
 
-    def call_started(self, call: ObservedCall) -> float:
+    def call_started(self, call: Call) -> float:
         """Take the time."""
         seconds: float = self._clock()
         return seconds
 
-    def call_ended(self, token: float, call: ObservedCall, outcome: Outcome, error: object) -> None:
+    def call_ended(self, token: float, call: Call, outcome: Outcome, error: object) -> None:
         """Count it."""
         if call.is_incoming:
             self._count(call.target, call.name, outcome, self._clock() - token)
@@ -118,12 +118,12 @@ class Metrics(Observer):
         """The events for subscribers on connections that have ended."""
         return self._events
 
-    def _tracer_of(self, connection: Connection) -> Tracer:
+    def _tracer_of(self, broker: Broker) -> OfConnection:
         """Return a tracer that counts without a record for each call."""
         kind = type(self)
         if (kind.call_started, kind.call_ended) != (Metrics.call_started, Metrics.call_ended):
-            return super()._tracer_of(connection)
-        return _Counting(self, connection)
+            return super()._tracer_of(broker)
+        return _Counting(self, broker)
 
     def _count(self, target: type | None, name: str, outcome: Outcome, seconds: float) -> None:
         calls = self._calls_of(target, name, outcome)
@@ -154,13 +154,14 @@ class _Counting(OfConnection):
 
     Args:
         metrics: has the counts.
-        connection: the connection.
+        broker: of the connection.
     """
 
     never_raises = True
+    needs_records = False
 
-    def __init__(self, metrics: Metrics, connection: Connection):
-        super().__init__(metrics, connection)
+    def __init__(self, metrics: Metrics, broker: Broker):
+        super().__init__(metrics, broker)
         self._metrics = metrics
         self.clock = metrics._clock
         self._answered = metrics._answered

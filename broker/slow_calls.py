@@ -6,9 +6,10 @@ import logging
 import time
 from collections.abc import Callable
 
+from broker.connection.peer import Call
 from broker.core.tracer import Outcome
 from broker.errors import ConfigError
-from broker.observers import ObservedCall, Observer
+from broker.observers import Observer
 from broker.printable import printable
 
 __all__ = ["SlowCalls"]
@@ -47,16 +48,14 @@ class SlowCalls(Observer):
         # The time at which the newest call of a peer began.
         self._newest = 0.0
 
-    def call_started(self, call: ObservedCall) -> float | None:
+    def call_started(self, call: Call) -> float | None:
         """Take the time."""
         if not call.is_incoming:
             return None
         self._newest = began = self._clock()
         return began
 
-    def call_ended(
-        self, token: float | None, call: ObservedCall, outcome: Outcome, error: object
-    ) -> None:
+    def call_ended(self, token: float | None, call: Call, outcome: Outcome, error: object) -> None:
         """Log it if the call has run without a wait, and too long."""
         # A call that has waited ends outside of a turn, or in a turn of other messages: in one
         # that has called no method, or after a newer call.
@@ -66,7 +65,7 @@ class SlowCalls(Observer):
         if took >= self._after and outcome is not Outcome.REFUSED:
             self._log(call, took)
 
-    def _log(self, call: ObservedCall, took: float) -> None:
+    def _log(self, call: Call, took: float) -> None:
         name = printable(call.name, _LONGEST_NAME)
         target = "an object" if call.target is None else call.target.__name__
         user = call.peer.avatar_id

@@ -6,7 +6,7 @@ import asyncio
 from contextvars import Token
 from types import TracebackType
 
-from broker.core.calls.deadline import DEADLINE
+from broker.core.calls.deadline import DEADLINE, deadline_at
 from broker.errors import CallTimeout, ConfigError
 
 __all__ = ["checked_seconds", "timeout"]
@@ -51,7 +51,7 @@ class timeout:
     async def __aenter__(self) -> timeout:
         await self._timeout.__aenter__()
         own = self._timeout.when()
-        outer = DEADLINE.get()
+        outer = deadline_at(asyncio.get_running_loop().time())
         if own is not None:
             self._token = DEADLINE.set(own if outer is None else min(own, outer))
         return self

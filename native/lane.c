@@ -487,8 +487,11 @@ static int take_call(Lane *self, Reader *reader, int kind, Py_ssize_t after) {
         self->handled++;
         self->received++;
         if (call.wants_answer && call.number > self->highest) self->highest = call.number;
-        if (PyObject_SetAttr(self->runner, self->state->s_last_name, call.name) < 0) done = -1;
-        else done = run_call(self, &call);
+        PyObject *class = call.first > 1 ? (PyObject *)Py_TYPE(call.stack[1]) : Py_None;
+        PyObject *last = PyTuple_Pack(3, call.name, class, call.wants_answer ? Py_True : Py_False);
+        if (last == NULL || PyObject_SetAttr(self->runner, self->state->s_last, last) < 0) done = -1;
+        Py_XDECREF(last);
+        if (done > 0) done = run_call(self, &call);
     } else if (done) {
         done = 0;
     } else if (PyErr_Occurred()) {

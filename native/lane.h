@@ -34,7 +34,7 @@ typedef struct {
     PyObject *pending, *promise, *bridge_class, *deadline, *first_credit;
     /* Names of attributes and methods. */
     PyObject *s_answered, *s_began, *s_begin_task, *s_beginning, *s_broker, *s_broker_reference, *s_call, *s_call_soon, *s_calls, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
-        *s_done, *s_enter, *s_function, *s_highest, *s_last, *s_last_name, *s_luid, *s_make_call, *s_leading, *s_methods,
+        *s_done, *s_enter, *s_function, *s_highest, *s_last, *s_luid, *s_make_call, *s_leading, *s_methods,
         *s_outcome_of, *s_plain_results, *s_raised, *s_result, *s_returned, *s_settled, *s_size, *s_transaction, *s_view;
     PyObject *limit;         /* the int 1 << 64 */
     PyObject *context_names; /* ("context",), for calls with that keyword */

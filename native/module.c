@@ -14,7 +14,7 @@ State *state_of(PyTypeObject *type) {
 /* Every place of the state that is set by name: an attribute or method of Python code. */
 #define NAMES_OF_STATE(X) \
     X(answered) X(began) X(begin_task) X(beginning) X(broker) X(call) X(call_soon) X(calls) X(calls_made) X(calls_received) X(canceller_of) X(context) X(debug) X(done) X(enter) X(function) \
-    X(highest) X(last) X(last_name) X(luid) X(make_call) X(leading) X(methods) X(plain_results) X(raised) X(result) X(returned) X(size) \
+    X(highest) X(last) X(luid) X(make_call) X(leading) X(methods) X(plain_results) X(raised) X(result) X(returned) X(size) \
     X(transaction) X(view)
 
 static int make_names(State *state) {

@@ -26,7 +26,6 @@ TESTED_ELSEWHERE = {
         "broker/commands/test_check_config.py",
         "what the command finds",
     ),
-    "broker/connection/log.py": ("broker/connection/test_broker.py", "what the pump logs"),
     "broker/connection/open_call.py": ("behaviour/test_promises.py", "calls on promises"),
     "broker/connection/promises/called.py": ("behaviour/test_promises.py", "calls on promises"),
     "broker/connection/promises/lines.py": ("behaviour/test_promises.py", "calls on promises"),
@@ -36,6 +35,7 @@ TESTED_ELSEWHERE = {
         "calls on promises",
     ),
     "broker/connection/published.py": ("broker/connection/test_broker.py", "half of Broker"),
+    "broker/connection/senders.py": ("broker/test_propagation.py", "interfaces without code"),
     "broker/core/events.py": ("broker/core/test_session.py", "records without behaviour"),
     "broker/core/host.py": ("broker/core/test_session.py", "what a session asks of its host"),
     "broker/defer/errors.py": (

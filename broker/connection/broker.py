@@ -10,6 +10,7 @@ the peer. The published methods only call the session and its translator.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from broker.connection import log
 from broker.connection.connection import Connection
 from broker.connection.ending import Ending, end_caches, forget_frames
 from broker.connection.lane import Lane
-from broker.connection.peer import CURRENT_CALL, Call, Peer
+from broker.connection.peer import CURRENT_CALL, Call, Peer, SharedCall
 from broker.connection.pending_calls import PendingCalls
 from broker.connection.pings import Pings
 from broker.connection.published import PublishedBroker
@@ -25,6 +26,7 @@ from broker.connection.pump import Pump
 from broker.connection.running_methods import RunningMethods
 from broker.connection.snapshot import ConnectionSnapshot, snapshot_of
 from broker.connection.stream_producers import StreamProducers
+from broker.connection.tracers import tell_stream
 from broker.connection.watchdogs.keepalive import Keepalive
 from broker.connection.watchdogs.message import MessageTimeout
 from broker.connection.watchdogs.setup import SetupTimeouts
@@ -144,7 +146,7 @@ class Broker(PublishedBroker):
         self.session = Session(self, self.policy, is_client=bool(isClient))
         self.connection = Connection(self)
         context = self.session.incoming.context
-        context.run(CURRENT_CALL.set, Call(self.peer, self.connection))
+        context.run(CURRENT_CALL.set, SharedCall(self.peer, self.connection))
         # The methods have nothing of the code that makes the connection.
         context.run(DEADLINE.set, None)
         context.run(ATTACHED.set, None)
@@ -445,8 +447,23 @@ class Broker(PublishedBroker):
         reference.doRefCount = 1
         return reference
 
+    def describe(
+        self,
+        context: Context,
+        name: str,
+        wants_answer: bool,
+        target: type | None,
+        due: float | None,
+        meta: Mapping[str, str] | None,
+    ) -> None:
+        """Put the record of a call of the peer into its contextvars."""
+        peer = context[CURRENT_CALL].peer
+        call = Call(peer, self.connection, name, True, wants_answer, target, due, meta)
+        context.run(CURRENT_CALL.set, call)
+
     def make_stream(self, stream: IncomingStream) -> object:
         """Return the object by which the program reads a stream of the peer."""
+        tell_stream(self.session, stream)
         return received_stream(self, stream)
 
     def shown_error(self, error: object) -> tuple[object, str | None]:
@@ -483,6 +500,8 @@ class Broker(PublishedBroker):
 
     def _use_lane(self) -> None:
         session = self.session
+        if self.calls.interception is not None:
+            return
         if session.dialect is MSGPACK and not session.keeps_expressions:
             session.use_lane(partial(Lane, session, self.calls, self.policy.high_water))
 
@@ -560,6 +579,7 @@ class Broker(PublishedBroker):
             self._producers = StreamProducers(
                 self, self.session, self.pump, self.policy, self._scheduler
             )
+        tell_stream(self.session, event.stream)
         self._producers.start(event.stream)
 
     def _on_cancelled(self, event: CallCancelled) -> None:

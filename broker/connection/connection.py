@@ -140,6 +140,9 @@ class Connection:
         forks.check(self.broker)
         if not self.is_closed:
             self.broker.calls.check_loop("close()")
+            interception = self.broker.calls.interception
+            if interception is not None:
+                await interception.sent(self.broker.policy.close_timeout)
         self.broker.flush()
         if not self.is_closed:
             self.broker.port.loseConnection()

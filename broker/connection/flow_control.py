@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from broker.connection.budget import Share
 from broker.connection.reading import Reading
+from broker.connection.tracers import tell_slow
 from broker.connection.watchdogs.write_stall import WriteStallWatchdog
 from broker.core.policy import Policy
 from broker.core.session import Session
@@ -88,8 +89,10 @@ class FlowControl:
             self._write_stall.watch()
             if self.slow_since is None:
                 self.slow_since = self.reading.now()
-        else:
+                tell_slow(session, True)
+        elif self.slow_since is not None:
             self.slow_since = None
+            tell_slow(session, False)
         wants_data = session.inbox.wants_data
         is_held = is_full and (wants_data or session.incoming.answers.size > policy.max_unsent)
         session.inbox.hold_calls(is_held)

@@ -53,6 +53,8 @@ logger = logging.getLogger("broker.connection")
 
 # Missing methods that a connection remembers; each call of another one makes a record.
 _MOST_MISSING = 256
+# Seconds in which one record tells of one-way calls that were not run.
+_MINUTE = 60.0
 
 
 class Logged(Protocol):
@@ -63,14 +65,21 @@ class Logged(Protocol):
         log_throttle: limits the records.
         missing: the classes and names of methods that one-way calls did not find, and that have
             been logged; None before the first.
+        refusals_told: when the last one-way call that was not run was logged; None before the
+            first.
     """
 
     peer: Peer
     missing: set[tuple[type, str]] | None
+    refusals_told: float | None
 
     @property
     def log_throttle(self) -> LogThrottle:
         """Limits the records."""
+
+    @property
+    def now(self) -> float:
+        """The time by the clock of the connection, in seconds."""
 
 
 def closed(owner: Logged, error: Exception) -> bool:
@@ -161,8 +170,8 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
         _raised(owner, f"remote method '{name}' raised (id {event.error_id})", failure)
     elif one_way_to is not None:
         _missing(owner, one_way_to, event.name, error)
-    elif event.refused == 1:
-        # The first of a connection; the caller gets no answer.
+    elif event.refused and _is_due(owner):
+        # One a minute; the caller gets no answer.
         text = "%s: call of '%s' without an answer was not run: %s (sends_refused counts the next)"
         _log(owner, logging.WARNING, text, address, name, _line(error, 200))
     elif _is_peers_fault(failure):
@@ -181,6 +190,15 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
         _log(owner, logging.DEBUG, "remote method '%s' refused: %s", name, kind)
     else:
         _raised(owner, f"remote method '{name}' raised", failure)
+
+
+def _is_due(owner: Logged) -> bool:
+    """Return whether a one-way call that was not run is logged now: one a minute is."""
+    now, told = owner.now, owner.refusals_told
+    if told is not None and now - told < _MINUTE:
+        return False
+    owner.refusals_told = now
+    return True
 
 
 def _raised(owner: Logged, text: str, failure: Failure) -> None:

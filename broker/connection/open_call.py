@@ -32,6 +32,9 @@ class OpenCall(Canceller):
         if self.request_id is not None:
             self.calls.abandon(self.request_id)
 
-    def target_of(self, promise: Promise[Any]) -> PromisedTarget:
-        """Return the result of the promise as a target."""
+    def target_of(self, promise: Promise[Any]) -> PromisedTarget | None:
+        """Return the result of the promise as a target; None if calls on it wait for the result."""
+        if self.calls.interception is not None:
+            # Each call passes the interceptors, which may suspend it.
+            return None
         return self.calls.promises.follow(self, promise)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from broker.core.principal import Principal
+from broker.core.principal import Principal, current_principal
+from broker.printable import printable
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -15,7 +18,16 @@ if TYPE_CHECKING:
     from broker.connection.broker import Broker
     from broker.connection.connection import Connection
 
-__all__ = ["CURRENT_CALL", "Call", "Peer", "current_call", "new_principal", "peer_of"]
+__all__ = [
+    "CURRENT_CALL",
+    "Call",
+    "Peer",
+    "SharedCall",
+    "by_names",
+    "current_call",
+    "new_principal",
+    "peer_of",
+]
 
 
 class Peer(Struct):
@@ -38,19 +50,167 @@ class Peer(Struct):
     proxy: Any = None
 
 
-class Call(Struct, frozen=True):
-    """The call of the peer that the current code handles.
+class Call:
+    """A call: of the peer, or of this end for observers and interceptors.
+
+    It has neither arguments nor a result.
+
+    Args:
+        peer, connection, name, is_incoming, wants_answer, target: see the attributes.
+        due: the deadline, by the clock of the connection, or None.
+        meta: the metadata as it is on the wire, or None.
+        contract: the name of the contract; None for that of the target.
 
     Attributes:
-        peer: the caller: the login that the called object belongs to.
+        peer: the caller of an incoming call: the login that the called object belongs to. Else the
+            other end.
         connection: the connection of the call.
+        name: the method, without its prefix. The name of an incoming call is text of the peer. In
+            a task, or a thread, that a method has started which is not async, it is empty, unless
+            the call has metadata or a deadline.
+        is_incoming: whether the peer makes the call.
+        wants_answer: False for a one-way call.
+        target: the class of the called object; None if it is not known, as of an outgoing call.
     """
 
-    peer: Peer
-    connection: Connection
+    __slots__ = (
+        "_contract",
+        "_due",
+        "_metadata",
+        "connection",
+        "is_incoming",
+        "meta",
+        "name",
+        "peer",
+        "target",
+        "wants_answer",
+    )
+
+    def __init__(
+        self,
+        peer: Peer,
+        connection: Connection,
+        name: str = "",
+        is_incoming: bool = True,
+        wants_answer: bool = True,
+        target: type | None = None,
+        due: float | None = None,
+        meta: Mapping[str, str] | None = None,
+        contract: str | None = None,
+    ):
+        self.peer = peer
+        self.connection = connection
+        self.name = name
+        self.is_incoming = is_incoming
+        self.wants_answer = wants_answer
+        self.target = target
+        self.meta = meta
+        self._due = due
+        self._contract = contract
+        self._metadata: dict[str, str] | None = None
+
+    def __repr__(self) -> str:
+        way = "from" if self.is_incoming else "to"
+        return f"<Call of {printable(self.name)!r} {way} {self.peer.address}>"
+
+    @property
+    def contract(self) -> str | None:
+        """The name of the contract of the method, or None."""
+        if self._contract is None and self.target is not None:
+            contracts = getattr(self.target, "_broker_contracts", ())
+            return next((each.name for each in contracts if self.name in each.methods), None)
+        return self._contract
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Text that comes with the call by name; see `broker.metadata`.
+
+        Nothing of it is verified. An interceptor of an outgoing call may change it.
+        """
+        if self._metadata is None:
+            self._metadata = by_names(self.meta)
+        return self._metadata
+
+    @property
+    def deadline(self) -> float | None:
+        """The seconds for which the caller will wait, 0 if they are over; None without a limit."""
+        if self._due is None:
+            return None
+        return max(0.0, self._due - self.connection.broker.now)
+
+
+class SharedCall(Call):
+    """The record of all calls of a login that have none of their own.
+
+    These have neither metadata nor a deadline, and their methods are not async.
+
+    Args:
+        peer, connection: of the calls.
+    """
+
+    __slots__ = ("_thread",)
+
+    def __init__(self, peer: Peer, connection: Connection):
+        self._thread = get_ident()
+        # The other attributes are those of the call whose method runs.
+        self.peer = peer
+        self.connection = connection
+        self.is_incoming = True
+        self.meta = self._due = self._contract = None
+
+    def _last(self) -> tuple[str, type | None, bool]:
+        """Return the call whose method runs: its name, its class, and if it wants an answer."""
+        if get_ident() != self._thread:
+            # A thread that a method has started; meanwhile another method may run.
+            return _NO_CALL
+        session = self.connection.broker.session
+        principal = current_principal(session.translator)
+        context = session.incoming.context if principal is None else principal.context
+        try:
+            context.run(_nothing)
+        except RuntimeError:
+            # The context is in use: the method runs, and this is not a task that it has started.
+            return session.incoming.runner.last or _NO_CALL
+        return _NO_CALL
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """See the base class."""
+        return self._last()[0]
+
+    @property
+    def target(self) -> type | None:  # type: ignore[override]
+        """See the base class."""
+        return self._last()[1]
+
+    @property
+    def wants_answer(self) -> bool:  # type: ignore[override]
+        """See the base class."""
+        return self._last()[2]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """An empty dict."""
+        return {}
+
+
+_NO_CALL: tuple[str, type | None, bool] = ("", None, True)
+
+
+def _nothing() -> None:
+    """Return None."""
 
 
 CURRENT_CALL: ContextVar[Call] = ContextVar("broker.current_call")
+
+
+def by_names(meta: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the metadata of the application among what is on the wire, by its names."""
+    return {
+        key[2:].replace("-", "_"): value
+        for key, value in (meta or {}).items()
+        if key.startswith("x-")
+    }
 
 
 def current_call() -> Call:
@@ -74,7 +234,7 @@ def new_principal(broker: Broker) -> Principal:
     known = broker.peer
     peer = Peer(known.address, certificate=known.certificate, proxy=known.proxy)
     context = broker.session.incoming.context.copy()
-    context.run(CURRENT_CALL.set, Call(peer, broker.connection))
+    context.run(CURRENT_CALL.set, SharedCall(peer, broker.connection))
     return Principal(broker.session.translator, context)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import _get_running_loop
 from collections.abc import Callable, Mapping
+from contextvars import Context
 from functools import partial
 from typing import Any, cast
 
@@ -14,8 +15,9 @@ from broker.connection.log import Logged
 from broker.connection.open_call import OpenCall
 from broker.connection.promises.called import OutgoingPromises
 from broker.connection.promises.lines import HeldTarget
-from broker.core.calls.attached import ATTACHED, NO_REFERENCE, ONCE, Attached
-from broker.core.calls.deadline import DEADLINE
+from broker.connection.senders import Interception, Sender
+from broker.core.calls.attached import ATTACHED, NO_REFERENCE, ONCE, Attached, is_login_call
+from broker.core.calls.deadline import DEADLINE, deadline_at
 from broker.core.calls.incoming import DRAINING
 from broker.core.calls.promised import MustWait
 from broker.core.objects.whereabouts import name_argument
@@ -68,6 +70,9 @@ class PendingCalls(CallsBase):
         refusal: the fields of the ServerDraining with which calls fail then.
         is_inherited: whether this is a copy in a forked child process, which cannot make calls.
         now: the clock of deadlines.
+        interception: runs the interceptors of calls, or None.
+        passes: whether the next call is one that has passed them.
+        sender: sends calls in place of ``OutgoingCalls.call``, or None.
 
     `CallsBase` has further attributes, and the method ``call``.
     """
@@ -82,11 +87,14 @@ class PendingCalls(CallsBase):
         "_session",
         "_together",
         "_was_meta_dropped",
+        "interception",
         "is_ending",
         "is_inherited",
         "is_refused",
         "now",
+        "passes",
         "refusal",
+        "sender",
     )
 
     def __init__(
@@ -112,6 +120,9 @@ class PendingCalls(CallsBase):
         self.stepped_loop = None
         self._loop = None
         self._was_meta_dropped = False
+        self.interception: Interception | None = None
+        self.passes = False
+        self.sender: Sender | None = None
         self._scheduler: Scheduler | None = None
         self._owner = owner
         self._session = session
@@ -128,9 +139,22 @@ class PendingCalls(CallsBase):
 
     @property
     def begin_task(self) -> Callable[..., asyncio.Task[Any]] | None:
-        """See `Scheduler.begin_task`."""
-        scheduler = self._scheduler
-        return None if scheduler is None else scheduler.begin_task
+        """Begins the task of a method that the lane in C has called; see `Scheduler.begin_task`."""
+        begin = None if self._scheduler is None else self._scheduler.begin_task
+        return None if begin is None else partial(self._begin, begin)
+
+    def _begin(
+        self,
+        begin: Callable[..., asyncio.Task[Any]],
+        coroutine: object,
+        *,
+        context: Context,
+    ) -> asyncio.Task[Any]:
+        last = self._session.incoming.runner.last
+        if last is not None:
+            name, kind, wants_answer = last
+            self._session.host.describe(context, name, wants_answer, kind, None, None)
+        return begin(coroutine, context=context)
 
     def refuse(self, after: float, elsewhere: tuple[str, ...]) -> None:
         """Refuse all calls from now on with ServerDraining, which has these fields."""
@@ -212,6 +236,9 @@ class PendingCalls(CallsBase):
                 )
                 return post(loop, text, cast("Callable[[], Deferred[Any]]", again))
             self.check_loop(f"callRemote('{text}')")
+        if self.interception is not None and not to_cache and self._is_intercepted():
+            made = perspective, object_id, text, args, kw
+            return self.interception.call(*made, kind, meta, wants_answer)
         deadline, credit = None, None
         if meta is not None or DEADLINE.get() is not None or ATTACHED.get() is not None:
             deadline, credit, meta = self._options(meta, wants_answer)
@@ -219,9 +246,10 @@ class PendingCalls(CallsBase):
             held = self._promises.held[object_id]
             return held.add(kind, text, args, kw, wants_answer, meta)
         outgoing = self._session.outgoing
+        send = outgoing.call if self.sender is None else partial(self.sender.call, kind)
         head = object_id, text, args, kw, perspective, wants_answer
         try:
-            request_id = outgoing.call(*head, deadline, to_cache, credit, meta)
+            request_id = send(*head, deadline, to_cache, credit, meta)
         except (KeyboardInterrupt, SystemExit):
             raise
         except MustWait:
@@ -252,6 +280,7 @@ class PendingCalls(CallsBase):
         wants_answer: bool,
         to_cache: bool,
         meta: Mapping[str, str] | None,
+        kind: type[Deferred[Any]] = Promise,
     ) -> RequestId:
         """Send a call, with what the running code attaches to it; see ``OutgoingCalls.call``.
 
@@ -261,14 +290,23 @@ class PendingCalls(CallsBase):
         """
         deadline, credit, meta = self._options(meta, wants_answer)
         head = target, name, args, kw, perspective, wants_answer
-        return self._session.outgoing.call(*head, deadline, to_cache, credit, meta)
+        outgoing = self._session.outgoing
+        send = outgoing.call if self.sender is None else partial(self.sender.call, kind)
+        return send(*head, deadline, to_cache, credit, meta)
+
+    def _is_intercepted(self) -> bool:
+        """Return whether the call that is being made has yet to pass the interceptors."""
+        if self.passes:
+            self.passes = False
+            return False
+        return not is_login_call()
 
     def _options(
         self, meta: Mapping[str, str] | None, wants_answer: bool
     ) -> tuple[int | None, tuple[int, int] | None, Mapping[str, str] | None]:
         """Return the deadline in milliseconds, the first credit and the metadata of a call."""
         # A call without an answer has no deadline: no caller waits, and it must not be lost.
-        ends = DEADLINE.get() if wants_answer else None
+        ends = deadline_at(self.now()) if wants_answer else None
         deadline = None if ends is None else self._milliseconds_until(ends)
         attached = ATTACHED.get()
         if attached is None and meta is None:
@@ -355,6 +393,9 @@ class PendingCalls(CallsBase):
                 do_in_loop(loop, again)
                 return
             self.check_loop(f"send('{name}')")
+        if self.interception is not None and not to_cache and self._is_intercepted():
+            self.interception.call(perspective, object_id, name, args, kw, Promise, None, False)
+            return
         meta = None
         if ATTACHED.get() is not None:
             _, _, meta = self._options(None, False)
@@ -363,7 +404,8 @@ class PendingCalls(CallsBase):
             return
         try:
             outgoing = self._session.outgoing
-            request_id = outgoing.call(
+            send = outgoing.call if self.sender is None else partial(self.sender.call, Promise)
+            request_id = send(
                 object_id, name, args, kw, perspective, False, to_cache=to_cache, meta=meta
             )
         except (KeyboardInterrupt, SystemExit):
@@ -398,16 +440,25 @@ class PendingCalls(CallsBase):
             raise self._why_closed()
         session = self._session
         name, args, kw = broadcast.name, broadcast.args, broadcast.kw
+        if self.interception is not None and not to_cache:
+            self.interception.call(perspective, object_id, name, args, kw, Promise, None, False)
+            return
         number = _SEND_TO_CACHE if to_cache else _SEND
         try:
-            is_sent = session.outbox.broadcast(object_id, broadcast, number)
+            is_sent = (
+                self.sender is None or not self.sender.has_metadata
+            ) and session.outbox.broadcast(object_id, broadcast, number)
         except EncodeError as error:
             name_argument(error, name, args, kw)
             raise
         if is_sent:
             session.stats.calls_made += 1
+            if session.tracing is not None:
+                session.tracing.one_way(name)
         else:
-            session.outgoing.call(object_id, name, args, kw, perspective, False, to_cache=to_cache)
+            outgoing = session.outgoing
+            send = outgoing.call if self.sender is None else partial(self.sender.call, Promise)
+            send(object_id, name, args, kw, perspective, False, to_cache=to_cache)
         self._flush_later()
 
     @property
@@ -466,13 +517,19 @@ class PendingCalls(CallsBase):
             raise ConfigError(NO_REFERENCE)
         if attached.meta is not None:
             meta = {**attached.meta, **(meta or {})}
-        if meta and Feature.META not in self._session.outbox.features:
-            if not self._was_meta_dropped:
-                self._was_meta_dropped = True
-                dialect = self._session.dialect
-                log.meta_not_sent(self._owner, text_of(dialect.name) if dialect else "")
+        if meta and not self.can_send_meta():
             meta = None
         return attached.credit if wants_answer else None, meta
+
+    def can_send_meta(self) -> bool:
+        """Return whether the dialect has metadata; log it once if it has not."""
+        if Feature.META in self._session.outbox.features:
+            return True
+        if not self._was_meta_dropped:
+            self._was_meta_dropped = True
+            dialect = self._session.dialect
+            log.meta_not_sent(self._owner, text_of(dialect.name) if dialect else "")
+        return False
 
     def note_unsent(self, name: str, error: BaseException) -> None:
         """Count and log a call without an answer that cannot be sent."""

@@ -46,7 +46,7 @@ class PublishedBroker:
         session: the session that the methods call.
         port: the transport, as the connection uses it; not before there is a transport.
         overridden: of the class: the published methods that a subclass has overridden.
-        missing: see `broker.connection.log.Logged`.
+        missing, refusals_told: see `broker.connection.log.Logged`.
     """
 
     session: Session
@@ -60,6 +60,7 @@ class PublishedBroker:
     peer: Peer
     port: TransportPort
     missing: set[tuple[type, str]] | None = None
+    refusals_told: float | None = None
     reason: Any = None
     # Lists that are made when they are first needed; most connections need one of them.
     _page_producers: list[PageProducer] | None = None
@@ -106,6 +107,11 @@ class PublishedBroker:
     @property
     def log_throttle(self) -> LogThrottle:
         """Limits the log records that this connection causes."""
+        raise NotImplementedError
+
+    @property
+    def now(self) -> float:
+        """The time by the clock of this connection, in seconds."""
         raise NotImplementedError
 
     def soon_flush(self) -> None:

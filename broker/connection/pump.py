@@ -108,7 +108,7 @@ class Pump:
 
         It is False in a turn that has so far handled other messages only, such as answers.
         """
-        return self._is_running and bool(self._session.incoming.runner.last_name)
+        return self._is_running and self._session.incoming.runner.last is not None
 
     def begin(self, port: TransportPort, calls: PendingCalls) -> None:
         """Begin to work on a connection.
@@ -148,7 +148,7 @@ class Pump:
             return
         session, scheduler, calls = self._session, self._scheduler, self._calls
         inbox, runner = session.inbox, session.incoming.runner
-        runner.last_name, calls.has_stepped = "", False
+        runner.last, calls.has_stepped = None, False
         if began is None:
             began = self._now()
         self._is_running = calls.is_batched = True
@@ -156,7 +156,7 @@ class Pump:
             calls.stepped_loop = scheduler.stepped_loop()
         try:
             more = inbox.pump(1) if data is None else inbox.take(data)
-            if more or runner.last_name:
+            if more or runner.last is not None:
                 now = self._now()
                 if now - began > _TOO_LONG:
                     self._tell_blocked(1, now - began)
@@ -209,7 +209,7 @@ class Pump:
             # Twice as many each time: so the clock is read only a few times a turn, but a turn with
             # slow messages still ends near its deadline.
             size = min(handled, policy.turn_messages - handled)
-            session.incoming.runner.last_name, self._calls.has_stepped = "", False
+            session.incoming.runner.last, self._calls.has_stepped = None, False
             calls, began = stats.calls_received, now
             more = inbox.pump(size)
             now = self._now()
@@ -232,9 +232,9 @@ class Pump:
             calls: the number of calls received in this time; a large message may have begun before.
             seconds: how long they took.
         """
-        session = self._session
-        if session.incoming.runner.last_name and not self._calls.has_stepped:
-            log.blocked(self._owner, session.incoming.runner.last_name, max(1, calls), seconds)
+        last = self._session.incoming.runner.last
+        if last is not None and not self._calls.has_stepped:
+            log.blocked(self._owner, last[0], max(1, calls), seconds)
 
     def ask_for_turn(self) -> None:
         """Request a later turn of the loop for the received messages."""

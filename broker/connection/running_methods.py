@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.dispatch import note_raised
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.session import Session
@@ -101,9 +100,7 @@ class RunningMethods:
                 work.cancel()
 
     def _run(self, call: IncomingCall, coroutine: Coroutine[Any, Any, object]) -> None:
-        context = self._session.incoming.context_of(call).copy()
-        if call.due is not None:
-            context.run(DEADLINE.set, call.due)
+        context = self._session.incoming.own_context(call)
         create_task = self._scheduler.create_task
         if create_task is None:
             deferred = drive(coroutine, context)

@@ -8,11 +8,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol, runtime_checkable
 
+from broker.core.objects.streams import Counted, IncomingStream, OutgoingStream
 from broker.core.session import Session
 from broker.core.tracer import Outcome, Tracer
 
-__all__ = ["Tracers", "add_tracer", "remove_tracer"]
+__all__ = [
+    "SlowTracer",
+    "StreamTracer",
+    "Tracers",
+    "add_tracer",
+    "remove_tracer",
+    "tell_slow",
+    "tell_stream",
+]
 
 logger = logging.getLogger("broker.observers")
 
@@ -107,14 +118,89 @@ class Tracers:
         for each in self.members:
             self._tell(each, each.login, mechanism, is_accepted, reason)
 
+    def slow(self, is_slow: bool) -> None:
+        """Tell those who want to know that many bytes are unsent now, or few again."""
+        for each in self.members:
+            if isinstance(each, SlowTracer):
+                self._tell(each, each.slow, is_slow)
+
+    def stream_opened(self, stream: Counted, name: str, is_incoming: bool, of: object) -> None:
+        """Tell those of a stream who want to know, and later of its end.
+
+        Args:
+            stream: the stream.
+            name: of the method, if it is known, or empty.
+            is_incoming: whether this end reads it.
+            of: the tokens of the call that returns it to this end, or None.
+        """
+        tokens = {id(each): own for each, own in of} if isinstance(of, list) else {}
+        ends: list[Callable[[Outcome, object], object]] = []
+        for each in self.members:
+            if isinstance(each, StreamTracer):
+                own = tokens.get(id(each))
+                record = self._tell(each, each.stream_opened, stream, name, is_incoming, own)
+                ends.append(partial(self._tell, each, each.stream_ended, record))
+
+        def ended(outcome: Outcome, error: object) -> None:
+            for end in ends:
+                end(outcome, error)
+
+        if ends:
+            stream.on_ended = ended
+
     def _tell(self, tracer: Tracer, method: Callable[..., object], /, *args: object) -> object:
         try:
             return method(*args)
-        except Exception as exc:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:
             if (id(tracer), type(exc)) not in self._logged:
                 self._logged.add((id(tracer), type(exc)))
                 logger.exception("the observer %s raised", type(tracer).__name__)
             return None
+
+
+@runtime_checkable
+class StreamTracer(Protocol):
+    """A tracer that wants to know of streams too."""
+
+    def stream_opened(
+        self, stream: Counted, name: str, is_incoming: bool, token: object, /
+    ) -> object:
+        """A stream was opened; see `Tracers.stream_opened`. Return a value for its end."""
+        ...
+
+    def stream_ended(self, record: object, outcome: Outcome, error: object, /) -> None:
+        """It has ended."""
+        ...
+
+
+@runtime_checkable
+class SlowTracer(Protocol):
+    """A tracer that wants to know whether many bytes are unsent."""
+
+    def slow(self, is_slow: bool, /) -> None:
+        """More than ``Policy.high_water`` bytes are unsent now, or no more."""
+        ...
+
+
+def tell_slow(session: Session, is_slow: bool) -> None:
+    """Tell the tracers of a session, if it has some, that many bytes are unsent, or no more."""
+    if session.tracing is not None and isinstance(session.tracing.tracer, Tracers):
+        session.tracing.tracer.slow(is_slow)
+
+
+def tell_stream(session: Session, stream: OutgoingStream | IncomingStream) -> None:
+    """Tell the tracers of a session, if it has some, of a stream that was opened."""
+    tracing = session.tracing
+    if tracing is None or not isinstance(tracing.tracer, Tracers):
+        return
+    told = tracing.tracer.stream_opened
+    if isinstance(stream, IncomingStream):
+        told(stream, "", True, tracing.current)
+    elif stream.context is not None:
+        # A context variable that is set there has its value in the code that makes the items.
+        stream.context.run(told, stream, stream.name, False, None)
 
 
 def add_tracer(session: Session, tracer: Tracer) -> None:

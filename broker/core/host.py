@@ -6,6 +6,7 @@ The Broker fulfils both. A host of the session alone, as in tests, fulfils only 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from broker.core.events import Event
@@ -77,6 +78,28 @@ class Host(Protocol):
 
         Returns:
             Whether it had fields.
+        """
+        ...
+
+    def describe(
+        self,
+        context: Context,
+        name: str,
+        wants_answer: bool,
+        target: type | None,
+        due: float | None,
+        meta: Mapping[str, str] | None,
+        /,
+    ) -> None:
+        """Put the record of a call of the peer into its contextvars.
+
+        Args:
+            context: the contextvars of this call alone.
+            name: the method.
+            wants_answer: False for a one-way call.
+            target: the class of the object, if it is known.
+            due: the deadline, by the clock of the connection, or None.
+            meta: the metadata, or None.
         """
         ...
 

@@ -63,6 +63,7 @@ class Policy(Struct, frozen=True):
             text. In PB's dialects, faults of calls have Twisted's texts.
         unsafe_tracebacks: send tracebacks too.
         dynamic_methods: look up a method on the target itself if its class does not define it.
+        inherit_deadline: the calls that a method makes have the deadline of its caller.
         cancel_on_disconnect: cancel the peer's async methods when the connection ends.
         text_user_names: checkers and realms get user names as str, and checkers get passwords as
             bytes, whatever was sent. A client sends both as bytes. If false, a client sends each
@@ -123,6 +124,7 @@ class Policy(Struct, frozen=True):
     published_errors: bool = False
     unsafe_tracebacks: bool = False
     dynamic_methods: bool = False
+    inherit_deadline: bool = True
     cancel_on_disconnect: bool = True
     text_user_names: bool = True
     insecure_plaintext: bool = False

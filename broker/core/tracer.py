@@ -8,12 +8,16 @@ methods must not raise, and must return at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from contextvars import Context
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from broker.errors import CallTimeout
 
 __all__ = ["Outcome", "Tracer", "Tracing", "outcome_of"]
+
+T = TypeVar("T")
 
 
 class Outcome(Enum):
@@ -98,27 +102,58 @@ class Tracing:
             makes the token itself. None for any other tracer.
     """
 
-    __slots__ = ("_tokens", "clock", "tracer")
+    __slots__ = ("_current", "_tokens", "clock", "tracer")
 
     def __init__(self, tracer: Tracer):
         self.tracer = tracer
         self.clock: Callable[[], float] | None = None
-        self._tokens: dict[Hashable, object] = {}
+        self._current: Hashable = None
+        self._tokens: dict[Hashable, tuple[object, Context | None]] = {}
 
-    def start(
-        self, call: Hashable, name: str, is_incoming: bool, wants_answer: bool, target: type | None
-    ) -> None:
-        """Tell the tracer that a call starts."""
-        self.adopt(call, self.tracer.call_started(name, is_incoming, wants_answer, target))
+    def adopt(self, call: Hashable, token: object, context: Context | None = None) -> None:
+        """Keep the token of a call that the tracer has been told of.
 
-    def adopt(self, call: Hashable, token: object) -> None:
-        """Keep the token of a call that the tracer has been told of."""
-        self._tokens[call] = token
+        Args:
+            call: the call.
+            token: what the tracer has returned.
+            context: the contextvars of the call, in which it is told of the end; None for those of
+                the code that ends it.
+        """
+        self._tokens[call] = token, context
+
+    def one_way(self, name: str) -> None:
+        """Tell the tracer of a one-way call that was sent."""
+        token = self.tracer.call_started(name, False, False, None)
+        self.tracer.call_ended(token, Outcome.ANSWERED, None)
+
+    def during(self, call: Hashable, enter: Callable[..., T], *args: object) -> T:
+        """Return ``enter(*args)``, which decodes a part of the answer to a call."""
+        self._current = call
+        try:
+            return enter(*args)
+        finally:
+            self._current = None
+
+    @property
+    def current(self) -> object:
+        """The token of the call whose answer is being decoded, or None."""
+        return self._tokens.get(self._current, (None,))[0]
 
     def end(self, call: Hashable, outcome: Outcome, error: object = None) -> None:
         """Tell the tracer that a call has ended, unless it was told."""
         if call in self._tokens:
-            self.tracer.call_ended(self._tokens.pop(call), outcome, error)
+            self._tell(*self._tokens.pop(call), outcome, error)
+
+    def _tell(
+        self, token: object, context: Context | None, outcome: Outcome, error: object
+    ) -> None:
+        tell = self.tracer.call_ended
+        if context is not None:
+            # RuntimeError: the code that ends the call runs in this context already.
+            with suppress(RuntimeError):
+                context.run(tell, token, outcome, error)
+                return
+        tell(token, outcome, error)
 
     def close(self, may_have_run: Mapping[int, bool]) -> None:
         """Tell the tracer that the session, and each call that has not ended, has ended.
@@ -127,10 +162,10 @@ class Tracing:
             may_have_run: for each open outgoing call, whether the peer may have run it.
         """
         tokens, self._tokens = self._tokens, {}
-        for call, token in tokens.items():
+        for call, (token, context) in tokens.items():
             is_unsent = isinstance(call, int) and not may_have_run.get(call, True)
             outcome = Outcome.NOT_RUN if is_unsent else Outcome.LOST
-            self.tracer.call_ended(token, outcome, None)
+            self._tell(token, context, outcome, None)
         self.tracer.closed()
 
 
@@ -145,7 +180,7 @@ def outcome_of(error: object, was_run: bool) -> Outcome:
     value = inner if isinstance(inner, BaseException) else error
     if isinstance(value, CallTimeout):
         return Outcome.TIMED_OUT
-    if not was_run:
-        return Outcome.REFUSED
     # Deferreds and asyncio have an exception of this name each, and this module knows neither.
-    return Outcome.CANCELLED if type(value).__name__ == "CancelledError" else Outcome.RAISED
+    if type(value).__name__ == "CancelledError":
+        return Outcome.CANCELLED
+    return Outcome.RAISED if was_run else Outcome.REFUSED

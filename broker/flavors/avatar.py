@@ -7,7 +7,7 @@ from typing import Any
 
 from zope.interface import implementer
 
-from broker.core.calls.dispatch import Route, engine_hook, overrides_hook
+from broker.core.calls.dispatch import Route, engine_hook, overrides_hook, stands_for_object
 from broker.flavors.referenceable import Referenceable
 from broker.interfaces import IPerspective
 from jelly.atoms import Expression
@@ -31,6 +31,7 @@ class Avatar:
         return broker.handle_message(Route(self, "perspective_", (), self), message, args, kw)
 
 
+@stands_for_object
 class AsReferenceable(Referenceable):
     """Makes an object with a ``<messageType>MessageReceived`` method callable (published).
 

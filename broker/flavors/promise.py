@@ -37,6 +37,7 @@ __all__ = [
     "PromisedTarget",
     "call_result",
     "check_step",
+    "contract_name",
     "failed",
     "not_a_reference",
     "not_passed",
@@ -90,8 +91,8 @@ class Canceller:
         """Cancel the promise."""
         raise NotImplementedError
 
-    def target_of(self, promise: Promise[Any]) -> PromisedTarget:
-        """Return the result of the promise as a target."""
+    def target_of(self, promise: Promise[Any]) -> PromisedTarget | None:
+        """Return the result of the promise as a target; None if calls on it wait for the result."""
         raise NotImplementedError
 
 
@@ -106,6 +107,8 @@ class Promise(Deferred[T]):
     """
 
     __slots__ = ()
+    contract: ClassVar[str | None] = None
+    """For a subclass that checks the results of a contract: the name of the contract."""
     plain_results: ClassVar[frozenset[type]] = frozenset()
     """For a subclass that overrides ``fire``: exact types of results that it does not check."""
 
@@ -267,6 +270,11 @@ classImplements(Promise, IJellyable)
 
 ONE_STEP = "one step into a promise at most"
 """The text of the error for a step into an element."""
+
+
+def contract_name(kind: Kind) -> str | None:
+    """Return the name of the contract of a call by the class of its Deferred, or None."""
+    return getattr(kind, "contract", None)
 
 
 def check_step(step: object) -> None:

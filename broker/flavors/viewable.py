@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from broker.core.calls.dispatch import Route
+from broker.core.calls.dispatch import Route, stands_for_object
 from broker.flavors.referenceable import Referenceable, Serializable
 from jelly.atoms import Expression
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ViewPoint", "Viewable"]
 
 
+@stands_for_object
 class ViewPoint(Referenceable):
     """One object as one perspective sees it: its ``view_name(perspective, …)`` is called.
 

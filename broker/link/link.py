@@ -12,6 +12,7 @@ from broker.connection.connection import LEAVING, Connection
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError, PBConnectionLost, ServerDraining
 from broker.flavors.reference import RemoteReference
+from broker.interceptors import Interceptor
 from broker.link.functions import probed, result_of
 from broker.link.kept import Kept
 from broker.link.made import without_own
@@ -42,7 +43,7 @@ class Link:
     Args:
         address: one address or a sequence, as of `broker.connect`.
         credentials: credentials, or a function that returns them for each login.
-        mind, tls, policy, timeout, proxy, observers: as of `broker.connect`.
+        mind, tls, policy, timeout, proxy, observers, interceptors: as of `broker.connect`.
         retry: the delays between attempts, and which errors end the link.
         patience: the most seconds that a call waits for a connection.
 
@@ -63,6 +64,7 @@ class Link:
         retry: Retry | None = None,
         patience: float = 30.0,
         observers: Sequence[Observer] = (),
+        interceptors: Sequence[Interceptor] = (),
     ):
         if type(patience) not in (int, float) or not patience >= 0:
             raise ConfigError(f"patience={patience!r}: give a number of seconds, 0 or more")
@@ -76,6 +78,7 @@ class Link:
             proxy=proxy,
             retry=retry or Retry(),
             observers=observers,
+            interceptors=interceptors,
         )
         # It is not awaited, but asked for one connection after the other.
         self._connect.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from broker.core.calls.deadline import held
 from broker.defer.unhandled import Together
 from broker.errors import PBConnectionLost
 from broker.failure import Failure
@@ -45,8 +46,9 @@ class Waiting:
             return
         loop = asyncio.get_running_loop()
         seconds = self._patience
-        if call.ends is not None:
-            seconds = max(0.0, min(seconds, call.ends - loop.time()))
+        ends = held(call.ends, loop.time())
+        if ends is not None:
+            seconds = max(0.0, min(seconds, ends - loop.time()))
         timer = loop.call_later(seconds, self._too_late, call, seconds)
         self._calls[call.number] = call, timer
 

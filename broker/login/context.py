@@ -17,6 +17,7 @@ from cryptography.x509 import Certificate
 from broker.background import run_in_thread
 from broker.connection.broker import Broker
 from broker.connection.peer import new_principal, peer_of
+from broker.core.calls.attached import attach_login
 from broker.core.objects.unopened import Unopened
 from broker.core.policy import Policy
 from broker.core.principal import OnBehalf, current_principal
@@ -112,11 +113,16 @@ class ClientContext(LoginContext):
 
     def call(self, name: str, *args: object) -> Deferred[object]:
         """Call a login method of the server, and return a Deferred of its result."""
-        return self._root.callRemote(name, *args)
+        return self.ask(self._root, name, *args)
+
+    def ask(self, reference: RemoteReference, name: str, *args: object) -> Promise[Any]:
+        """Call a method of an object of the login; observers and interceptors do not see it."""
+        with attach_login():
+            return reference.callRemote(name, *args)
 
     def enter(self, name: str, *args: object) -> Deferred[object]:
         """Call the login method that returns the avatar; calls on the avatar leave behind it."""
-        avatar = self._root.callRemote(name, *args)
+        avatar = self.ask(self._root, name, *args)
         if self._behind is not None:
             self._behind(avatar)
         return avatar

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from broker.connection.broker import Broker
 from broker.connection.peer import new_principal
-from broker.core.calls.dispatch import Route, routes_each_call
+from broker.core.calls.dispatch import Route, of_login, routes_each_call
 from broker.errors import ConfigError, WrongArguments, WrongType
 from broker.flavors.referenceable import Referenceable
 from broker.interfaces import IPBRoot, is_root
@@ -104,6 +104,7 @@ def root_of(target: object) -> Any:
     raise TypeError(f"a server serves a Root or a Portal, not {name}")
 
 
+@of_login
 @routes_each_call
 class LoginRoot(Referenceable):
     """The root object of one connection: its methods log in.

@@ -14,8 +14,7 @@ FACE = """
     serve connect asgi Serve Server Connect Connection Link Peer RemoteReference TLS realm register
     Subscribers Slow Delivery allow current_call Call timeout is_transient
     contract implements servant describe resolved reference_of interface_of
-    inspector Manhole Observer ObservedCall Outcome LogCalls SlowCalls Interceptor RateLimit
-    metadata
+    inspector Manhole Observer Outcome LogCalls SlowCalls Interceptor RateLimit metadata
     Promise Stream RemoteStream stream_of credit read_file write_file Progress throttled Files
     metadata once Replies accelerated
     Topics TopicsContract Grants MemoryEngine Since Cluster

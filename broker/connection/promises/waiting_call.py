@@ -142,6 +142,7 @@ class WaitingCall(Canceller, Watcher):
                 wants_answer,
                 to_cache,
                 self.meta,
+                self.kind,
             )
         except (KeyboardInterrupt, SystemExit, MustWait):
             raise

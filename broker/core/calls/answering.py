@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from broker.core.calls.attached import RESUME
+from broker.core.calls.deadline import lapsing
 from broker.core.calls.dispatch import was_raised
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.once import OnceCall, names_objects, result_lost
@@ -133,8 +134,7 @@ class Answers:
         given = value if isinstance(value, OnBehalf) else None
         owner = given.principal if given else call.principal or self._translator.sole_principal
         transaction = self._translator.open(perspective, call.name, call.args, call.kw, owner)
-        principal = call.principal
-        transaction.context = self._context if principal is None else principal.context
+        transaction.context = self._context_of(call)
         transaction.first_credit = call.first_credit
         if call.meta is not None:
             transaction.resume = call.meta.get(RESUME)
@@ -353,6 +353,12 @@ class Answers:
                 reply = reply_of(packed, call.request_id)
                 self._make_promises().remember_failure(call.request_id, reply)
         self._keep(call, None if is_lost else packed)
+
+    def _context_of(self, call: IncomingCall) -> Context:
+        """Return the contextvars of the code that makes the items of streams in an answer."""
+        if call.context is None:
+            return self._context if call.principal is None else call.principal.context
+        return lapsing(call.context)
 
     def _owner_of(self, call: IncomingCall) -> Principal | None:
         """Return the owner of the objects that the answer to a call exports."""

@@ -24,7 +24,10 @@ __all__ = [
     "RESUME",
     "Attached",
     "attach",
+    "attach_login",
     "attach_nothing",
+    "is_entry",
+    "is_login_call",
     "joined",
 ]
 
@@ -50,12 +53,17 @@ class Attached(Struct, frozen=True):
         credit: the first credit of streams that the calls return, in items and bytes; or None.
         meta: the metadata, as it is sent; or None. It is not changed.
         is_once: whether the calls are made in ``broker.once``.
+        is_login: whether they are the calls of a login, which neither observers nor interceptors
+            see: they hold secrets.
     """
 
     credit: tuple[int, int] | None = None
     meta: Mapping[str, str] | None = None
     is_once: bool = False
+    is_login: bool = False
 
+
+_LOGIN = Attached(is_login=True)
 
 ATTACHED: ContextVar[Attached | None] = ContextVar("broker.attached", default=None)
 """What the running code attaches to its calls; None for nothing."""
@@ -89,6 +97,22 @@ def attach(
 
 
 @contextmanager
+def attach_login() -> Iterator[None]:
+    """Mark the calls that begin in this block as those of a login, and attach nothing else."""
+    token = ATTACHED.set(_LOGIN)
+    try:
+        yield
+    finally:
+        ATTACHED.reset(token)
+
+
+def is_login_call() -> bool:
+    """Return whether a call that begins now is one of a login."""
+    attached = ATTACHED.get()
+    return attached is not None and attached.is_login
+
+
+@contextmanager
 def attach_nothing() -> Iterator[None]:
     """Attach nothing to the calls that begin in this block."""
     token = ATTACHED.set(None)
@@ -96,6 +120,11 @@ def attach_nothing() -> Iterator[None]:
         yield
     finally:
         ATTACHED.reset(token)
+
+
+def is_entry(key: object, value: object) -> bool:
+    """Return whether a key and a value, of any size, can be metadata on the wire."""
+    return type(key) is str and _is_key(key) is not None and type(value) is str
 
 
 def joined(meta: Mapping[str, str] | None, credit: tuple[int, int] | None) -> dict[str, str] | None:
@@ -111,7 +140,7 @@ def joined(meta: Mapping[str, str] | None, credit: tuple[int, int] | None) -> di
     """
     made = dict(meta or ())
     for key, value in made.items():
-        if type(key) is not str or not _is_key(key) or type(value) is not str:
+        if not is_entry(key, value):
             raise CannotJelly("metadata is text by keys of 1 to 64 characters of a-z, 0-9 and -")
         if len(value) > LONGEST_VALUE:
             raise TooLarge(f"metadata '{key}' of {len(value)} characters ({LONGEST_VALUE})")

@@ -34,14 +34,18 @@ __all__ = [
     "call_method",
     "check_hooked",
     "checked_arguments",
+    "class_of",
     "condition",
     "engine_hook",
+    "is_of_login",
     "note_raised",
+    "of_login",
     "overrides_hook",
     "quick_methods",
     "replace_methods",
     "resolve",
     "routes_each_call",
+    "stands_for_object",
     "was_raised",
 ]
 
@@ -194,6 +198,36 @@ def replace_methods(cls: type, replacement: Replacement) -> None:
     These classes have no other methods: the policy's ``dynamic_methods`` has no effect on them.
     """
     _REPLACED[cls] = replacement
+
+
+def of_login(cls: Routed) -> Routed:
+    """Mark a class whose methods log in: a decorator.
+
+    Neither observers nor interceptors see the calls of its methods, which hold secrets.
+    """
+    cls.broker_is_of_login = True  # type: ignore[attr-defined]
+    return cls
+
+
+def is_of_login(cls: type | None) -> bool:
+    """Return whether `of_login` has marked a class."""
+    return getattr(cls, "broker_is_of_login", False) is True
+
+
+def stands_for_object(cls: Routed) -> Routed:
+    """Mark a class whose objects pass their calls to their attribute ``object``: a decorator.
+
+    The class of that object is told to observers and interceptors, and logged.
+    """
+    cls.broker_stands_for_object = True  # type: ignore[attr-defined]
+    return cls
+
+
+def class_of(target: object) -> type:
+    """Return the class of the object whose methods are called when ``target`` is called."""
+    if getattr(type(target), "broker_stands_for_object", False) is True:
+        return type(getattr(target, "object", target))
+    return type(target)
 
 
 def routes_each_call(cls: Routed) -> Routed:

@@ -13,9 +13,10 @@ from typing import Any
 
 from broker.core.calls.answering import Answers
 from broker.core.calls.attached import ONCE
+from broker.core.calls.dispatch import class_of, is_of_login
 from broker.core.calls.faults import FaultCounter
 from broker.core.calls.incoming_call import IncomingCall
-from broker.core.calls.method_runner import TO_CACHES, Interceptor, MethodRunner
+from broker.core.calls.method_runner import TO_CACHES, Enter, Interceptor, MethodRunner
 from broker.core.calls.once import Replies, read_key
 from broker.core.calls.plain_calls import CallEntry, PlainCalls
 from broker.core.calls.promised_calls import PromisedCalls
@@ -77,6 +78,7 @@ class IncomingCalls(PlainCalls):
         "_entry",
         "_faults",
         "_host",
+        "_inherits_deadline",
         "_keeps_arguments",
         "_outbox",
         "_stats",
@@ -118,6 +120,7 @@ class IncomingCalls(PlainCalls):
         self.beginning: tuple[RequestId, str] | None = None
         self.max_calls = policy.max_calls
         self.max_promised = policy.max_promised
+        self._inherits_deadline = policy.inherit_deadline
         self.used_promises: PromisedCalls | None = None
         self.context = contextvars.copy_context()
         self.answers = Answers(host, translator, outbox, stats, self.context, self._promised)
@@ -327,20 +330,22 @@ class IncomingCalls(PlainCalls):
             raise
         except BaseException as error:  # noqa: BLE001 - an overridden lookup may raise anything
             if self.tracing is not None:
-                self._start(self.tracing, call, None)
+                self._start(self.tracing, call)
             yield from self.discard(message)
             self.answers.refuse(call, error)
             # The number of a cache is the peer's own: it is not a guess at an object of this side.
             if type(message) not in TO_CACHES:
                 self._faults.count(error)
             return
+        if outcome is None:
+            call.kind = class_of(target)
         if self.tracing is not None:
-            self._start(self.tracing, call, None if outcome is not None else type(target))
+            self._start(self.tracing, call)
         if outcome is not None:
             yield from self.discard(message)
             yield from self._conclude(call, outcome) or ()
             return
-        run = self.runner.run(call, target, message, self._enter_of(call.principal))
+        run = self.runner.run(call, target, message, self.enter_of)
         # Large arguments are freed as soon as they are decoded.
         del message
         try:
@@ -367,10 +372,19 @@ class IncomingCalls(PlainCalls):
         """Report calls from now on; with None, report no more."""
         self.tracing = self.answers.tracing = tracing
 
-    def _start(self, tracing: Tracing, call: IncomingCall, target: type | None) -> None:
+    def _start(self, tracing: Tracing, call: IncomingCall) -> None:
         """Tell the tracer that a call starts, in the context in which its method runs."""
-        enter = self._enter_of(call.principal)
-        enter(tracing.start, call, call.name, True, call.wants_answer, target)
+        if is_of_login(call.kind):
+            return
+        context = self.own_context(call)
+        head = call.name, True, call.wants_answer, call.kind
+        tracing.adopt(call, context.run(tracing.tracer.call_started, *head), context)
+
+    def enter_of(self, call: IncomingCall) -> Enter:
+        """Return what calls a function in the context of a call."""
+        if call.context is None and call.meta is None and call.due is None:
+            return self._enter_of(call.principal)
+        return self.own_context(call).run
 
     def finish(self, call: IncomingCall, value: object) -> Work | None:
         """Answer a pending call; no effect if it has been answered.
@@ -394,10 +408,6 @@ class IncomingCalls(PlainCalls):
         self.running.pop(call.key, None)
         if call.once is not None:
             call.once.end(None, call.was_run)
-
-    def context_of(self, call: IncomingCall) -> contextvars.Context:
-        """Return the contextvars in which the method of a call runs; an async one gets a copy."""
-        return self.context if call.principal is None else call.principal.context
 
     @property
     def is_full(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextvars import Context
 
 from broker.core.calls.dispatch import Route
 from broker.core.calls.once import OnceCall
@@ -35,7 +36,8 @@ class IncomingCall:
         waits: the Deferred of the reply to the first call, if that is still running; else None.
         arguments_decoded: the arguments are decoded: later errors are not the peer's fault.
         is_waiting: whether it waits for promises; see `promised_calls`.
-        kind: the class of the object; not set on the quick path.
+        kind: the class of the object; not set on the quick path before the method has returned.
+        context: the contextvars of this call alone, or None: those that all calls share.
         since: time at which the method returned an awaitable, by the clock of the connection.
         was_run: whether the method was called.
         watched: references in the arguments that an overridden hook has got as expressions.
@@ -44,6 +46,7 @@ class IncomingCall:
     __slots__ = (
         "args",
         "arguments_decoded",
+        "context",
         "due",
         "first_credit",
         "is_waiting",
@@ -79,6 +82,7 @@ class IncomingCall:
         self.route: Route | None = None
         self.arguments_decoded = False
         self.kind: type | None = None
+        self.context: Context | None = None
         self.since = 0.0
         self.is_waiting = False
         self.was_run = False

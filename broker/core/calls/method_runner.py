@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, TypeAlias
 
-from broker.core.calls.deadline import call_until
 from broker.core.calls.dispatch import (
     Method,
     Route,
@@ -52,8 +51,8 @@ class MethodRunner:
     Attributes:
         interceptor: runs around each call that passes all checks, or None; see
             ``IncomingCalls.intercept``.
-        last_name: name of the last method that was called. The user of it sets it to an empty str
-            before.
+        last: the call whose method was called last: its name, the class of the object, and whether
+            it wants an answer. The user of it sets it to None before.
         now: the clock, in seconds.
     """
 
@@ -65,7 +64,7 @@ class MethodRunner:
         "_translator",
         "_unjelly_walk",
         "interceptor",
-        "last_name",
+        "last",
         "now",
     )
 
@@ -77,7 +76,7 @@ class MethodRunner:
         walk: Callable[[Expression, object], Walk[object]],
     ):
         self.interceptor: Interceptor | None = None
-        self.last_name = ""
+        self.last: tuple[str, type | None, bool] | None = None
         self.now: Callable[[], float] = _no_clock
         # The call whose overridden hook runs.
         self._hooked: IncomingCall | None = None
@@ -119,7 +118,11 @@ class MethodRunner:
         return value
 
     def run(
-        self, call: IncomingCall, target: Any, message: CallMessage, enter: Enter
+        self,
+        call: IncomingCall,
+        target: Any,
+        message: CallMessage,
+        enter_of: Callable[[IncomingCall], Enter],
     ) -> Generator[object, None, object]:
         """Run the method of a call.
 
@@ -127,13 +130,13 @@ class MethodRunner:
             call: the call; it gets the arguments as the method gets them.
             target: the called object.
             message: has the arguments.
-            enter: calls a function in the context of the principal of the call.
+            enter_of: returns what calls a function in the context of a call.
 
         Returns:
             The result of the method, or of an overridden hook, as a generator that does a slice of
             the work in each step. Errors are passed on.
         """
-        call.kind = type(target)
+        enter = enter_of(call)
         is_hooked = overrides_hook(target, "remoteMessageReceived")
         route = target.remoteMessageReceived if is_hooked else call_hook(target.route)
         if not isinstance(route, Route):
@@ -143,22 +146,18 @@ class MethodRunner:
             else:
                 message = call_with_expressions(message)
             call.arguments_decoded = True
-            self.last_name = call.name
+            self.last = call.name, call.kind, call.wants_answer
             call_hook(enter, check_hooked, route, call.name)
             call.was_run = True
-            if call.due is not None:
-                enter = partial(enter, call_until, call.due)
             self._hooked = call
             try:
                 return call_hook(enter, route, self._host, call.name, message.args, message.kw)
             finally:
                 self._hooked = None
         call.route = route
-        if route.principal is not None:
-            call.principal = route.principal
-            enter = route.principal.enter
-        if call.due is not None:
-            enter = partial(enter, call_until, call.due)
+        if route.principal is not None and route.principal is not call.principal:
+            call.principal, call.context = route.principal, None
+            enter = enter_of(call)
         # Before the lookup, so that their references are released even if there is no such method.
         args, kw = yield from self._arguments(message, route.perspective, enter)
         del message
@@ -168,7 +167,7 @@ class MethodRunner:
         method = call_hook(resolve, route, call.name, self._policy.dynamic_methods)
         if route.unanswered is not None and not call.wants_answer:
             raise route.unanswered()
-        self.last_name = call.name
+        self.last = call.name, call.kind, call.wants_answer
         try:
             return call_hook(enter, self.invoke, call, route, method, args, kw)
         except WrongArguments as error:

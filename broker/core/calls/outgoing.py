@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
-from broker.core.calls.attached import joined
+from broker.core.calls.attached import is_login_call, joined
+from broker.core.calls.deadline import lapsing
 from broker.core.calls.promised import Followed, Home, Step, named_in, place_in
 from broker.core.host import Host
 from broker.core.objects.tables import OpenCalls, directly
@@ -181,6 +183,9 @@ class OutgoingCalls:
         owner = self._translator.principal if principal is None else principal
         transaction = self._translator.open(seen_by, name, args, kw, owner)
         transaction.promised = []
+        if deadline is not None:
+            # A stream among the arguments may last longer than the call.
+            transaction.context = lapsing(copy_context())
         request_id: RequestId | None = None
         try:
             net_args = outbox.jelly(args)
@@ -213,9 +218,12 @@ class OutgoingCalls:
     def _trace(
         self, tracing: Tracing, request_id: RequestId, name: str, wants_answer: bool
     ) -> None:
-        tracing.start(request_id, name, False, wants_answer, None)
-        if not wants_answer:
-            tracing.end(request_id, Outcome.ANSWERED)
+        if is_login_call():
+            return
+        if wants_answer:
+            tracing.adopt(request_id, tracing.tracer.call_started(name, False, True, None))
+        else:
+            tracing.one_way(name)
 
     def end(self) -> list[RequestId]:
         """Forget all calls: the connection has ended; return those that had no answer."""
@@ -313,6 +321,8 @@ class OutgoingCalls:
             walk = self._unjelly_walk(expression, seen_by)
             if credit is not None:
                 enter = partial(self._with_credit, credit, enter)
+            if self.tracing is not None:
+                enter = partial(self.tracing.during, request_id, enter)
             while (outcome := call_hook(enter, next, walk)) is UNFINISHED:
                 yield UNFINISHED
         except (KeyboardInterrupt, SystemExit, GeneratorExit):

@@ -11,10 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from broker.core.calls.answering import Answers
+from broker.core.calls.deadline import DEADLINE
 from broker.core.calls.dispatch import (
     NO_METHODS,
     Method,
     as_call_error,
+    class_of,
+    is_of_login,
     note_raised,
     quick_methods,
 )
@@ -82,6 +85,7 @@ class PlainCalls:
     _enter: Enter
     _entry: Callable[[Any], CallEntry | None]
     _host: Host
+    _inherits_deadline: bool
     _keeps_arguments: bool
     _outbox: Outbox
     _stats: Stats
@@ -138,29 +142,35 @@ class PlainCalls:
         if wants_answer and message.request_id > self.highest:
             self.highest = message.request_id
         self._stats.calls_received += 1
-        self.runner.last_name = message.name
         outbox = self._outbox
         before = outbox.unsent.size
         # Means that the method has not returned.
         result: object = self
-        tracing, token = self.tracing, None
+        tracing, context, enter = self.tracing, None, entry.enter
+        token: object = None
         try:
             leading = entry.leading
+            kind = type(leading[0])
+            self.runner.last = message.name, kind, wants_answer
+            if tracing is not None and is_of_login(kind):
+                tracing = None
             if tracing is not None:
-                kind = type(leading[0])
                 if tracing.clock is not None:
                     token = kind, message.name, tracing.clock()
                 else:
+                    context = self.described(entry.principal, message.name, wants_answer, kind)
+                    enter = context.run
                     begin = tracing.tracer.call_started
-                    token = entry.enter(begin, message.name, True, wants_answer, kind)
-            result = entry.enter(method.function, *leading, *message.args, **message.kw)
+                    token = enter(begin, message.name, True, wants_answer, kind)
+            result = enter(method.function, *leading, *message.args, **message.kw)
             is_done = outbox.answer(message.request_id, result) if wants_answer else result is None
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
             call = self.made(message, wants_answer, entry.principal)
             if tracing is not None:
-                tracing.adopt(call, token)
+                call.context = context
+                tracing.adopt(call, token, context)
             if result is self:
                 self._refuse_raised(call, error)
             else:
@@ -171,11 +181,15 @@ class PlainCalls:
         if is_done:
             self.answers.size += outbox.unsent.size - before
             if tracing is not None:
-                tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
+                if context is None:
+                    tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
+                else:
+                    context.run(tracing.tracer.call_ended, token, Outcome.ANSWERED, None)
             return None
         call = self.made(message, wants_answer, entry.principal)
         if tracing is not None:
-            tracing.adopt(call, token)
+            call.context = context
+            tracing.adopt(call, token, context)
         # Not asked of the tables: the method may have ended the connection, which empties them.
         return self._conclude_plain(call, entry.current(), message.args, message.kw, result)
 
@@ -212,6 +226,7 @@ class PlainCalls:
         call = _made_by_lane(request_id, entry, name, wants_answer)
         target: Any = entry.current()
         call.route = target.route()
+        call.kind = class_of(target)
         call.was_run = True
         call.args = args
         self._keep(call)
@@ -265,6 +280,7 @@ class PlainCalls:
     ) -> Work | None:
         """Like :meth:`_conclude`, for a call whose method was found without a route."""
         call.route = target.route()
+        call.kind = class_of(target)
         call.was_run = True
         call.args, call.kw = args, kw
         return self._conclude(call, result)
@@ -288,6 +304,34 @@ class PlainCalls:
 
     def _enter_of(self, principal: Principal | None) -> Enter:
         return self._enter if principal is None else principal.enter
+
+    def own_context(self, call: IncomingCall) -> contextvars.Context:
+        """Return the contextvars of a call alone, with its record and its deadline."""
+        if call.context is None:
+            call.context = self.described(
+                call.principal, call.name, call.wants_answer, call.kind, call.due, call.meta
+            )
+        return call.context
+
+    def described(
+        self,
+        principal: Principal | None,
+        name: str,
+        wants_answer: bool,
+        kind: type | None,
+        due: float | None = None,
+        meta: Mapping[str, str] | None = None,
+    ) -> contextvars.Context:
+        """Return contextvars for one call, with its record and its deadline.
+
+        Args:
+            principal, name, wants_answer, kind, due, meta: see `IncomingCall`.
+        """
+        context = (self.context if principal is None else principal.context).copy()
+        self._host.describe(context, name, wants_answer, kind, due, meta)
+        if due is not None and self._inherits_deadline:
+            context.run(DEADLINE.set, due)
+        return context
 
     def _conclude(self, call: IncomingCall, result: object) -> Work | None:
         """Answer a call with the result of its method, or pass an awaitable to the host."""

@@ -17,6 +17,7 @@ from broker.core.objects.translator import Translator
 from broker.core.outbox import Outbox
 from broker.core.principal import split_view
 from broker.core.stats import Stats
+from broker.core.tracer import Outcome
 from broker.core.wire.conversion import expression_of
 from broker.core.wire.messages import Credit, End, ItemGraph, Items, Piece, Record, Stop
 from broker.core.wire.msgpack.items import (
@@ -88,6 +89,7 @@ class Streaming:
         """
         if stream.is_ended:
             return
+        stream.tell_end(Outcome.ANSWERED if error is None else Outcome.RAISED, error)
         failure: Expression | None = None
         shown, error_id = (None, None) if error is None else self._host.shown_error(error)
         if shown is not None:
@@ -119,6 +121,7 @@ class Streaming:
         """End a stream that the reader has stopped; items under way were sent before."""
         stream = self._translator.streams.read_by_peer(message.stream)
         if stream is not None:
+            stream.tell_end(Outcome.CANCELLED)
             self.end(stream)
             if stream.producer is not None:
                 stream.producer.stop()
@@ -162,6 +165,7 @@ class Streaming:
                 for _ in self._translator.let_go(read_graph(data)):
                     pass
             return
+        stream.count(count, size)
         stream.frames.append((kind, data, count, size))
         stream.held += size
         streams.held += size
@@ -172,6 +176,7 @@ class Streaming:
         most = self._translator.streams.most_held
         stream.refusal = limit_error(LimitExceeded, "stream_window", most, held)
         self._stats.count_limit(stream.refusal)
+        stream.tell_end(Outcome.REFUSED, stream.refusal)
         self.stop(stream)
         self._tell(stream)
 
@@ -180,13 +185,17 @@ class Streaming:
         streams = self._translator.streams
         stream = streams.made_by_peer(message.stream)
         stream.is_ended, stream.failure = True, message.failure
+        stream.tell_end(Outcome.ANSWERED if message.failure is None else Outcome.RAISED)
         if stream.is_stopped or not stream.frames:
             self._translator.forget_stream(stream)
         self._tell(stream)
 
     def lost(self) -> None:
         """Note that the connection has ended; items that have arrived can still be taken."""
+        for produced in list(self._translator.streams.outgoing.values()):
+            produced.tell_end(Outcome.LOST)
         for stream in list(self._translator.streams.incoming.values()):
+            stream.tell_end(Outcome.LOST)
             stream.is_lost = not stream.is_ended
             stream.is_ended = True
             self._tell(stream)
@@ -252,6 +261,7 @@ class Streaming:
     def stop(self, stream: IncomingStream) -> None:
         """Take no more items; the peer is told with the next bytes."""
         if not stream.is_stopped:
+            stream.tell_end(Outcome.CANCELLED)
             stream.is_stopped = True
             self._translator.stop_stream(stream)
 
@@ -332,7 +342,9 @@ class ItemWriter:
         if not self._stream.is_ended:
             before = self._outbox.unsent.size
             self._outbox.say(message)
-            self._stream.credit.take(count, self._outbox.unsent.size - before - _LENGTH)
+            size = self._outbox.unsent.size - before - _LENGTH
+            self._stream.credit.take(count, size)
+            self._stream.count(count, size)
 
     def _send_graph(self, item: object) -> None:
         stream, outbox = self._stream, self._outbox
@@ -349,4 +361,6 @@ class ItemWriter:
             raise
         before = outbox.unsent.size
         outbox.commit(transaction, packed)
-        stream.credit.take(1, outbox.unsent.size - before - _LENGTH)
+        size = outbox.unsent.size - before - _LENGTH
+        stream.credit.take(1, size)
+        stream.count(1, size)

@@ -16,6 +16,7 @@ from typing import Protocol, TypeAlias
 
 from broker.core.objects.credit import Allowance, Credit
 from broker.core.principal import Principal
+from broker.core.tracer import Outcome
 from broker.core.wire.messages import Record
 from broker.core.wire.terms import BASELINE, Taken, Terms
 from broker.errors import ServerBusy
@@ -24,6 +25,7 @@ from jelly.atoms import Expression
 from jelly.errors import LimitExceeded, MalformedJelly, ProtocolError
 
 __all__ = [
+    "Counted",
     "IncomingStream",
     "ItemFrame",
     "OutgoingStream",
@@ -62,7 +64,33 @@ class StreamProducer(Protocol):
         ...
 
 
-class OutgoingStream:
+class Counted:
+    """What is counted of a stream, and who is told of its end.
+
+    Attributes:
+        passed_items, passed_bytes: items that were sent or have arrived, and their bytes.
+        on_ended: called once with the Outcome and the error, or None; or None.
+    """
+
+    __slots__ = ("on_ended", "passed_bytes", "passed_items")
+
+    def __init__(self) -> None:
+        self.passed_items = self.passed_bytes = 0
+        self.on_ended: Callable[[Outcome, object], object] | None = None
+
+    def count(self, items: int, size: int) -> None:
+        """Count the items of a frame."""
+        self.passed_items += items
+        self.passed_bytes += size
+
+    def tell_end(self, outcome: Outcome, error: object = None) -> None:
+        """Tell of the end; not twice."""
+        told, self.on_ended = self.on_ended, None
+        if told is not None:
+            told(outcome, error)
+
+
+class OutgoingStream(Counted):
     """A stream that this end produces.
 
     Attributes:
@@ -101,6 +129,7 @@ class OutgoingStream:
         name: str,
         credit: Credit,
     ):
+        super().__init__()
         self.number = number
         self.items = items
         self.size = size
@@ -120,7 +149,7 @@ class OutgoingStream:
             self.producer.credited()
 
 
-class IncomingStream:
+class IncomingStream(Counted):
     """A stream that this end reads.
 
     Attributes:
@@ -159,6 +188,7 @@ class IncomingStream:
     )
 
     def __init__(self, number: int, size: int | None, view: object, allowance: Allowance):
+        super().__init__()
         self.number = number
         self.size = size
         self.view = view

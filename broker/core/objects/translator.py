@@ -32,6 +32,7 @@ from broker.core.objects.transaction import Transaction
 from broker.core.objects.unread import PROMISED, STREAM, counted_in
 from broker.core.policy import Policy
 from broker.core.principal import Principal, current_principal, view_of
+from broker.core.tracer import Outcome
 from broker.core.wire.messages import ItemGraph, ObjectId
 from broker.core.wire.msgpack.items import read_graph
 from broker.core.wire.terms import BASELINE, Taken
@@ -441,6 +442,7 @@ class Translator:
 
     def forget_stream(self, stream: IncomingStream) -> None:
         """Drop what was not taken of a stream, with the references in it; see `Streams.forget`."""
+        stream.tell_end(Outcome.CANCELLED)
         graphs = [data for kind, data, _, _ in stream.frames if kind is ItemGraph]
         self.streams.forget(stream)
         for data in graphs:

@@ -115,19 +115,20 @@ async def resolved(proxy: C) -> C:
 @functools.cache
 def _class_of(protocol: object) -> type[Proxy]:
     contract = contract_of(protocol)
-    methods = {name: _method(method) for name, method in contract.methods.items()}
+    called = contract.name
+    methods = {name: _method(method, called) for name, method in contract.methods.items()}
     name = contract.title
     return type(name, (Proxy,), {"_broker_contract": contract, "__doc__": contract.doc, **methods})
 
 
-def _method(method: ContractMethod) -> Callable[..., object]:
-    """Return the method of a proxy."""
+def _method(method: ContractMethod, contract: str) -> Callable[..., object]:
+    """Return the method of a proxy; ``contract`` is the name of its contract."""
     name = method.name
 
     def check(parameter: Parameter) -> Callable[[object], object]:
         return checker(parameter.value.send, f"{name}: {parameter.name}", WrongArguments)
 
-    kind = _checking(method)
+    kind = _checking(method, contract)
 
     def reference(answer: Deferred[Any]) -> Proxy:
         return proxy_of(method.returns, PendingReference(cast("Promise[Any]", answer)))
@@ -171,7 +172,7 @@ def _in_c(
     return made
 
 
-def _checking(method: ContractMethod) -> type[Promise[Any]]:
+def _checking(method: ContractMethod, name: str) -> type[Promise[Any]]:
     """Return a class of Promises that fail with WrongResult if a result has the wrong type."""
     if method.result.is_free:
         return Promise
@@ -182,6 +183,7 @@ def _checking(method: ContractMethod) -> type[Promise[Any]]:
 
     class Answer(Promise[Any]):
         __slots__ = ()
+        contract = name
         plain_results = frozenset(exact)
 
         def fire(self, result: object, loop: AbstractEventLoop | None = None) -> None:

@@ -139,6 +139,8 @@ def _make_class(contract: Contract, owner: object) -> type[Servant]:
         methods[name] = Method(function, conditions, inspect.iscoroutinefunction(own))
     methods.update(describer([contract]))
     attributes = {"_contract": contract, "__doc__": contract.doc, **functions}
+    # For the record of a call, as in a class with ``broker.implements``.
+    attributes["_broker_contracts"] = (contract,)
     made = type(f"{contract.title}Servant", (Servant,), attributes)
     replace_methods(made, lambda cls, prefix, found: methods if prefix == "remote_" else found)
     return made

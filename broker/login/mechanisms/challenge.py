@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 
 from zope.interface import implementer
 
-from broker.core.calls.dispatch import Route
+from broker.core.calls.dispatch import Route, of_login
 from broker.defer import Deferred
 from broker.fixes import fixed_by
 from broker.flavors.reference import RemoteReference
@@ -79,7 +79,8 @@ class ChallengeLogin(Mechanism[WithPassword]):
             if refusal is not None:
                 raise refusal
             token, challenger = pair_of(offer, "challenge", RemoteReference)
-            return challenger.callRemote("respond", respond(token, credentials.password), mind)
+            answer = respond(token, credentials.password)
+            return context.ask(challenger, "respond", answer, mind)
 
         asked = context.call("login", context.sent(credentials.username))
         return asked.addErrback(no_login).addCallback(challenged)
@@ -116,6 +117,7 @@ def _is_allowed(context: LoginContext) -> bool:
     return policy.challenge_login and (policy.insecure_plaintext or context.is_private)
 
 
+@of_login
 @implementer(IUsernameHashedPassword, IUsernameMD5Password)
 class Challenger(Referenceable):
     """One challenge, which takes one answer; also the credentials that a checker checks.

@@ -11,7 +11,7 @@ from typing import TypeAlias, TypeGuard
 
 from zope.interface import implementer
 
-from broker.core.calls.dispatch import Route
+from broker.core.calls.dispatch import Route, of_login
 from broker.core.principal import OnBehalf
 from broker.defer import Deferred
 from broker.flavors.reference import RemoteReference
@@ -79,7 +79,7 @@ class ScramLogin(Mechanism[Accepted]):
             return worked.addCallback(lambda final: proved(exchange, final)).addCallback(finished)
 
         def proved(exchange: RemoteReference, final: bytes) -> Deferred[object]:
-            answer = exchange.callRemote("finish", final, mind)
+            answer = context.ask(exchange, "finish", final, mind)
             # Before the server has proved that it knows the password.
             if context.is_of_server:
                 context.entering(answer, 1)
@@ -146,6 +146,7 @@ class ScramProof:
         self.verifier = verifier
 
 
+@of_login
 class ScramExchange(Referenceable):
     """The server's side of one exchange, from its first message on; it takes one answer."""
 

@@ -28,6 +28,7 @@ class FakeSession:
         self.holds_calls = False
         self.incoming: Any = SimpleNamespace(answers=SimpleNamespace(size=500))
         self.stats = Stats()
+        self.tracing = None
 
     def count(self) -> None:
         """Do nothing: no lane counts."""

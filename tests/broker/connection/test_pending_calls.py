@@ -47,6 +47,7 @@ class FakeSession:
         self.inbox: Any = SimpleNamespace(lane=None)
         self.host: Any = Owner()
         self.takes_notices = True
+        self.tracing = None
 
     def call(
         self,

@@ -292,6 +292,7 @@ def test_the_dialect() -> None:
         (CallTimeout("late"), False, Outcome.TIMED_OUT),
         (Failure(CallTimeout("late")), True, Outcome.TIMED_OUT),
         (type("CancelledError", (BaseException,), {})(), True, Outcome.CANCELLED),
+        (type("CancelledError", (BaseException,), {})(), False, Outcome.CANCELLED),
         ("text", True, Outcome.RAISED),
     ],
 )

@@ -100,6 +100,9 @@ class FakeHost:
         """Return False: a text has no fields."""
         return False
 
+    def describe(self, *args: Any) -> None:
+        """Ignore it."""
+
     def make_stream(self, stream: IncomingStream) -> IncomingStream:
         """Return the stream itself."""
         return stream
@@ -434,10 +437,8 @@ class BrokerPair:
         client_first: bool = True,
         connect: bool = True,
     ):
-        if scheduler is False:
-            self.scheduler = None
-        else:
-            self.scheduler = scheduler or ManualScheduler()  # type: ignore[assignment]
+        made = None if scheduler is False else scheduler or ManualScheduler()
+        self.scheduler = made  # type: ignore[assignment]
         self.client = Broker(True, policy=client_policy or policy)
         self.server = Broker(False, policy=policy)
         self._transports = {
@@ -489,8 +490,7 @@ class BrokerPair:
     def cut(self, clean: bool = False) -> None:
         """End the connection at both sides."""
         for broker in (self.client, self.server):
-            reason = ConnectionDone() if clean else ConnectionAborted()
-            broker.connectionLost(Failure(reason))
+            broker.connectionLost(Failure(ConnectionDone() if clean else ConnectionAborted()))
         if self.scheduler is not None:
             self.scheduler.run()
 

@@ -1,27 +1,28 @@
-"""A function that is called until some moment."""
+"""Deadlines, and those that do not hold any more when they have passed."""
 
 from __future__ import annotations
 
-import contextvars
+from contextvars import Context
 
-import pytest
-
-from broker.core.calls.deadline import DEADLINE, call_until
+from broker.core.calls.deadline import DEADLINE, Lapsing, deadline_at, held, lapsing
 
 
-def test_it_holds_while_the_function_runs_and_in_what_it_starts() -> None:
-    """Not after it, whether it returns or raises."""
-    assert call_until(5.0, DEADLINE.get) == 5.0
-    assert call_until(5.0, contextvars.copy_context)[DEADLINE] == 5.0
-    with pytest.raises(ZeroDivisionError):
-        call_until(5.0, divmod, 1, 0)
-    assert DEADLINE.get() is None
+def test_a_deadline() -> None:
+    """It holds also when it has passed."""
+    context = Context()
+    assert context.run(deadline_at, 1.0) is None
+    context.run(DEADLINE.set, 5.0)
+    assert context.run(deadline_at, 1.0) == context.run(deadline_at, 9.0) == 5.0
+    assert held(None, 1.0) is None
 
 
-def test_one_inside_another() -> None:
-    """The outer holds again when the inner has returned."""
-
-    def outer() -> tuple[float | None, float | None]:
-        return call_until(3.0, DEADLINE.get), DEADLINE.get()
-
-    assert call_until(5.0, outer) == (3.0, 5.0)
+def test_one_that_lapses() -> None:
+    """It holds until it has passed; the context that it was made of keeps its own."""
+    context = Context()
+    assert lapsing(context) is context
+    context.run(DEADLINE.set, 5.0)
+    made = lapsing(context)
+    assert made.run(deadline_at, 4.9) == 5.0
+    assert made.run(deadline_at, 5.0) is None
+    assert type(context[DEADLINE]) is float
+    assert held(Lapsing(5.0), 6.0) is None
