@@ -126,10 +126,6 @@ TESTED_ELSEWHERE = {
         "broker/inspection/test_manhole.py",
         "the records of what operators do",
     ),
-    "broker/link/chains.py": (
-        "broker/link/test_promises.py",
-        "the results of calls as targets",
-    ),
     "broker/link/functions.py": (
         "broker/link/test_recipes.py",
         "recipes that are functions",
