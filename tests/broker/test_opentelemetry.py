@@ -1,145 +1,26 @@
-"""Traces: the spans of calls and streams at both ends, and what goes along with a call."""
+"""Traces: the spans of calls at both ends, and what goes along with a call."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 from opentelemetry import baggage, context, trace
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import StatusCode
 from support.spans import Kept
 from support.ticket_office import DIALECTS
+from support.traced_shop import PARENT, SPAN, TRACE, Shop, connected, current, key_of
 
 import broker
 from broker.once_calls import call_with_meta
 from broker.opentelemetry import Tracing
-from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
-from cred.credentials import UsernamePassword
-from cred.portal import Portal
 
 LOOPBACK = "pb://127.0.0.1:0"
 each_dialect = pytest.mark.parametrize("dialect", DIALECTS)
-TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-PARENT = f"00-{TRACE}-{SPAN}-01"
-
-
-def current() -> str:
-    """Return the trace id and the span id of the running code, in hexadecimal."""
-    found = trace.get_current_span().get_span_context()
-    return f"{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
-
-
-class Shop(broker.Root):
-    """Tells of its spans, in each kind of method."""
-
-    def __init__(self) -> None:
-        self.heard = asyncio.Event()
-        self.gate = asyncio.Event()
-
-    def remote_plain(self, *args: object) -> str:
-        """Return the span of the method."""
-        return current()
-
-    async def remote_async(self, *args: object) -> list[str]:
-        """Return the span before and after a wait, and in a task."""
-        before = current()
-        await asyncio.sleep(0)
-        return [before, current(), await asyncio.create_task(_later())]
-
-    def remote_meta(self) -> dict[str, str]:
-        """Return all metadata of the call, as it was sent."""
-        return dict(broker.current_call().meta or {})
-
-    def remote_bag(self) -> Any:
-        """Return the baggage of the call."""
-        return baggage.get_baggage("tenant")
-
-    def remote_state(self) -> Any:
-        """Return the state of the trace, and the baggage."""
-        state = trace.get_current_span().get_span_context().trace_state
-        return state.to_header(), self.remote_bag()
-
-    def remote_hear(self) -> None:
-        """Note the call."""
-        self.heard.set()
-
-    def remote_fail(self) -> None:
-        """Raise."""
-        raise ValueError("a secret")
-
-    async def remote_wait(self) -> None:
-        """Wait."""
-        self.heard.set()
-        await asyncio.Event().wait()
-
-    def remote_self(self) -> Shop:
-        """Return itself."""
-        return self
-
-    async def remote_self_later(self) -> Shop:
-        """Return itself when it may."""
-        await self.gate.wait()
-        return self
-
-    def remote_take(self, other: Any) -> None:
-        """Take an argument."""
-
-    async def remote_count(self, most: int) -> AsyncIterator[Any]:
-        """Yield numbers, and fail after nine of them."""
-        for number in range(most):
-            if number == 9:
-                raise ValueError("a secret")
-            yield number
-
-    async def remote_spans(self) -> AsyncIterator[str]:
-        """Yield the span of the code that makes the items."""
-        yield current()
-        await asyncio.sleep(0)
-        yield current()
-
-    async def remote_sum(self, numbers: Any) -> int:
-        """Return the sum of a stream."""
-        return sum([number async for number in numbers])
-
-
-async def _later() -> str:
-    await asyncio.sleep(0)
-    return current()
-
-
-@asynccontextmanager
-async def connected(
-    far: Kept | None = None,
-    near: Kept | None = None,
-    dialect: str = "msgpack/1",
-    root: Any = None,
-    **kw: Any,
-) -> AsyncIterator[Any]:
-    """Return a connection to a server, each with tracing if it is given."""
-    policy = broker.STRICT.but(dialects=(dialect,))
-    observers = [[each.tracing] if each else [] for each in (far, near)]
-    root = root or Shop()
-    async with (
-        broker.serve(root, LOOPBACK, policy=policy, observers=observers[0]) as server,
-        broker.connect(
-            server.addresses[0], policy=policy, observers=observers[1], **kw
-        ) as connection,
-    ):
-        yield connection
-
-
-def key_of(span: ReadableSpan) -> str:
-    """Return the ids of a span as `current` does."""
-    found = span.get_span_context()
-    assert found is not None
-    return f"{found.trace_id:032x}-{found.span_id:016x}-{found.trace_flags:02x}"
 
 
 @each_dialect
@@ -377,126 +258,6 @@ async def test_a_parent_of_the_program() -> None:
         assert await call_with_meta(connection.root, {"traceparent": PARENT}, "meta") == {
             "traceparent": PARENT
         }
-
-
-@each_dialect
-async def test_promises(dialect: str) -> None:
-    """A call that waits for a promise has one span, from its sending on; none is left."""
-    far, near = Kept(), Kept()
-    shop = Shop()
-    async with connected(far, near, dialect, shop) as connection:
-        with near.provider.get_tracer("app").start_as_current_span("work"):
-            promise = connection.root.callRemote("self_later")
-            calls = [promise.callRemote("plain"), connection.root.callRemote("take", promise)]
-        await asyncio.sleep(0)
-        shop.gate.set()
-        for call in calls:
-            await call
-    assert sorted(name for _, name in near.names) == ["plain", "self_later", "take", "work"]
-    work = near.one("work").get_span_context()
-    for name in ("plain", "take"):
-        span = near.one(name)
-        assert span.parent is not None and work is not None
-        assert span.parent.span_id == work.span_id
-    assert (near.tracing._spans, far.tracing._spans) == ({}, {})
-
-
-async def test_a_call_that_cannot_be_sent() -> None:
-    """Its span ends with the error."""
-    near = Kept()
-    async with connected(None, near) as connection:
-        with pytest.raises(broker.EncodeError):
-            await connection.root.callRemote("take", object())
-    span = near.one("take")
-    assert span.status.status_code is StatusCode.ERROR
-    assert near.tracing._spans == {}
-
-
-async def test_streams() -> None:
-    """Each end has a span of a stream, with its numbers; the items are made in it."""
-    far, near = Kept(), Kept()
-    async with connected(far, near) as connection:
-        root = connection.root
-        assert [item async for item in await root.callRemote("count", 5)] == [0, 1, 2, 3, 4]
-        told = [item async for item in await root.callRemote("spans")]
-        assert await root.callRemote("sum", Shop().remote_count(4)) == 6
-        with pytest.raises(broker.RemoteError):
-            _ = [item async for item in await root.callRemote("count", 12)]
-        async with await root.callRemote("count", 8) as stream:
-            assert await anext(stream) == 0
-    made = [s for s in far.spans if s.name == "Shop/count stream"]
-    assert [dict(s.attributes or {})["pb.stream.items"] for s in made[:2]] == [5, 9]
-    facts = dict(made[0].attributes or {})
-    assert facts["pb.stream.direction"] == "sent"
-    assert facts["pb.stream.bytes"] == dict(near.spans[1].attributes or {})["pb.stream.bytes"] > 0
-    assert dict(made[1].attributes or {})["error.type"] == "builtins.ValueError"
-    # A reader that has enough is no error.
-    assert made[2].status.status_code is StatusCode.UNSET
-    calls = [s.get_span_context().span_id for s in far.spans if s.name == "Shop/count"]  # type: ignore[union-attr]
-    assert [s.parent.span_id for s in made if s.parent] == calls
-    spans = far.one("Shop/spans stream")
-    assert set(told) == {key_of(spans)}
-    upload, read = near.one("sum stream"), far.one("Shop/sum stream")
-    assert dict(upload.attributes or {})["pb.stream.direction"] == "sent"
-    assert dict(read.attributes or {})["pb.stream.direction"] == "received"
-    for kept in (far, near):
-        assert (kept.tracing._spans, kept.tracing._streams) == ({}, {})
-
-
-class Priced(Protocol):
-    """A contract."""
-
-    async def price(self, number: int) -> int:
-        """Return a price."""
-        ...
-
-
-class Prices:
-    """Fits it."""
-
-    async def price(self, number: int) -> int:
-        """Return a price."""
-        return number * 2
-
-
-async def test_contracts() -> None:
-    """Both spans have the name of the contract."""
-    kept = Kept()
-    async with connected(kept, kept, root=broker.servant(Priced)(Prices())) as connection:
-        assert await connection.root.of(Priced).price(4) == 8
-    name = f"{__name__}.Priced/price"
-    assert sorted(kept.names) == [("CLIENT", name), ("SERVER", name)]
-
-
-@each_dialect
-async def test_logins(dialect: str) -> None:
-    """The calls of a login have no spans."""
-
-    class Member(broker.Avatar):
-        def perspective_who(self) -> str:
-            return "me"
-
-    kept = Kept()
-    checker = InMemoryUsernamePasswordDatabaseDontUse(alice="a")
-    portal = Portal(broker.realm(lambda name, mind: Member()), [checker])
-    credentials = UsernamePassword("alice", "a")
-    async with connected(kept, kept, dialect, portal, credentials=credentials) as connection:
-        assert await connection.avatar.callRemote("who") == "me"
-    assert sorted(kept.names) == [("CLIENT", "who"), ("SERVER", "Member/who")]
-
-
-async def test_events() -> None:
-    """An event of Subscribers has a span for each receiver, which is the parent of its method."""
-    far, near = Kept(), Kept()
-    shop = Shop()
-    async with connected(far, near, root=shop) as connection:
-        subscribers = broker.Subscribers()
-        subscribers.add(connection.root)
-        subscribers.send("hear")
-        await shop.heard.wait()
-    server, client = far.one("Shop/hear"), near.one("hear")
-    assert server.parent is not None
-    assert server.parent.span_id == client.get_span_context().span_id  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("raises", ["start_span", "end"])
