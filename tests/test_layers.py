@@ -92,10 +92,6 @@ TESTED_ELSEWHERE = {
         "broker/folders/test_folder.py",
         "the files that a folder opens",
     ),
-    "broker/link/chains.py": (
-        "broker/link/test_promises.py",
-        "the results of calls as targets",
-    ),
     "broker/link/functions.py": (
         "broker/link/test_recipes.py",
         "recipes that are functions",
