@@ -47,7 +47,7 @@ def main() -> int:
             print(f"{bug.name}: seed {found['seed']}, {found['rule']}: {found['text']:.200}")
     print(f"{len(results)} of {len(bugs)} found")
     if options.record:
-        append_bugs(results, time.perf_counter() - begun)
+        append_bugs(results, options.only, time.perf_counter() - begun)
     return int(len(results) < len(bugs))
 
 

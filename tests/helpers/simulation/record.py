@@ -99,9 +99,16 @@ def append_run(tally: Tally, first: int, jobs: int, seconds: float) -> None:
     _append(RUNS, {**_circumstances(command, seconds), "first": first, **tally.as_json()})
 
 
-def append_bugs(found: dict[str, dict[str, Any]], seconds: float) -> None:
-    """Write down which seeds have found the planted bugs, and make the page anew."""
-    _append(BUGS, {**_circumstances("make sim-bugs RECORD=1", seconds), "bugs": found})
+def append_bugs(found: dict[str, dict[str, Any]], only: str, seconds: float) -> None:
+    """Write down which seeds have found the planted bugs, and make the page anew.
+
+    Args:
+        found: by the names of the bugs.
+        only: the name of the bug, if one was looked for.
+        seconds: how long that took.
+    """
+    command = f"make sim-bugs ONLY={only} RECORD=1" if only else "make sim-bugs RECORD=1"
+    _append(BUGS, {**_circumstances(command, seconds), "bugs": found})
 
 
 def write_page() -> None:
@@ -120,11 +127,15 @@ def page() -> str:
 
 
 def _bug_rows() -> list[str]:
-    found = _lines(BUGS)[-1]["bugs"] if BUGS.exists() else {}
-    rows = ["| bug | | seed | rule |\n|---|---|---|---|\n"]
+    found: dict[str, dict[str, Any]] = {}
+    for line in _lines(BUGS):
+        # A line may have one bug only, which was looked for again.
+        found |= {name: {**row, "commit": line["commit"]} for name, row in line["bugs"].items()}
+    rows = ["| bug | | seed | rule | commit |\n|---|---|---|---|---|\n"]
     for bug in all_bugs(PATCHES):
-        row = found.get(bug.name, {"seed": "", "rule": ""})
-        rows.append(f"| {bug.name} | {bug.text} | {row['seed']} | `{row['rule']}` |\n")
+        row = found.get(bug.name, {"seed": "", "rule": "", "commit": ""})
+        cells = bug.name, bug.text, row["seed"], f"`{row['rule']}`", row["commit"]
+        rows.append(f"| {' | '.join(map(str, cells))} |\n")
     if BUGS.exists():
         last = _lines(BUGS)[-1]
         rows.append(f"\n`{last['command']}` at {last['commit']}, {last['date'][:10]}.\n")
