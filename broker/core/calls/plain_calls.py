@@ -29,7 +29,7 @@ from broker.core.objects.translator import Translator
 from broker.core.outbox import Outbox
 from broker.core.principal import Principal
 from broker.core.stats import Stats
-from broker.core.tracer import Outcome, Tracing
+from broker.core.tracer import MOST_ENDED, Outcome, Tracing
 from broker.core.wire.messages import CallMessage, PlainCall, PlainCallToCache, RequestId
 from broker.core.work import Work, WorkLeft
 
@@ -148,8 +148,8 @@ class PlainCalls:
             leading = entry.leading
             if tracing is not None:
                 kind = type(leading[0])
-                if tracing.clock is not None:
-                    token = kind, message.name, tracing.clock()
+                if tracing.timer is not None:
+                    token = kind, message.name, tracing.timer.clock()
                 else:
                     begin = tracing.tracer.call_started
                     token = entry.enter(begin, message.name, True, wants_answer, kind)
@@ -171,7 +171,13 @@ class PlainCalls:
         if is_done:
             self.answers.size += outbox.unsent.size - before
             if tracing is not None:
-                tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
+                if tracing.timer is None:
+                    tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
+                else:
+                    ended = tracing.timer.ended
+                    ended.append((token, tracing.timer.clock()))
+                    if len(ended) >= MOST_ENDED:
+                        tracing.timer.settle()
             return None
         call = self.made(message, wants_answer, entry.principal)
         if tracing is not None:
