@@ -242,7 +242,6 @@ class PBServerFactory(ServerFactory):
     @property
     def inspected(self) -> OfFactory:
         """The connections that come from now on: what the inspector and the metrics show."""
-        # Imported here: most programs have none.
         from broker.inspection.of_factory import OfFactory
 
         if self._inspected is None:

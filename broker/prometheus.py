@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.call_times import BUCKETS, MOST_TIMES, CallTimes
@@ -23,6 +23,7 @@ from broker.observers import Observer, OfConnection
 
 if TYPE_CHECKING:
     from broker.connection.broker import Broker
+    from broker.core.tracer import Timer
     from broker.inspection.inspector import Inspector
     from broker.pb import PBServerFactory
     from broker.server import Server
@@ -58,6 +59,8 @@ class Metrics(Observer):
         self._calls: dict[tuple[str, str, str], CallTimes] = {}
         # Of known methods, by class and name: those that have answered.
         self._answered: dict[tuple[type | None, str], CallTimes] = {}
+        # Of quick calls that were answered: the class, the name and the start, and the end.
+        self._ended: list[tuple[Any, float]] = []
         self._made: Counter[str] = Counter()
         self._logins: Counter[tuple[str, str]] = Counter()
         self._bytes = [0, 0]
@@ -92,6 +95,7 @@ class Metrics(Observer):
 
     def samples(self) -> Iterator[_Sample]:
         """Yield what was counted: the name, the labels and the value of each sample."""
+        self._settle()
         for (target, method, outcome), calls in sorted(self._calls.items()):
             labels = (("target", target), ("method", method), ("outcome", outcome))
             yield "pb_calls_total", labels, calls.below[-1]
@@ -124,6 +128,18 @@ class Metrics(Observer):
         if (kind.call_started, kind.call_ended) != (Metrics.call_started, Metrics.call_ended):
             return super()._tracer_of(broker)
         return _Counting(self, broker)
+
+    def _settle(self) -> None:
+        """Count the quick calls."""
+        ended = self._ended[:]
+        self._ended.clear()
+        for (target, name, began), end in ended:
+            calls = self._answered.get((target, name))
+            if calls is None:
+                calls = self._calls_of(target, name, _ANSWERED)
+            calls.times.append(end - began)
+            if len(calls.times) >= MOST_TIMES:
+                calls.settle()
 
     def _count(self, target: type | None, name: str, outcome: Outcome, seconds: float) -> None:
         calls = self._calls_of(target, name, outcome)
@@ -163,8 +179,15 @@ class _Counting(OfConnection):
     def __init__(self, metrics: Metrics, broker: Broker):
         super().__init__(metrics, broker)
         self._metrics = metrics
-        self.clock = metrics._clock
+        self.clock: Callable[[], float] = metrics._clock
+        self.ended = metrics._ended
+        self.settle = metrics._settle
         self._answered = metrics._answered
+
+    @property
+    def timer(self) -> Timer:
+        """It only takes times."""
+        return self
 
     def call_started(
         self, name: str, is_incoming: bool, wants_answer: bool, target: type | None

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from broker.core.objects.streams import Counted, IncomingStream, OutgoingStream
 from broker.core.session import Session
-from broker.core.tracer import Outcome, Tracer
+from broker.core.tracer import Outcome, Timer, Tracer
 
 __all__ = [
     "SlowTracer",
@@ -43,13 +43,13 @@ class Tracers:
 
     Attributes:
         members: the tracers that are told.
-        clock: of the only member; None if there are more.
+        timer: the only member if it only takes times; else None.
     """
 
     def __init__(self) -> None:
         self.members: tuple[Tracer, ...] = ()
         self._direct: Tracer | None = None
-        self.clock: Callable[[], float] | None = None
+        self.timer: Timer | None = None
         self._logged: set[tuple[int, type]] = set()
 
     def add(self, tracer: Tracer) -> None:
@@ -57,15 +57,15 @@ class Tracers:
 
         Args:
             tracer: it never raises if it has a true attribute ``never_raises``. Then it may have a
-                ``clock``, see `Tracing`.
+                ``timer``, see `Timer`.
         """
         self.members += (tracer,)
         if len(self.members) == 1 and getattr(tracer, "never_raises", False):
             self._direct = tracer
-            self.clock = getattr(tracer, "clock", None)
+            self.timer = getattr(tracer, "timer", None)
             vars(self).update((name, getattr(tracer, name)) for name in _TOLD)
         else:
-            self.clock = None
+            self.timer = None
             for name in _TOLD:
                 vars(self).pop(name, None)
 
@@ -218,7 +218,7 @@ def add_tracer(session: Session, tracer: Tracer) -> None:
         session.trace(hub)
     elif session.dialect is not None:
         hub._tell(tracer, tracer.opened, session.dialect.name.decode("ascii"))
-    session.take_times(hub.clock)
+    session.take_times(hub.timer)
 
 
 def remove_tracer(session: Session, tracer: Tracer) -> None:

@@ -39,7 +39,7 @@ from broker.core.principal import Principal
 from broker.core.queued import Queued
 from broker.core.snapshot import SessionSnapshot, snapshot_of
 from broker.core.stats import Stats
-from broker.core.tracer import Tracer, Tracing
+from broker.core.tracer import Timer, Tracer, Tracing
 from broker.core.wire.conversion import BASICS
 from broker.core.wire.dialects import (
     DIALECTS,
@@ -357,17 +357,16 @@ class Session:
         if tracer is not None and self.dialect is not None:
             tracer.opened(self.dialect.name.decode("ascii"))
 
-    def take_times(self, clock: Callable[[], float] | None) -> None:
+    def take_times(self, timer: Timer | None) -> None:
         """Say that the tracer only takes times of calls, so that it can be told at less cost.
 
         Args:
-            clock: returns the time; see `Tracing`. Sizes are not reported then. With None all is
-                reported again.
+            timer: the tracer. Sizes are not reported then. With None all is reported again.
         """
         tracing = self.tracing
         if tracing is not None:
-            tracing.clock = clock
-            self.inbox.tracing = self.outbox.sizes = tracing if clock is None else None
+            tracing.timer = timer
+            self.inbox.tracing = self.outbox.sizes = tracing if timer is None else None
 
     def snapshot(self) -> SessionSnapshot:
         """Return what this session shows now: names, numbers and sizes, never values."""

@@ -15,7 +15,10 @@ from typing import Protocol, TypeVar
 
 from broker.errors import CallTimeout
 
-__all__ = ["Outcome", "Tracer", "Tracing", "outcome_of"]
+__all__ = ["MOST_ENDED", "Outcome", "Timer", "Tracer", "Tracing", "outcome_of"]
+
+MOST_ENDED = 1000
+"""How many calls a `Timer` keeps until they are counted."""
 
 T = TypeVar("T")
 
@@ -88,6 +91,24 @@ class Tracer(Protocol):
         ...
 
 
+class Timer(Protocol):
+    """A tracer that only takes the time of a call. The quick path of a call does this itself.
+
+    The token of such a tracer is the class of the target, the name and the time of the start.
+
+    Attributes:
+        clock: returns the time.
+        ended: the tokens of calls that were answered, each with the time of its end.
+    """
+
+    clock: Callable[[], float]
+    ended: list[tuple[object, float]]
+
+    def settle(self) -> None:
+        """Count the calls that have ended, and empty the list: they are `MOST_ENDED`."""
+        ...
+
+
 class Tracing:
     """A tracer, and its tokens of the calls that have not ended.
 
@@ -97,16 +118,14 @@ class Tracing:
         tracer: it is told. Also an attribute.
 
     Attributes:
-        clock: returns the time of a tracer that only takes the time of a call when it starts. Its
-            token is the class of the target, the name and that time; so the quick path of a call
-            makes the token itself. None for any other tracer.
+        timer: the tracer, if it only takes times; else None.
     """
 
-    __slots__ = ("_current", "_tokens", "clock", "tracer")
+    __slots__ = ("_current", "_tokens", "timer", "tracer")
 
     def __init__(self, tracer: Tracer):
         self.tracer = tracer
-        self.clock: Callable[[], float] | None = None
+        self.timer: Timer | None = None
         self._current: Hashable = None
         self._tokens: dict[Hashable, tuple[object, Context | None]] = {}
 

@@ -32,7 +32,7 @@ from broker.core.objects.translator import Translator
 from broker.core.outbox import Outbox
 from broker.core.principal import Principal
 from broker.core.stats import Stats
-from broker.core.tracer import Outcome, Tracing
+from broker.core.tracer import MOST_ENDED, Outcome, Tracing
 from broker.core.wire.messages import CallMessage, PlainCall, PlainCallToCache, RequestId
 from broker.core.work import Work, WorkLeft
 
@@ -155,8 +155,8 @@ class PlainCalls:
             if tracing is not None and is_of_login(kind):
                 tracing = None
             if tracing is not None:
-                if tracing.clock is not None:
-                    token = kind, message.name, tracing.clock()
+                if tracing.timer is not None:
+                    token = kind, message.name, tracing.timer.clock()
                 else:
                     context = self.described(entry.principal, message.name, wants_answer, kind)
                     enter = context.run
@@ -181,10 +181,7 @@ class PlainCalls:
         if is_done:
             self.answers.size += outbox.unsent.size - before
             if tracing is not None:
-                if context is None:
-                    tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
-                else:
-                    context.run(tracing.tracer.call_ended, token, Outcome.ANSWERED, None)
+                _tell_answered(tracing, token, context)
             return None
         call = self.made(message, wants_answer, entry.principal)
         if tracing is not None:
@@ -357,3 +354,16 @@ def _made_by_lane(
     call = IncomingCall(request_id, name, wants_answer)
     call.principal = entry.principal
     return call
+
+
+def _tell_answered(tracing: Tracing, token: object, context: contextvars.Context | None) -> None:
+    """Tell a tracer of a quick call that was answered, in the context of the call if it has one."""
+    if context is not None:
+        context.run(tracing.tracer.call_ended, token, Outcome.ANSWERED, None)
+    elif tracing.timer is None:
+        tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
+    else:
+        timer = tracing.timer
+        timer.ended.append((token, timer.clock()))
+        if len(timer.ended) >= MOST_ENDED:
+            timer.settle()

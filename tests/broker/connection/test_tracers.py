@@ -10,7 +10,7 @@ from support.memory import PUBLISHED_WIRE, BrokerPair
 
 from broker.connection.tracers import add_tracer, remove_tracer
 from broker.core.policy import STRICT
-from broker.core.tracer import Outcome
+from broker.core.tracer import MOST_ENDED, Outcome
 from broker.flavors.referenceable import Referenceable
 
 
@@ -75,7 +75,7 @@ class Direct(Recorder):
     """A tracer that never raises."""
 
     never_raises = True
-    clock = None
+    timer = None
 
 
 def test_a_tracer_that_is_told_directly() -> None:
@@ -117,15 +117,14 @@ def test_a_tracer_that_takes_times() -> None:
     pair = BrokerPair(Server(), policy=STRICT)
     session = pair.server.session
     timer, other = Direct(), Recorder()
-    times = iter((1.5, 2.5))
-    timer.clock = lambda: next(times)  # type: ignore[assignment,return-value]
+    timer.timer = timer  # type: ignore[assignment]
+    times, ended = iter((1.5, 2.5)), [0] * (MOST_ENDED - 1)
+    timer.clock, timer.ended = lambda: next(times), ended  # type: ignore[attr-defined]
     add_tracer(session, timer)
     pair.root.callRemote("echo", 1)
     pair.exchange()
-    assert timer.told == [
-        ("opened", "msgpack/1"),
-        ("call_ended", (Server, "echo", 1.5), Outcome.ANSWERED, None),
-    ]
+    assert ended[-1] == ((Server, "echo", 1.5), 2.5)
+    assert timer.told == [("opened", "msgpack/1"), ("settle",)]
     add_tracer(session, other)
     pair.root.callRemote("echo", 1)
     pair.exchange()
