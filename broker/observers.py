@@ -279,7 +279,7 @@ class OfConnection:
         outcome = Outcome.ANSWERED if is_accepted else Outcome.REFUSED
         self._tell(self._observer.login, self._connection, mechanism, outcome, reason)
 
-    def ended(self, broker: Broker) -> None:
+    def connection_ended(self, broker: Broker) -> None:
         """Tell that the connection has ended: its reason is known now."""
         self._tell(self._observer.connection_closed, broker.connection, broker.reason)
 
@@ -330,7 +330,7 @@ def observe(broker: Broker, observers: Iterable[Observer]) -> None:
 
 
 def _closed(result: None, broker: Broker, tracer: OfConnection) -> None:
-    tracer.ended(broker)
+    tracer.connection_ended(broker)
 
 
 def _shown(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +20,7 @@ from broker.failure import Failure
 from broker.flavors.promise import Canceller, Kind, Pending, Promise, PromisedTarget
 from broker.flavors.reference import RemoteReference
 from broker.link.chains import Chain, is_awaited
-from broker.link.made import Made, Need, Target, observe
+from broker.link.made import Made, Need, Numbered, Target, observe
 from broker.link.once import OnceCall
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class LinkedCall(Canceller):
         self.place = self.tried = connection
         self.target.on(connection).put(self)
 
-    def begin(self, target: Target, numbered: Callable[..., Any]) -> None:
+    def begin(self, target: Target, numbered: Numbered) -> None:
         """Make the call on a reference, or on its promise."""
         args, kw = self._args, dict(self._kw)
         try:
@@ -186,7 +186,7 @@ class LinkedCall(Canceller):
     def _begin_once(
         self,
         once: OnceCall,
-        numbered: Callable[..., Any],
+        numbered: Numbered,
         target: Target,
         args: tuple[object, ...],
         kw: dict[str, object],
@@ -349,7 +349,7 @@ class LinkedLook(LinkedCall):
         self._recipe = recipe
         self.is_direct = True
 
-    def begin(self, target: Target, numbered: Callable[..., Any]) -> None:
+    def begin(self, target: Target, numbered: Numbered) -> None:
         """Note that the recipe was made."""
         self._end(self._recipe.cache or self._recipe)
 
@@ -381,7 +381,7 @@ class LinkedSend:
         self._context = copy_context()
         self.needs = needs
 
-    def begin(self, target: Target, numbered: Callable[..., Any]) -> None:
+    def begin(self, target: Target, numbered: Numbered) -> None:
         """Send it."""
         kw = {**self._kw, "pbanswer": False}
         numbered(self._context.run, target.callRemote, self._name, *self._args, **kw)

@@ -32,10 +32,24 @@ if TYPE_CHECKING:
     from jelly.atoms import Expression
     from jelly.jellier import Jellier
 
-__all__ = ["Coming", "Made", "Maker", "Need", "Queued", "Target", "lost", "observe", "without_own"]
+__all__ = [
+    "Coming",
+    "Made",
+    "Maker",
+    "Need",
+    "Numbered",
+    "Queued",
+    "Target",
+    "lost",
+    "observe",
+    "without_own",
+]
 
 Target: TypeAlias = "RemoteReference | Promise[Any]"
 """What calls are made on: a reference, or the promise of one."""
+
+Numbered: TypeAlias = Callable[..., Any]
+"""Calls a function that makes a call with a number: ``numbered(function, *args)``."""
 
 
 class Coming:
@@ -117,7 +131,7 @@ class Queued(Protocol):
         """Whether it is not wanted any more."""
         ...
 
-    def begin(self, target: Target, numbered: Callable[..., Any], /) -> None:
+    def begin(self, target: Target, numbered: Numbered, /) -> None:
         """Make the call.
 
         Args:
@@ -322,7 +336,7 @@ class Maker:
         self._made = made
         self._make = make
 
-    def begin(self, target: Target, numbered: Callable[..., Any]) -> None:
+    def begin(self, target: Target, numbered: Numbered) -> None:
         """Make the call."""
         try:
             result = numbered(without_own, self._make, target)
