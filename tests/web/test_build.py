@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 from support.ticket_office import TicketOffice
-from web.node import CLIENT, ROOT, run_in_client, tools_are_there
+from web.node import CLIENT, NODE, ROOT, tools_are_there
 
 from broker.flavors.contracts import description
 from broker.flavors.contracts.contract import contract_of
@@ -37,10 +38,17 @@ def tools() -> None:
     tools_are_there()
 
 
+def node(*arguments: object) -> None:
+    """Run Node in the folder of the client."""
+    command = [NODE, *map(str, arguments)]
+    done = subprocess.run(command, cwd=CLIENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.usefixtures("tools")
 def test_the_built_file_is_that_of_the_sources(tmp_path: Path) -> None:
     """A fresh build is what is committed: the client, the chat's scripts, the operators' page."""
-    run_in_client("build.mjs", tmp_path)
+    node("build.mjs", tmp_path)
     page = {file.name: file.read_bytes() for file in (tmp_path / "page").iterdir()}
     assert page == {file.name: file.read_bytes() for file in ADMIN.iterdir()}
     for made in (BUILT, *LATER, CHAT / "talk.js", CHAT / "admin.js"):
@@ -60,19 +68,19 @@ def test_the_built_files_are_small() -> None:
 @pytest.mark.usefixtures("tools")
 def test_types() -> None:
     """The compiler finds no mistake in the sources, in its strict mode."""
-    run_in_client("node_modules/typescript/bin/tsc", "--noEmit")
+    node("node_modules/typescript/bin/tsc", "--noEmit")
 
 
 @pytest.mark.usefixtures("tools")
 def test_types_of_the_tests() -> None:
     """The compiler finds no mistake in the programs of these tests."""
-    run_in_client("node_modules/typescript/bin/tsc", "--noEmit", "-p", Path(__file__).parent)
+    node("node_modules/typescript/bin/tsc", "--noEmit", "-p", Path(__file__).parent)
 
 
 @pytest.mark.usefixtures("tools")
 def test_the_page_of_operators() -> None:
     """It is typed, has no script or style in its text, and loads the client from its server."""
-    run_in_client("node_modules/typescript/bin/tsc", "-p", CLIENT / "admin")
+    node("node_modules/typescript/bin/tsc", "-p", CLIENT / "admin")
     html = (ADMIN / "admin.html").read_text("utf-8")
     assert re.findall(r"<script([^>]*)>(.*?)</script>", html, FLAGS) == [
         (' type="module" src="/admin/admin.js"', "")
@@ -86,7 +94,7 @@ def test_the_page_of_operators() -> None:
 @pytest.mark.usefixtures("tools")
 def test_the_pages_of_the_chat() -> None:
     """The chat in a browser, and the live page of its admin, are typed, and short."""
-    run_in_client("node_modules/typescript/bin/tsc", "-p", CHAT)
+    node("node_modules/typescript/bin/tsc", "-p", CHAT)
     for name in ("talk.ts", "admin.ts"):
         assert len((CHAT / name).read_text("utf-8").splitlines()) < 100
 
@@ -130,7 +138,7 @@ def test_contracts_have_types(tmp_path: Path) -> None:
     }
     config = {"compilerOptions": options, "include": [str(tmp_path)]}
     (tmp_path / "tsconfig.json").write_text(json.dumps(config), "utf-8")
-    run_in_client("node_modules/typescript/bin/tsc", "-p", tmp_path)
+    node("node_modules/typescript/bin/tsc", "-p", tmp_path)
 
 
 def test_the_files_of_pages_share_their_classes() -> None:

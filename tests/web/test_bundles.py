@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from web.node import CLIENT, ROOT, run_in_client, run_node, tools_are_there
+from web.node import CLIENT, NODE, ROOT, run_node, tools_are_there
 from web.shop import Shop, portal
 
 import broker
@@ -24,7 +26,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the package for npm, as it is built."""
     tools_are_there()
     folder = tmp_path_factory.mktemp("package")
-    run_in_client("build.mjs", "--package", folder)
+    subprocess.run([NODE, "build.mjs", "--package", folder], cwd=CLIENT, check=True)
     return folder / "dist"
 
 
@@ -46,7 +48,9 @@ async def test_bundled(source: str, is_split: bool, package: Path, tmp_path: Pat
         "outExtension": {".js": ".mjs"},
         "alias": {"perspective-broker": str(client)},
     }
-    run_in_client("--input-type=module", "--eval", BUNDLE.format(options=json.dumps(options)))
+    program = BUNDLE.format(options=json.dumps(options))
+    command = [NODE, "--input-type=module", "--eval", program]
+    await asyncio.to_thread(subprocess.run, command, cwd=CLIENT, check=True)
     assert (len(list(tmp_path.iterdir())) > 1) is is_split
     async with broker.serve(portal(Shop()), "ws://127.0.0.1:0") as server:
         said = await run_node(tmp_path / "bundled.mjs", ADDRESS=server.addresses[0])

