@@ -304,6 +304,7 @@ async def test_the_end_after_a_cancel(at: Setting) -> None:
     for call, kind in zip(calls, (CancelledError, PBConnectionLost), strict=True):
         await failure_of(call, kind)
     left_at_callers(at.pair)
+    assert "a" not in at.house.rooms
     at.house.open("a")
 
 
