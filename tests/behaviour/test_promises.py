@@ -305,6 +305,7 @@ async def test_the_end_after_a_cancel(at: Setting) -> None:
     failures = [await failure_of(*each) for each in zip(calls, kinds, strict=True)]
     assert [type(each).__name__ for each in failures] == ["CancelledError", "PBConnectionLost"]
     left_at_callers(at.pair)
+    assert "a" not in at.house.rooms
     at.house.open("a")
 
 
