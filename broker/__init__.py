@@ -257,8 +257,9 @@ if TYPE_CHECKING:
     from broker.progress import Progress, throttled
     from broker.replies import Replies
     from broker.retry import Retry
+    from broker.running_server import Server, inspector
     from broker.served_files import Files
-    from broker.server import Serve, Server, inspector, serve
+    from broker.server import Serve, serve
     from broker.slow_calls import SlowCalls
     from broker.stream_credit import credit
     from broker.timeouts import timeout
@@ -330,7 +331,8 @@ _HOMES = {
     "broker.replies": "Replies",
     "broker.retry": "Retry",
     "broker.served_files": "Files",
-    "broker.server": "Serve Server inspector serve",
+    "broker.running_server": "Server inspector",
+    "broker.server": "Serve serve",
     "broker.slow_calls": "SlowCalls",
     "broker.stream_credit": "credit",
     "broker.timeouts": "timeout",

@@ -23,7 +23,7 @@ from broker.net.web_pages import Page
 from broker.net.web_settings import WebSettings, web_settings
 from broker.net.websocket.origins import refused_origin
 from broker.net.websocket.pages import static_page
-from broker.server import Server
+from broker.running_server import Server
 from broker.stopping import DRAIN, checked_drain
 
 __all__ = ["ASGIApplication", "asgi"]

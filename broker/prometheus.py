@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from broker.core.tracer import Timer
     from broker.inspection.inspector import Inspector
     from broker.pb import PBServerFactory
-    from broker.server import Server
+    from broker.running_server import Server
 
 __all__ = ["BUCKETS", "CONTENT_TYPE", "Metrics", "collector", "text"]
 

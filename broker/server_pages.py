@@ -29,7 +29,7 @@ from cred.portal import Portal
 
 if TYPE_CHECKING:
     from broker.flavors.referenceable import Referenceable
-    from broker.server import Server
+    from broker.running_server import Server
 
 __all__ = [
     "GROUP",

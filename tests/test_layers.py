@@ -51,6 +51,7 @@ TESTED_ELSEWHERE = {
     "broker/demo/contract.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/office.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/part.py": ("broker/test_demo.py", "the demonstration as a whole"),
+    "broker/running_server.py": ("broker/test_server.py", "what serve gives"),
     "broker/commands/places.py": ("broker/commands/test_serve.py", "where processes listen"),
     "broker/demo/stage.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/steps.py": ("broker/test_demo.py", "the demonstration as a whole"),

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from broker import running_server as running
 from broker import server as servers
 from broker.blocking.connection import Connection
 from broker.blocking.loop import Background, Close, ClosedByBlock, background
@@ -34,7 +35,7 @@ class Server(ClosedByBlock):
         server: the ``broker.Server``, for code in the loop.
     """
 
-    def __init__(self, server: servers.Server, own: Background):
+    def __init__(self, server: running.Server, own: Background):
         self.server = server
         self._background = own
 
@@ -55,7 +56,7 @@ class Server(ClosedByBlock):
         return tuple(Connection(connection, own) for connection in found)
 
     @property
-    def stats(self) -> servers.ServerStats:
+    def stats(self) -> running.ServerStats:
         """The counters."""
         return self.server.stats
 
@@ -164,7 +165,7 @@ def serve(
         interceptors=interceptors,
     )
 
-    def opened(server: servers.Server) -> Close:
+    def opened(server: running.Server) -> Close:
         return lambda seconds: server.close(drain=seconds)
 
     return Server(own.open(serving, opened), own)

@@ -28,7 +28,8 @@ from broker.flavors.reference import RemoteReference
 from broker.flavors.referenceable import Referenceable
 from broker.net.tls.pem import CertificateSource, KeySource, read_certificates
 from broker.net.tls.settings import TLS
-from broker.server import Server, serve
+from broker.running_server import Server
+from broker.server import serve
 from broker.topics.directory import HasDirectory, Holder
 
 __all__ = ["Cluster"]

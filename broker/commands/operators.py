@@ -22,8 +22,9 @@ from broker.login.groups import allow
 from broker.login.portal_logins import PortalLogins
 from broker.login.results import then
 from broker.net.web_settings import WebSettings
-from broker.server import Serve, Server
-from broker.server import inspector as inspector_of
+from broker.running_server import Server
+from broker.running_server import inspector as inspector_of
+from broker.server import Serve
 from broker.server_addresses import admin_location
 from broker.service_manager import ServiceManager
 from cred.portal import IRealm, Portal

@@ -12,7 +12,7 @@ from broker.commands.settings import Settings
 from broker.errors import ConfigError
 from broker.login.portal_logins import PortalLogins
 from broker.login.throttle import LoginThrottle
-from broker.server import Server
+from broker.running_server import Server
 from cred.portal import Portal
 from cred.strcred import StrcredException
 from cred.users import StoreError

@@ -12,7 +12,7 @@ from broker.connection.connection import Connection
 from broker.core.policy import Policy
 from broker.login.client import Login
 from broker.replies import Replies
-from broker.server import Server
+from broker.running_server import Server
 from broker.testing.login import AS_USER, TABLE
 
 __all__ = ["AsyncioEnds", "Ends", "MemoryConnect", "MemoryServer", "Reach"]

@@ -14,7 +14,8 @@ import pytest
 
 import broker
 from broker.login.server import PortalRoot
-from broker.server import Server, serve
+from broker.running_server import Server
+from broker.server import serve
 from cred.checkers import AllowAnonymousAccess
 from cred.portal import Portal
 

@@ -20,7 +20,7 @@ from broker.errors import ConnectionDone
 from broker.failure import Failure
 from broker.net.socket_addresses import IPv4Address
 from broker.replies import KeptReplies, Replies
-from broker.server import Server
+from broker.running_server import Server
 from cred.error import LoginFailed, Unauthorized, UnhandledCredentials
 from fuzz.bending import bent, pieces
 from fuzz.conversation import Conversation, as_banana, as_frame
