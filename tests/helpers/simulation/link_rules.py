@@ -71,7 +71,7 @@ def _wrongly_lost(story: Story, call: Call, place: int) -> Iterator[str]:
 
 
 def links_make_calls(story: Story) -> Iterator[str]:
-    """A call of a link that has not run is made on the next connection: it is no failure."""
+    """A call of a link that has not run is made on the next connection, and does not fail."""
     closed = {event.party: place for place, event in story.by_kind["closes"]}
     for call in story.calls.values():
         if call.kind != "linked":
