@@ -2,8 +2,8 @@
 
 ``make attacks`` runs this. Each attack is made on a fresh process. The figures of a run are
 appended to ``docs/security/attacks.jsonl``, and the page beside it is made from the last line. With
-``--only ROWS --renew`` the new line has the figures of the last one, but for those rows. At the end it prints each of our results beyond the bounds that the page names; the exit status is then
-1.
+``--only ROWS --renew`` the new line has the figures of the last one, but for those rows. At the end
+it prints each of our results beyond the bounds that the page names; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -280,8 +280,8 @@ def page(run: dict[str, Any]) -> str:
     ]
     for part in run.get("renewed", []):
         lines.append(
-            f"Rows {', '.join(part['rows'])}: run of {part['date']}, commit `{part['commit']}`, with a"
-            f" load average of {part['load']} before it.\n"
+            f"Rows {', '.join(part['rows'])}: run of {part['date']}, commit `{part['commit']}`,"
+            f" with a load average of {part['load']} before it.\n"
         )
     for row, results in groupby(run["results"], lambda result: result["row"]):
         lines += [f"## {row}\n"]
