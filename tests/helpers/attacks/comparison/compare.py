@@ -1,9 +1,9 @@
 """Attacks this library and Twisted's Perspective Broker in the same ways, and records the costs.
 
 ``make attacks`` runs this. Each attack is made on a fresh process. The figures of a run are
-appended to ``docs/security/attacks.jsonl``, and the page beside it is made from the last line. At
-the end it prints each of our results beyond the bounds that the page names; the exit status is then
-1.
+appended to ``docs/security/attacks.jsonl``, and the page beside it is made from the last line. With
+``--only ROWS --renew`` the new line has the figures of the last one, but for those rows. At the end
+it prints each of our results beyond the bounds that the page names; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def main() -> None:
     """Run, write the page, and print what is beyond the bounds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="rows, with commas between; nothing is written")
+    parser.add_argument("--renew", action="store_true", help="write the rows of --only")
     parser.add_argument("--sides", default="", help="words that the names of sides have, likewise")
     chosen = parser.parse_args()
     rows = set(filter(None, chosen.only.split(",")))
@@ -91,11 +92,10 @@ def main() -> None:
                 continue
             found = dict(measured(one, sides, witness))
             results.append({"row": one.row, "name": one.name, "kind": one.kind, "sides": found})
-    if not rows and not words:
-        FOLDER.mkdir(exist_ok=True)
-        with RUNS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**about, "results": results}) + "\n")
-        PAGE.write_text(page(json.loads(RUNS.read_text("utf-8").splitlines()[-1])), "utf-8")
+    if chosen.renew and rows and not words:
+        write(renewed(json.loads(RUNS.read_text("utf-8").splitlines()[-1]), about, results))
+    elif not rows and not words:
+        write({**about, "results": results})
     broken = [
         f"{result['row']} {result['name']}: {side}: {'; '.join(outcome['broken'])}"
         for result in results
@@ -104,6 +104,26 @@ def main() -> None:
     ]
     print(f"\n{len(broken)} beyond the bounds", *broken, sep="\n")
     sys.exit(bool(broken))
+
+
+def write(run: dict[str, Any]) -> None:
+    """Append a run to the file, and make its page."""
+    FOLDER.mkdir(exist_ok=True)
+    with RUNS.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(run) + "\n")
+    PAGE.write_text(page(run), "utf-8")
+
+
+def renewed(
+    last: dict[str, Any], about: dict[str, str], results: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return the last run with the results of some rows renewed."""
+    rows = {result["row"] for result in results}
+    kept = [result for result in last["results"] if result["row"] not in rows]
+    everything = sorted([*kept, *results], key=lambda each: (each["row"][0], int(each["row"][1:])))
+    before = [each for each in last.get("renewed", []) if not rows >= set(each["rows"])]
+    note = {**about, "rows": sorted(rows, key=lambda row: (row[0], int(row[1:])))}
+    return {**last, "results": everything, "renewed": [*before, note]}
 
 
 def sides_of(one: Round) -> list[Side]:
@@ -260,6 +280,11 @@ def page(run: dict[str, Any]) -> str:
         f"Run of {run['date']}, commit `{run['commit']}`: Python {run['python']}, Twisted"
         f" {run['twisted']}, {run['machine']}, with a load average of {run['load']} before it.\n",
     ]
+    for part in run.get("renewed", []):
+        lines.append(
+            f"Rows {', '.join(part['rows'])}: run of {part['date']}, commit `{part['commit']}`,"
+            f" with a load average of {part['load']} before it.\n"
+        )
     for row, results in groupby(run["results"], lambda result: result["row"]):
         lines += [f"## {row}\n"]
         for result in results:
