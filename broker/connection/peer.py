@@ -117,7 +117,10 @@ class Call:
     def contract(self) -> str | None:
         """The name of the contract of the method, or None."""
         if self._contract is None and self.target is not None:
-            contracts = getattr(self.target, "_broker_contracts", ())
+            # Imported here: most programs have no contracts.
+            from broker.flavors.contracts.contract import contracts_of
+
+            contracts = contracts_of(self.target)
             return next((each.name for each in contracts if self.name in each.methods), None)
         return self._contract
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from broker.core.objects.streams import Counted, IncomingStream, OutgoingStream
 from broker.core.session import Session
 from broker.core.tracer import Outcome, Timer, Tracer
 
 __all__ = [
+    "SafeTracer",
     "SlowTracer",
     "StreamTracer",
     "Tracers",
@@ -56,13 +57,12 @@ class Tracers:
         """Tell one more tracer.
 
         Args:
-            tracer: it never raises if it has a true attribute ``never_raises``. Then it may have a
-                ``timer``, see `Timer`.
+            tracer: it is told by the session itself while it is the only one, and a `SafeTracer`.
         """
         self.members += (tracer,)
-        if len(self.members) == 1 and getattr(tracer, "never_raises", False):
+        if len(self.members) == 1 and isinstance(tracer, SafeTracer):
             self._direct = tracer
-            self.timer = getattr(tracer, "timer", None)
+            self.timer = tracer.timer
             vars(self).update((name, getattr(tracer, name)) for name in _TOLD)
         else:
             self.timer = None
@@ -158,6 +158,23 @@ class Tracers:
                 self._logged.add((id(tracer), type(exc)))
                 logger.exception("the observer %s raised", type(tracer).__name__)
             return None
+
+
+@runtime_checkable
+class SafeTracer(Tracer, Protocol):
+    """A tracer that never raises.
+
+    Attributes:
+        never_raises: True.
+        timer: the tracer itself, if it only takes times; else None.
+    """
+
+    never_raises: ClassVar[Literal[True]]
+
+    @property
+    def timer(self) -> Timer | None:
+        """See the attributes."""
+        ...
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ import re
 import types
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from msgspec import Struct
 
@@ -117,6 +117,9 @@ _TABLES: weakref.WeakKeyDictionary[type, dict[str, _Table]] = weakref.WeakKeyDic
 _ROUTED: set[type] = set()
 # How the methods of a class are replaced, see `replace_methods`.
 _REPLACED: weakref.WeakKeyDictionary[type, Replacement] = weakref.WeakKeyDictionary()
+# The classes that `of_login` and `stands_for_object` have marked.
+_OF_LOGIN: set[type] = set()
+_STANDING: set[type] = set()
 NO_METHODS: Mapping[str, Method] = types.MappingProxyType({})
 
 
@@ -205,13 +208,13 @@ def of_login(cls: Routed) -> Routed:
 
     Neither observers nor interceptors see the calls of its methods, which hold secrets.
     """
-    cls.broker_is_of_login = True  # type: ignore[attr-defined]
+    _OF_LOGIN.add(cls)
     return cls
 
 
 def is_of_login(cls: type | None) -> bool:
     """Return whether `of_login` has marked a class."""
-    return getattr(cls, "broker_is_of_login", False) is True
+    return cls is not None and not _OF_LOGIN.isdisjoint(cls.__mro__)
 
 
 def stands_for_object(cls: Routed) -> Routed:
@@ -219,15 +222,16 @@ def stands_for_object(cls: Routed) -> Routed:
 
     The class of that object is told to observers and interceptors, and logged.
     """
-    cls.broker_stands_for_object = True  # type: ignore[attr-defined]
+    _STANDING.add(cls)
     return cls
 
 
 def class_of(target: object) -> type:
     """Return the class of the object whose methods are called when ``target`` is called."""
-    if getattr(type(target), "broker_stands_for_object", False) is True:
-        return type(getattr(target, "object", target))
-    return type(target)
+    cls = type(target)
+    if _STANDING.isdisjoint(cls.__mro__):
+        return cls
+    return type(cast("Any", target).object)
 
 
 def routes_each_call(cls: Routed) -> Routed:

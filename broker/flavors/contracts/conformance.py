@@ -19,7 +19,7 @@ from broker.core.calls.dispatch import Method, replace_methods
 from broker.defer import Deferred
 from broker.errors import ConfigError, WrongType
 from broker.flavors.avatar import Avatar
-from broker.flavors.contracts.contract import declared
+from broker.flavors.contracts.contract import contracts_of, declared
 from broker.flavors.contracts.description import describer
 from broker.flavors.contracts.generated import SELF
 from broker.flavors.contracts.hints import hints_of, members_of, type_text
@@ -70,7 +70,7 @@ def implements(*contracts: Callable[..., object]) -> Callable[[Class], Class]:
         for contract in wanted:
             for name, method in contract.methods.items():
                 _check(cls, prefix + name, method, contract.title, 1 + (prefix == "view_"))
-        known = getattr(cls, "_broker_contracts", ())
+        known = contracts_of(cls)
         cls._broker_contracts = (*known, *(one for one in wanted if one not in known))  # type: ignore[attr-defined]
         replace_methods(cls, functools.partial(_methods, prefix))
         classImplements(cls, *(_interface(contract.protocol) for contract in wanted))

@@ -14,7 +14,7 @@ from broker.flavors.contracts.hints import is_contract, substituted, type_text
 from broker.flavors.contracts.method import ContractMethod
 from broker.flavors.contracts.plans import Plan
 
-__all__ = ["Contract", "contract", "contract_of", "declared"]
+__all__ = ["Contract", "contract", "contract_of", "contracts_of", "declared"]
 
 C = TypeVar("C", bound=type)
 
@@ -145,6 +145,12 @@ def declared(protocol: object, function: str) -> Contract:
 
 def _is_interface(value: object) -> bool:
     return type(value).__name__ == "InterfaceClass"
+
+
+def contracts_of(cls: type) -> tuple[Contract, ...]:
+    """Return the contracts that a class implements, or that of a class of servants."""
+    found: tuple[Contract, ...] = getattr(cls, "_broker_contracts", ())
+    return found
 
 
 @functools.cache

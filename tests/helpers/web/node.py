@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -49,8 +50,14 @@ async def run_node(program: Path, *arguments: str, **environment: str) -> str:
 
 def tools_are_there() -> None:
     """Install the tools of the lock file, unless they are there."""
-    if not (CLIENT / "node_modules" / ".package-lock.json").exists():
-        npm("ci", "--no-fund", "--no-audit")
+    installed = CLIENT / "node_modules" / ".installed-lock.json"
+    with open(CLIENT / "package-lock.json", "rb") as lock:
+        # Other processes of the tests may come here at the same time.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = lock.read()
+        if not installed.exists() or installed.read_bytes() != wanted:
+            npm("ci", "--no-fund", "--no-audit")
+            installed.write_bytes(wanted)
 
 
 def npm(*arguments: str) -> str:
