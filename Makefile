@@ -15,8 +15,8 @@ HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
 
-# Two files of tests at a time: whoever works here has two cores at least.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile
+# Three files of tests at a time: whoever works here has two cores at least, and some tests wait for other programs.
+PYTEST := $(BIN)/pytest -n 3 --dist loadfile
 # The tests of the code that has a compiled form beside the Python code, without those of jelly.
 TWO_FORMS := $(addprefix tests/,broker/core broker/connection broker/defer broker/test_native.py behaviour)
 

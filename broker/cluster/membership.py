@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 from broker.backoff import jittered_delay
+from broker.cancelling import end_tasks
 from broker.topics.directory import Directory
 from broker.traces import log_error
 
@@ -85,9 +86,7 @@ class Membership:
     async def stop(self) -> None:
         """Renew the lease no more, and count it as ended."""
         self._until = float("-inf")
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end_tasks(self._task)
 
     async def _run(self, address: str) -> None:
         failures = 0

@@ -14,6 +14,7 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator
 
+from broker.cancelling import end_tasks
 from broker.errors import ConfigError
 from broker.topics.engine import Engine, Lease
 from broker.topics.items import Joined, Left, Members
@@ -121,9 +122,7 @@ class Presence:
 
     async def close(self) -> None:
         """Renew nothing more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end_tasks(self._task)
 
     def _note(self, key: tuple[str, str], count: int) -> None:
         self._due[key] = Lease(*key, count)

@@ -43,6 +43,7 @@ async def play(scenario: str, addresses: list[str], **reactions: Reaction) -> li
         if process.returncode is None and sys.exc_info()[0] is not None:
             process.kill()
         await process.wait()
+    assert process.returncode == 0
     return said
 
 

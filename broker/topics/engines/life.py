@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from broker.backoff import jittered_delay
+from broker.cancelling import end_tasks
 from broker.topics.engine import Entry
 from broker.traces import log_error
 
@@ -71,9 +72,7 @@ class ConnectedEngine(StartedEngine, ABC):
 
     async def close(self) -> None:
         """End the connections."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await end_tasks(self._task)
         await super().close()
 
     @abstractmethod

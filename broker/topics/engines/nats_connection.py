@@ -13,6 +13,8 @@ from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.errors import BadRequestError, NotFoundError
 
+from broker.cancelling import end_tasks
+
 __all__ = ["NatsConnection"]
 
 logger = logging.getLogger("broker.topics")
@@ -85,9 +87,7 @@ class NatsConnection:
                 return task.result()
             raise ConnectionError("the connection to NATS has ended")
         finally:
-            for one in (task, over):
-                one.cancel()
-            await asyncio.wait([task, over])
+            await end_tasks(task, over)
 
     async def make_stream(self, config: api.StreamConfig) -> None:
         """Make a stream if it is not there."""

@@ -22,6 +22,7 @@ from typing import TypeVar
 import msgspec
 from nats.js import api
 
+from broker.cancelling import end_tasks
 from broker.topics.directory import Holder
 from broker.topics.engines.nats_connection import NatsConnection
 
@@ -136,9 +137,7 @@ class NatsDirectory:
 
     async def close(self) -> None:
         """End the connection."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            await asyncio.wait([self._sweeper])
+        await end_tasks(self._sweeper)
         if self._connection is not None:
             await self._connection.close()
 

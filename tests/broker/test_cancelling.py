@@ -1,0 +1,55 @@
+"""The end of tasks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from broker import cancelling
+
+
+async def test_tasks_end() -> None:
+    """All have ended afterwards, also those that had ended before; None is left out."""
+    over = asyncio.create_task(asyncio.sleep(0))
+    await over
+    tasks = [asyncio.create_task(asyncio.sleep(100)) for _ in range(3)]
+    await cancelling.end_tasks(over, None, *tasks)
+    assert [task.cancelled() for task in tasks] == [True] * 3
+    assert not over.cancelled()
+
+
+async def test_a_task_that_raises() -> None:
+    """An error of a task is not raised here."""
+
+    async def fail() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            raise ValueError("at the end")
+
+    task = asyncio.create_task(fail())
+    await asyncio.sleep(0)
+    await cancelling.end_tasks(task)
+    assert isinstance(task.exception(), ValueError)
+
+
+async def test_a_cancellation_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that goes on is cancelled again."""
+    monkeypatch.setattr(cancelling, "_AGAIN", 0.01)
+    seen = 0
+
+    async def go_on() -> None:
+        nonlocal seen
+        while True:
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                seen += 1
+                if seen == 3:
+                    raise
+
+    task = asyncio.create_task(go_on())
+    await asyncio.sleep(0)
+    await cancelling.end_tasks(task)
+    assert seen == 3
