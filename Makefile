@@ -7,6 +7,8 @@ SOURCES := pyproject.toml README.md setup.py build_backend/backend.py $(wildcard
 	$(shell find broker cred jelly -name '*.py')
 # Tests and benchmarks see the built wheel, never the checkout beside them.
 export PYTHONSAFEPATH := 1
+# Else each process of the tests would compile all tests and their helpers again.
+unexport PYTHONDONTWRITEBYTECODE
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 

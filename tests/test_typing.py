@@ -39,20 +39,20 @@ CHECKERS = {
 """How each checker is run, without a configuration."""
 
 
+PROGRAMS = {
+    "contracts": "contract_mistakes",
+    "blocking_calls": "blocking_mistakes",
+    "streams": "stream_mistakes",
+    "tables": "table_mistakes",
+}
+"""A program without mistakes, and one with the same calls that has some."""
+
+
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    ("right", "wrong"),
-    [
-        ("contracts", "contract_mistakes"),
-        ("blocking_calls", "blocking_mistakes"),
-        ("streams", "stream_mistakes"),
-        ("tables", "table_mistakes"),
-    ],
-)
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_mistakes(checker: str, right: str, wrong: str, tmp_path: Path) -> None:
+def test_mistakes(checker: str, tmp_path: Path) -> None:
     """Each mistake is found, and nothing else, by each checker."""
-    programs = [f"{right}.py", f"{wrong}.py"]
+    programs = [f"{name}.py" for pair in PROGRAMS.items() for name in pair]
     for name in programs:
         (tmp_path / name).write_text((TYPING / name).read_text("utf-8"), "utf-8")
     ended = subprocess.run(
@@ -63,9 +63,13 @@ def test_mistakes(checker: str, right: str, wrong: str, tmp_path: Path) -> None:
         env={**os.environ, "MYPYPATH": "", "PATH": f"{SCRIPTS}{os.pathsep}{os.environ['PATH']}"},
         check=False,
     )
-    lines = (TYPING / f"{wrong}.py").read_text("utf-8").splitlines()
-    expected = {number for number, line in enumerate(lines, 1) if "# wrong: " in line}
+    expected = {
+        (wrong, number)
+        for wrong in PROGRAMS.values()
+        for number, line in enumerate((TYPING / f"{wrong}.py").read_text("utf-8").splitlines(), 1)
+        if "# wrong: " in line
+    }
     told = [line for line in ended.stdout.splitlines() if re.search("error|warning", line)]
-    found = [re.search(rf"({right}|{wrong})\.py:(\d+)", line) for line in told]
-    assert {match[1] for match in found if match} == {wrong}
-    assert {int(match[2]) for match in found if match} == expected, ended.stdout
+    found = [re.search(r"(\w+)\.py:(\d+)", line) for line in told]
+    assert {(match[1], int(match[2])) for match in found if match} == expected, ended.stdout
+    assert {wrong for wrong, _ in expected} == set(PROGRAMS.values())

@@ -199,7 +199,7 @@ def test_methods_that_are_coroutines() -> None:
 def test_memory_of_a_follower_that_has_stopped(
     policy: Policy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """400,000 changes cost less than 2 MiB, most of it the history, and no record."""
+    """100,000 changes cost less than 2 MiB, most of it the history, and no record."""
     board = Board()
     line = Line(Library(board), policy)
     line.follow()
@@ -207,7 +207,7 @@ def test_memory_of_a_follower_that_has_stopped(
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        for number in range(400_000):
+        for number in range(100_000):
             board.change("put", "k", number)
         gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - before
