@@ -60,7 +60,7 @@ class Metrics(Observer):
         # Of known methods, by class and name: those that have answered.
         self._answered: dict[tuple[type | None, str], CallTimes] = {}
         # Of quick calls that were answered: the class, the name and the start, and the end.
-        self._ended: list[tuple[Any, float]] = []
+        self._ended: list[Any] = []
         self._made: Counter[str] = Counter()
         self._logins: Counter[tuple[str, str]] = Counter()
         self._bytes = [0, 0]
@@ -131,9 +131,9 @@ class Metrics(Observer):
 
     def _settle(self) -> None:
         """Count the quick calls."""
-        ended = self._ended[:]
+        ended = iter(self._ended[:])
         self._ended.clear()
-        for (target, name, began), end in ended:
+        for target, name, began, end in zip(ended, ended, ended, ended, strict=True):
             calls = self._answered.get((target, name))
             if calls is None:
                 calls = self._calls_of(target, name, _ANSWERED)

@@ -11,14 +11,14 @@ from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from contextvars import Context
 from enum import Enum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from broker.errors import CallTimeout
 
 __all__ = ["MOST_ENDED", "Outcome", "Timer", "Tracer", "Tracing", "outcome_of"]
 
-MOST_ENDED = 1000
-"""How many calls a `Timer` keeps until they are counted."""
+MOST_ENDED = 4000
+"""How many items a `Timer` keeps until the calls are counted: four for each call."""
 
 T = TypeVar("T")
 
@@ -98,14 +98,15 @@ class Timer(Protocol):
 
     Attributes:
         clock: returns the time.
-        ended: the tokens of calls that were answered, each with the time of its end.
+        ended: of each call that was answered, the items of its token and the time of its end. They
+            are in one flat list: the garbage collector need not visit them.
     """
 
     clock: Callable[[], float]
-    ended: list[tuple[object, float]]
+    ended: list[Any]
 
     def settle(self) -> None:
-        """Count the calls that have ended, and empty the list: they are `MOST_ENDED`."""
+        """Count the calls that have ended, and empty the list, which has `MOST_ENDED` items."""
         ...
 
 

@@ -152,8 +152,6 @@ class PlainCalls:
             leading = entry.leading
             kind = type(leading[0])
             self.runner.last = message.name, kind, wants_answer
-            if tracing is not None and is_of_login(kind):
-                tracing = None
             if tracing is not None:
                 if tracing.timer is not None:
                     token = kind, message.name, tracing.timer.clock()
@@ -248,7 +246,7 @@ class PlainCalls:
         leading, methods = quick_methods(target)
         if self.runner.interceptor is not None:
             methods = NO_METHODS
-        if self.must_hold(entry):
+        if self.must_hold(entry) or (leading and is_of_login(type(leading[0]))):
             methods = NO_METHODS
         if isinstance(entry, Export):
             entry.leading = leading
@@ -356,7 +354,7 @@ def _made_by_lane(
     return call
 
 
-def _tell_answered(tracing: Tracing, token: object, context: contextvars.Context | None) -> None:
+def _tell_answered(tracing: Tracing, token: Any, context: contextvars.Context | None) -> None:
     """Tell a tracer of a quick call that was answered, in the context of the call if it has one."""
     if context is not None:
         context.run(tracing.tracer.call_ended, token, Outcome.ANSWERED, None)
@@ -364,6 +362,8 @@ def _tell_answered(tracing: Tracing, token: object, context: contextvars.Context
         tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
     else:
         timer = tracing.timer
-        timer.ended.append((token, timer.clock()))
-        if len(timer.ended) >= MOST_ENDED:
+        ended = timer.ended
+        ended.extend(token)
+        ended.append(timer.clock())
+        if len(ended) >= MOST_ENDED:
             timer.settle()
