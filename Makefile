@@ -171,7 +171,6 @@ $(VENV)/.pip:
 $(VENV)/.installed: $(VENV)/.pip $(SOURCES)
 	@rm -rf build/lib* build/bdist.* build/temp.*
 	$(PIP) install '.[cli]'
-	$(PIP) install --force-reinstall --no-deps .
 	@touch $@
 
 $(VENV)/.test $(VENV)/.check $(VENV)/.bench $(VENV)/.gui $(VENV)/.docs: $(VENV)/.%: $(VENV)/.pip pyproject.toml
