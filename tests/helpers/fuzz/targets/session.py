@@ -16,7 +16,7 @@ from broker.connection.broker import Broker
 from broker.core.policy import PUBLISHED, STRICT, Policy
 from broker.core.session import Session
 from broker.defer import CancelledError
-from broker.errors import ConnectionDone
+from broker.errors import ConnectionDone, PBConnectionLost
 from broker.failure import Failure
 from broker.net.socket_addresses import IPv4Address
 from broker.replies import KeptReplies, Replies
@@ -78,7 +78,10 @@ class Watched(Broker):
 
     def shown_error(self, error: Any) -> tuple[Any, str | None]:
         """Look at the exception first."""
-        _check_family(error)
+        # The end of the connection ends the streams that a method reads; nobody is told of that.
+        is_end = self.session.outbox.unsent.is_closed and is_lost(error)
+        if not is_end:
+            _check_family(error)
         return super().shown_error(error)
 
 
@@ -98,6 +101,11 @@ def _watch(broker: Broker) -> Broker:
     broker.refused = refused
     broker.__class__ = Watched
     return broker
+
+
+def is_lost(error: Any) -> bool:
+    """Tell whether a connection has ended."""
+    return isinstance(Failure.of(error).value, PBConnectionLost)
 
 
 def _check_family(error: Any) -> None:
