@@ -60,7 +60,7 @@ class Guest:
 
     def come_in(self, name: str, is_irc: bool = True) -> Guest:
         """Log in, and go into the lobby."""
-        password = {"alice": "secret", "bob": "hidden", "carol": "covert"}[name]
+        password = {"alice": "secret", "bob": "hidden", "carol": "unseen"}[name]
         if is_irc:
             self.send(f"PASS {password}", f"NICK {name}", "USER x 0 * :x", "JOIN #lobby")
             self.read(" 366 ")

@@ -192,7 +192,7 @@ def front_ends(names: list[str]) -> dict[str, LinePort]:
     """Open those of these names that are front ends of the chat."""
     town = Town()
     users = cred.InMemoryUsernamePasswordDatabaseDontUse(
-        alice="secret", bob="hidden", carol="covert"
+        alice="secret", bob="hidden", carol="unseen"
     )
     logins = make_logins(town, users)
     ports = {}
