@@ -49,7 +49,9 @@ async def share(server: psutil.Process, seconds: float) -> float:
     began, before = time.perf_counter(), server.cpu_times()
     await asyncio.sleep(seconds)
     after, took = server.cpu_times(), time.perf_counter() - began
-    return 100 * (after.user + after.system - before.user - before.system) / took
+    # Each difference by itself: that of two sums may be a little less than nothing.
+    used = (after.user - before.user) + (after.system - before.system)
+    return 100 * used / took
 
 
 async def watch(inspection: Inspection, every: float, seen: list[int]) -> None:
