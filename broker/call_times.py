@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import accumulate, pairwise
 
-__all__ = ["BUCKETS", "MOST_TIMES", "CallTimes"]
+__all__ = ["BUCKETS", "CallTimes"]
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of the histogram of ``pb_call_seconds``, in seconds."""
@@ -17,8 +18,7 @@ MOST_TIMES = 1000
 class CallTimes:
     """The calls with one set of labels.
 
-    Who counts a call appends its seconds to ``times``, and calls `settle` when these are
-    `MOST_TIMES`. Sorting many times at once costs less than finding the bucket of each.
+    Sorting many times at once costs less than finding the bucket of each.
 
     Attributes:
         times: the seconds of those that are not in a bucket yet.
@@ -30,6 +30,12 @@ class CallTimes:
         self._buckets = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
         self.times: list[float] = []
+
+    def add(self, seconds: Iterable[float]) -> None:
+        """Count calls by their seconds."""
+        self.times += seconds
+        if len(self.times) >= MOST_TIMES:
+            self.settle()
 
     def settle(self) -> None:
         """Put them into their buckets."""

@@ -36,7 +36,14 @@ from broker.flavors.promise import Promise, contract_name
 from broker.flavors.pulled_streams import PulledStream
 from broker.token_bucket import Rate, TokenBuckets
 
-__all__ = ["Interceptor", "RateLimit", "checked_interceptors", "intercept", "intercept_calls"]
+__all__ = [
+    "Interceptor",
+    "RateLimit",
+    "awaited",
+    "checked_interceptors",
+    "intercept",
+    "intercept_calls",
+]
 
 Proceed: TypeAlias = Callable[[], Awaitable[Any]]
 """Runs the next interceptor, or the method, and returns its result."""
@@ -173,7 +180,7 @@ class _Intercepted:
             call.was_run = True
             return run(args, kw)
 
-        return _through(self._interceptors, shown, make, before, begun, _awaited)
+        return _through(self._interceptors, shown, make, before, begun, awaited)
 
     def _queue(
         self, call: IncomingCall
@@ -376,8 +383,8 @@ async def _result(made: Deferred[Any] | None) -> object:
     return None if made is None else await made
 
 
-async def _awaited(result: Any) -> object:
-    """Return the result of a method, which may be an awaitable."""
+async def awaited(result: Any) -> object:
+    """Return the result of a method, which may be an awaitable; its error is marked as raised."""
     if not hasattr(type(result), "__await__"):
         return result
     try:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from broker.call_times import BUCKETS, MOST_TIMES, CallTimes
+from broker.call_times import BUCKETS, CallTimes
 from broker.connection.connection import Connection
 from broker.connection.peer import Call
 from broker.core.tracer import Outcome
@@ -74,7 +74,7 @@ class Metrics(Observer):
     def call_ended(self, token: float, call: Call, outcome: Outcome, error: object) -> None:
         """Count it."""
         if call.is_incoming:
-            self._count(call.target, call.name, outcome, self._clock() - token)
+            self._count(call.target, call.name, outcome, [self._clock() - token])
         else:
             self._made[outcome.value] += 1
 
@@ -133,19 +133,19 @@ class Metrics(Observer):
         """Count the quick calls."""
         ended = iter(self._ended[:])
         self._ended.clear()
+        times: defaultdict[tuple[type | None, str], list[float]] = defaultdict(list)
         for target, name, began, end in zip(ended, ended, ended, ended, strict=True):
-            calls = self._answered.get((target, name))
-            if calls is None:
-                calls = self._calls_of(target, name, _ANSWERED)
-            calls.times.append(end - began)
-            if len(calls.times) >= MOST_TIMES:
-                calls.settle()
+            times[target, name].append(end - began)
+        for (target, name), seconds in times.items():
+            self._count(target, name, _ANSWERED, seconds)
 
-    def _count(self, target: type | None, name: str, outcome: Outcome, seconds: float) -> None:
-        calls = self._calls_of(target, name, outcome)
-        calls.times.append(seconds)
-        if len(calls.times) >= MOST_TIMES:
-            calls.settle()
+    def _count(
+        self, target: type | None, name: str, outcome: Outcome, seconds: list[float]
+    ) -> None:
+        calls = self._answered.get((target, name)) if outcome is _ANSWERED else None
+        if calls is None:
+            calls = self._calls_of(target, name, outcome)
+        calls.add(seconds)
 
     def _calls_of(self, target: type | None, name: str, outcome: Outcome) -> CallTimes:
         """Return the counts to which a call belongs."""
@@ -182,7 +182,6 @@ class _Counting(OfConnection):
         self.clock: Callable[[], float] = metrics._clock
         self.ended = metrics._ended
         self.settle = metrics._settle
-        self._answered = metrics._answered
 
     @property
     def timer(self) -> Timer:
@@ -202,15 +201,7 @@ class _Counting(OfConnection):
             return
         known: tuple[type | None, str, float] = token  # type: ignore[assignment]
         target, name, began = known
-        seconds = self.clock() - began
-        calls = self._answered.get((target, name)) if outcome is _ANSWERED else None
-        if calls is None:
-            self._metrics._count(target, name, outcome, seconds)
-            return
-        times = calls.times
-        times.append(seconds)
-        if len(times) >= MOST_TIMES:
-            calls.settle()
+        self._metrics._count(target, name, outcome, [self.clock() - began])
 
 
 # The name of each metric, its type and its help.

@@ -17,7 +17,7 @@ from broker.login.portal_logins import PortalLogins
 from broker.observers import Observer, observe
 from broker.server_log import Accepted
 
-__all__ = ["ServerConnections", "ServerStats"]
+__all__ = ["ServerConnections", "ServerStats", "end_connections"]
 
 
 class ServerStats(Struct):
@@ -120,13 +120,7 @@ class ServerConnections:
         """
         if (user is None) == (number is None):
             raise TypeError("kick takes user= or number=")
-        text = reason or "an operator has ended the session"
-        if user is not None:
-            return 0 if self._logins is None else self._logins.end_sessions(user, text)
-        found = [each for each, accepted in self._brokers.items() if accepted.number == number]
-        for broker in found:
-            broker.leave("kicked", text, at_once=True)
-        return len(found)
+        return end_connections(self._brokers, self._logins, user, number, reason)
 
     def _enter(self, broker: Broker) -> None:
         """Count a new connection, and tell the observers of it."""
@@ -145,3 +139,26 @@ class ServerConnections:
         self.stats.closed += 1
         self.stats.closed_by[type(broker.reason).__name__] += 1
         server_log.ended(broker, accepted)
+
+
+def end_connections(
+    accepted: Mapping[Broker, Accepted],
+    logins: PortalLogins | None,
+    user: str | None,
+    number: int | None,
+    reason: str,
+) -> int:
+    """End the connections of a user, or the one with a number; return how many there were.
+
+    Args:
+        accepted: the open connections.
+        logins: end the sessions of a user; None without logins.
+        user, number, reason: as of `ServerConnections.kick`.
+    """
+    text = reason or "an operator has ended the session"
+    if user is not None:
+        return 0 if logins is None else logins.end_sessions(user, text)
+    found = [broker for broker, each in accepted.items() if each.number == number]
+    for broker in found:
+        broker.leave("kicked", text, at_once=True)
+    return len(found)

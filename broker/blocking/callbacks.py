@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from broker.background import run_and_deliver
 from broker.blocking.loop import Background
 from broker.blocking.reference import wrapped
-from broker.core.calls.dispatch import Method, note_raised
+from broker.core.calls.dispatch import Method
 from broker.core.calls.incoming_call import IncomingCall
 from broker.defer import Deferred
 from broker.flavors.cacheable import RemoteCache
 from broker.flavors.contracts.servant import Servant
+from broker.interceptors import awaited
 
 if TYPE_CHECKING:
     from broker.connection.broker import Broker
@@ -68,15 +69,8 @@ class CallbackThread:
         # The context has the deadline of the call.
         self._jobs.put(partial(_run, partial(copy_context().run, run), self._own, outcome))
         del run
-        result = await outcome
-        if not hasattr(type(result), "__await__"):
-            return result
         # A plain method may return an awaitable, which belongs to the loop.
-        try:
-            return await result
-        except Exception as error:
-            note_raised(error)
-            raise
+        return await awaited(await outcome)
 
 
 def _run(function: Callable[[], object], own: Background, outcome: Deferred[Any]) -> None:

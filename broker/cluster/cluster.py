@@ -139,7 +139,7 @@ class Cluster:
         """Listen, and get a lease.
 
         Raises:
-            Disconnected: there was no lease in time; all is closed again.
+            Disconnected: the node got no lease in time; it is closed again.
             CannotListenError: the port is in use.
         """
         self._server = await serve(
@@ -243,7 +243,7 @@ class Cluster:
             NoSuchObject: no node has it.
             Disconnected: the node, or the directory, cannot be reached.
             NameLost: the node does not hold the name any more.
-            CallTimeout: there was no answer in time. TLSError: the certificates do not fit.
+            CallTimeout: the node did not answer in time. TLSError: the certificates do not fit.
         """
 
         async def attempt() -> RemoteReference:

@@ -23,7 +23,6 @@ from broker.connection.connection import Connection
 from broker.core.policy import PUBLISHED, STRICT
 from broker.errors import Disconnected, Error, ServerBusy, ServerDraining
 from broker.inspection.contract import (
-    ORDERS,
     Administration,
     ConnectionSnapshot,
     Health,
@@ -32,7 +31,7 @@ from broker.inspection.contract import (
     ServerSnapshot,
     Tapped,
 )
-from broker.inspection.inspector import LEAST, MOST_SHOWN, MOST_WATCHERS, check_drain
+from broker.inspection.inspector import LEAST, MOST_WATCHERS, check_drain, check_shown
 
 __all__ = ["PATIENCE", "AllProcesses", "Member", "process_of"]
 
@@ -118,10 +117,7 @@ class AllProcesses:
         self, *, order: str = "number", most: int = 100
     ) -> list[ConnectionSnapshot]:
         """Return the first connections of all processes in an order."""
-        if order not in ORDERS:
-            raise Error(f"order is one of {', '.join(ORDERS)}")
-        if not 0 < most <= MOST_SHOWN:
-            raise Error(f"most is 1 to {MOST_SHOWN}")
+        check_shown(order, most)
         found = await self._ask_all(lambda each: each.connections(order=order, most=most))
         rows = [replace(row, process=number) for number, rows in found.items() for row in rows]
         rows.sort(key=_KEYS[order], reverse=order != "number")

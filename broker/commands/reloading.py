@@ -91,7 +91,8 @@ class Reloading:
 
     def _is_applied(self, name: str, params: Values) -> bool:
         if name in ("checkers", "failures"):
-            # Without a login there is no portal to change, and TLS has the authorities of cert:.
+            # A server without a login has no portal that could change. The authorities of cert: are
+            # settings of TLS.
             both = (*self._params["checkers"], *params["checkers"])
             has_login = bool(self._params["checkers"]) and bool(params["checkers"])
             is_for_tls = name == "checkers" and any(each.startswith("cert:") for each in both)

@@ -35,6 +35,7 @@ __all__ = [
     "Inspected",
     "Inspector",
     "check_drain",
+    "check_shown",
 ]
 
 MOST_WATCHERS = 16
@@ -121,10 +122,7 @@ class Inspector:
         self, *, order: str = "number", most: int = 100
     ) -> list[ConnectionSnapshot]:
         """Return the first connections in an order."""
-        if order not in ORDERS:
-            raise Error(f"order is one of {', '.join(ORDERS)}")
-        if not 0 < most <= MOST_SHOWN:
-            raise Error(f"most is 1 to {MOST_SHOWN}")
+        check_shown(order, most)
         brokers = list(self._server.accepted)
         if order in ("number", "age"):
             # The oldest connection has the lowest number.
@@ -230,7 +228,7 @@ class Inspector:
             calls=totals.calls,
             bytes_in=totals.bytes_in,
             bytes_out=totals.bytes_out,
-            lag=lags[-1] if lags else 0.0,
+            lag=self.lag,
             largest_lag=max(lags, default=0.0),
             memory=_memory(),
             history=list(sampler.history) if has_history else [],
@@ -288,6 +286,18 @@ class Inspector:
             oldest_calls=oldest_calls(session.running, now),
             **details,
         )
+
+
+def check_shown(order: str, most: int) -> None:
+    """Check which connections are asked for.
+
+    Raises:
+        Error: there is no such order, or too many are asked for, or none.
+    """
+    if order not in ORDERS:
+        raise Error(f"order is one of {', '.join(ORDERS)}")
+    if not 0 < most <= MOST_SHOWN:
+        raise Error(f"most is 1 to {MOST_SHOWN}")
 
 
 def check_drain(seconds: float | None, after: float | None) -> None:

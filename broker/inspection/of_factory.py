@@ -12,6 +12,7 @@ from broker.inspection.health import Checks
 from broker.inspection.inspector import Inspector
 from broker.login.portal_logins import PortalLogins
 from broker.observers import Observer
+from broker.server_connections import end_connections
 from broker.server_log import Accepted
 
 __all__ = ["OfFactory"]
@@ -65,13 +66,7 @@ class OfFactory:
 
     def kick(self, *, user: str | None, number: int | None, reason: str) -> int:
         """End connections; see `broker.Server.kick`."""
-        text = reason or "an operator has ended the session"
-        if user is not None:
-            return 0 if self._logins is None else self._logins.end_sessions(user, text)
-        found = [each for each, accepted in self.accepted.items() if accepted.number == number]
-        for broker in found:
-            broker.leave("kicked", text, at_once=True)
-        return len(found)
+        return end_connections(self.accepted, self._logins, user, number, reason)
 
     def begin_closing(self, drain: float | None, after: float | None = None) -> None:
         """Refuse it: the port of a factory belongs to the program.

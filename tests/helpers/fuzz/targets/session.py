@@ -79,7 +79,7 @@ class Watched(Broker):
     def shown_error(self, error: Any) -> tuple[Any, str | None]:
         """Look at the exception first."""
         # The end of the connection ends the streams that a method reads; nobody is told of that.
-        is_end = self.session.outbox.unsent.is_closed and is_lost(error)
+        is_end = self.session.outbox.unsent.is_closed and _is_lost(error)
         if not is_end:
             _check_family(error)
         return super().shown_error(error)
@@ -103,7 +103,7 @@ def _watch(broker: Broker) -> Broker:
     return broker
 
 
-def is_lost(error: Any) -> bool:
+def _is_lost(error: Any) -> bool:
     """Tell whether a connection has ended."""
     return isinstance(Failure.of(error).value, PBConnectionLost)
 
