@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from website.pages import FENCE
 
 ROOT = Path(__file__).parents[1]
 FINISHED = ["broker", "cred", "jelly"]
@@ -88,7 +89,7 @@ def comments(name: str, source: str) -> Iterator[Text]:
 
 def page_texts(path: Path) -> Iterator[Text]:
     """The paragraphs of a page, without its code."""
-    text = re.sub(r"(?ms)^( *)```.*?^\1```", "", path.read_text("utf-8"))
+    text = FENCE.sub("", path.read_text("utf-8"))
     name = str(path.relative_to(ROOT))
     yield from (Text(name, part) for part in paragraphs(text))
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import textstat
+from website.pages import FENCE
 
 ROOT = Path(__file__).parents[1]
 READ = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs", "broker", "cred")
@@ -33,7 +34,7 @@ def misspelled(*paths: Path) -> str:
 
 def prose(text: str) -> str:
     """Return the sentences of a page, without code, tables and headings."""
-    text = re.sub(r"(?ms)^( *)```.*?^\1```|<!--.*?-->", "", text)
+    text = re.sub(r"(?s)<!--.*?-->", "", FENCE.sub("", text))
     lines = [line for line in text.splitlines() if not line.startswith(("|", "#", "!", "    "))]
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", "\n".join(lines))
     return re.sub(r"`[^`]*`", "it", text)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psutil
 import pytest
 from attacks.attacker import POLICIES, binds
 from attacks.comparison.websocket_rounds import SMUGGLED
-from support.web_ends import request
+from support.web_ends import heard_at_end, request
 
 import broker
 import cred
@@ -41,15 +41,6 @@ class Attacked:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(data)
         return reader, writer
-
-    async def ends(self, reader: Any, writer: Any) -> bytes:
-        """Wait until the server has closed; return what it has sent."""
-        heard = b""
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                heard += data
-        writer.close()
-        return heard
 
     async def call(self) -> None:
         """Let the client call once."""
@@ -86,7 +77,7 @@ async def attacked(policy: str) -> AsyncIterator[Attacked]:
 async def test_smuggled_requests(name: str, policy: str) -> None:
     """A connection has one request and one answer; what follows is never read as another."""
     async with attacked(policy) as target:
-        heard = await target.ends(*await target.open(SMUGGLED[name]))
+        heard = await heard_at_end(*await target.open(SMUGGLED[name]))
         assert heard.count(b"HTTP/1.1 ") == 1
         assert not heard.startswith(b"HTTP/1.1 101")
 
@@ -96,7 +87,7 @@ async def test_data_behind_an_upgrade(policy: str) -> None:
     """Nothing may follow the request for the WebSocket before its answer."""
     head = request("Host: localhost", line=f"GET {SOCKET_PATH} HTTP/1.1")
     async with attacked(policy) as target:
-        heard = await target.ends(*await target.open(head + b"x"))
+        heard = await heard_at_end(*await target.open(head + b"x"))
         assert heard.startswith(b"HTTP/1.1 400 ")
 
 
@@ -115,7 +106,7 @@ async def test_slow_heads(start: bytes, policy: str, monkeypatch: pytest.MonkeyP
 
         trickling = asyncio.ensure_future(trickle())
         began = time.perf_counter()
-        await target.ends(reader, writer)
+        await heard_at_end(reader, writer)
         assert time.perf_counter() - began > 0.25
         trickling.cancel()
 
@@ -133,7 +124,7 @@ async def test_slow_heads(start: bytes, policy: str, monkeypatch: pytest.MonkeyP
 async def test_huge_heads(head: bytes, status: bytes, policy: str) -> None:
     """A head of more than 8 KiB, or with more than 128 headers, is answered and dropped."""
     async with attacked(policy) as target:
-        heard = await target.ends(*await target.open(head))
+        heard = await heard_at_end(*await target.open(head))
         assert heard.startswith(b"HTTP/1.1 " + status)
 
 
@@ -142,7 +133,7 @@ async def test_many_connections(policy: str) -> None:
     """Connections without a request have a few places, in which newer ones push out others."""
     async with attacked(policy) as target:
         held = [await target.open() for _ in range(10 * MOST_CONNECTIONS)]
-        ends = [asyncio.ensure_future(target.ends(*each)) for each in held]
+        ends = [asyncio.ensure_future(heard_at_end(*each)) for each in held]
         while sum(not each.done() for each in ends) > MOST_CONNECTIONS:
             await asyncio.sleep(0)
         await target.call()
@@ -183,12 +174,12 @@ async def test_pages_of_other_sites(headers: list[str], status: bytes, policy: s
     """A page of another site connects to nothing, and reads nothing by another name."""
     async with attacked(policy) as target:
         head = request(*headers, line=f"GET {SOCKET_PATH} HTTP/1.1")
-        heard = await target.ends(*await target.open(head))
+        heard = await heard_at_end(*await target.open(head))
         assert heard.startswith(b"HTTP/1.1 " + status)
         if status == b"421":
             for path in ("/metrics", "/admin", "/"):
                 head = request(*headers, line=f"GET {path} HTTP/1.1", upgrade=False)
-                heard = await target.ends(*await target.open(head))
+                heard = await heard_at_end(*await target.open(head))
                 assert heard.startswith(b"HTTP/1.1 421 ") and b"pb_" not in heard
 
 
@@ -201,7 +192,7 @@ async def test_names_of_a_peer_make_no_labels(policy: str) -> None:
         ]
         found = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(each, broker.NoSuchMethod | broker.Error) for each in found)
-        heard = await target.ends(
+        heard = await heard_at_end(
             *await target.open(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         )
         assert b"odd" not in heard

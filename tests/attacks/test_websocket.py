@@ -7,14 +7,14 @@ import logging
 import resource
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psutil
 import pytest
 from attacks.attacker import POLICIES, binds
 from attacks.comparison.websocket_rounds import SMUGGLED, WRONG_FRAMES
-from support.web_ends import CONT, PING, PONG, frame, request
+from support.web_ends import CONT, PING, PONG, frame, heard_at_end, request
 
 import broker
 import cred
@@ -64,15 +64,6 @@ class Attacked:
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         return reader, writer
 
-    async def ends(self, reader: Any, writer: Any) -> bytes:
-        """Wait until the server has closed; return what it has sent."""
-        heard = b""
-        with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                heard += data
-        writer.close()
-        return heard
-
     async def call(self) -> None:
         """Let the client call once."""
         began = time.perf_counter()
@@ -116,7 +107,7 @@ async def test_frames(name: str, policy: str, caplog: pytest.LogCaptureFixture) 
     async with attacked(policy) as target:
         reader, writer = await target.upgraded()
         writer.write(data)
-        assert codes(await target.ends(reader, writer)) == [code]
+        assert codes(await heard_at_end(reader, writer)) == [code]
     warnings = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert len(warnings) == 1 and len(warnings[0].getMessage()) <= 400
 
@@ -139,7 +130,7 @@ async def test_floods(name: str, policy: str) -> None:
         reader, writer = await target.upgraded()
         before = resource.getrusage(resource.RUSAGE_SELF)
         writer.write(start + FLOODS[name] * 20_000)
-        heard = await target.ends(reader, writer)
+        heard = await heard_at_end(reader, writer)
         await target.call()
         after = resource.getrusage(resource.RUSAGE_SELF)
         assert heard.endswith(b"too many small frames")
@@ -156,7 +147,7 @@ async def test_bytes_one_by_one(policy: str) -> None:
         for _ in range(20):
             await target.call()
         assert target.slowest < 1.0
-        await target.ends(reader, writer)
+        await heard_at_end(reader, writer)
 
 
 @binds("E-heads", dialects=())
@@ -173,7 +164,7 @@ async def test_slow_heads(start: bytes, policy: str) -> None:
 
         trickling = asyncio.ensure_future(trickle())
         began = time.perf_counter()
-        await target.ends(reader, writer)
+        await heard_at_end(reader, writer)
         assert 0.25 < time.perf_counter() - began < 5
         trickling.cancel()
 
@@ -190,7 +181,7 @@ async def test_slow_heads(start: bytes, policy: str) -> None:
 async def test_huge_heads(head: bytes, status: bytes, policy: str) -> None:
     """A head of more than 16 KiB, or with more than 128 headers, is answered and dropped."""
     async with attacked(policy) as target:
-        heard = await target.ends(*await target.open(head))
+        heard = await heard_at_end(*await target.open(head))
         assert heard.startswith(b"HTTP/1.1 " + status)
 
 
@@ -201,7 +192,7 @@ async def test_many_heads_that_never_come(policy: str) -> None:
         held = [await target.open(b"GET /") for _ in range(4)]
         while target.server._acceptor.waiting < 4:
             await asyncio.sleep(0.01)
-        heard = await target.ends(*await target.open(b"GET /health HTTP/1.1\r\n\r\n"))
+        heard = await heard_at_end(*await target.open(b"GET /health HTTP/1.1\r\n\r\n"))
         assert heard == b""
         assert target.server.stats.limits["max_waiting_each"] == 1
         for _, writer in held:
@@ -219,7 +210,7 @@ async def test_many_heads_that_never_come(policy: str) -> None:
 async def test_foreign_origins(origin: str, policy: str) -> None:
     """A page of another site is refused before anything is sent to it."""
     async with attacked(policy) as target:
-        heard = await target.ends(*await target.open(request(f"Origin: {origin}")))
+        heard = await heard_at_end(*await target.open(request(f"Origin: {origin}")))
         assert heard.startswith(b"HTTP/1.1 403 ")
         assert b"pb" not in heard.partition(b"\r\n\r\n")[0]
 
@@ -229,6 +220,6 @@ async def test_foreign_origins(origin: str, policy: str) -> None:
 async def test_smuggled_requests(name: str, policy: str) -> None:
     """A connection has one request and one answer; what follows is never read as another."""
     async with attacked(policy) as target:
-        heard = await target.ends(*await target.open(SMUGGLED[name]))
+        heard = await heard_at_end(*await target.open(SMUGGLED[name]))
         assert heard.count(b"HTTP/1.1 ") == 1
         assert not heard.startswith(b"HTTP/1.1 101")

@@ -89,6 +89,18 @@ def served(net: MemoryNet, dialect: str) -> tuple[Front, broker.Policy]:
     return front, policy
 
 
+async def calls_keep_their_order(front: Front, desk: Any, argument: Any) -> None:
+    """Check that a call waits for its argument, and that later calls of the object wait for it."""
+    calls = [desk.callRemote("take", argument)]
+    reference = await desk
+    calls += [reference.callRemote("say", 1), desk.callRemote("say", 2)]
+    await turns()
+    assert front.log == []
+    front.gate.set()
+    assert await asyncio.gather(*calls) == ["taken", 1, 2]
+    assert front.log == ["take", 1, 2]
+
+
 async def test_order_behind_a_result(net: MemoryNet, dialect: str) -> None:
     """A call with a result that has not come keeps its place, also before calls on the reference.
 
@@ -98,14 +110,7 @@ async def test_order_behind_a_result(net: MemoryNet, dialect: str) -> None:
     with virtual_clock():
         async with linked(policy=policy) as link:
             desk, slow = link.root.callRemote("next"), link.root.callRemote("slow")
-            calls = [desk.callRemote("take", slow)]
-            reference = await desk
-            calls += [reference.callRemote("say", 1), desk.callRemote("say", 2)]
-            await turns()
-            assert front.log == []
-            front.gate.set()
-            assert await asyncio.gather(*calls) == ["taken", 1, 2]
-            assert front.log == ["take", 1, 2]
+            await calls_keep_their_order(front, desk, slow)
 
 
 async def test_order_behind_a_result_that_is_not_asked_for(net: MemoryNet, dialect: str) -> None:
@@ -115,14 +120,7 @@ async def test_order_behind_a_result_that_is_not_asked_for(net: MemoryNet, diale
         async with linked(policy=policy) as link:
             later = link.root.recipe("slow").callRemote("next")
             desk = link.root.callRemote("next")
-            calls = [desk.callRemote("take", later)]
-            reference = await desk
-            calls += [reference.callRemote("say", 1), desk.callRemote("say", 2)]
-            await turns()
-            assert front.log == []
-            front.gate.set()
-            assert await asyncio.gather(*calls) == ["taken", 1, 2]
-            assert front.log == ["take", 1, 2]
+            await calls_keep_their_order(front, desk, later)
 
 
 async def test_order_behind_a_recipe(net: MemoryNet, dialect: str) -> None:
@@ -131,14 +129,7 @@ async def test_order_behind_a_recipe(net: MemoryNet, dialect: str) -> None:
     with virtual_clock():
         async with linked(policy=policy) as link:
             desk, slow = link.root.callRemote("next"), link.root.recipe("slow")
-            calls = [desk.callRemote("take", slow)]
-            reference = await desk
-            calls += [reference.callRemote("say", 1), desk.callRemote("say", 2)]
-            await turns()
-            assert front.log == []
-            front.gate.set()
-            assert await asyncio.gather(*calls) == ["taken", 1, 2]
-            assert front.log == ["take", 1, 2]
+            await calls_keep_their_order(front, desk, slow)
 
 
 async def test_callbacks_behind_calls_that_wait(net: MemoryNet, dialect: str) -> None:

@@ -1,9 +1,10 @@
-"""The two ends of a WebSocket in memory, and the bytes of frames, right and wrong."""
+"""The two ends of a WebSocket in memory, the bytes of frames, and what a server has sent."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from broker.errors import ConnectionLost
@@ -27,6 +28,7 @@ __all__ = [
     "TEXT",
     "Admission",
     "frame",
+    "heard_at_end",
     "joined",
     "new_door",
     "outcome",
@@ -171,3 +173,13 @@ def trusting(*networks: str, header: str = "X-Forwarded-For") -> TrustedProxies:
     made = trusted_proxies(networks, header)
     assert made is not None
     return made
+
+
+async def heard_at_end(reader: Any, writer: Any) -> bytes:
+    """Wait until a server has closed a connection; return what it has sent."""
+    heard = b""
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            heard += data
+    writer.close()
+    return heard

@@ -30,23 +30,6 @@ from broker.reactor.protocol import Protocol
 Run = Callable[[], None]
 
 
-@pytest.fixture
-def reactor() -> Reactor:
-    """A reactor that has not run."""
-    return Reactor()
-
-
-@pytest.fixture
-def run(reactor: Reactor) -> Run:
-    """Run the reactor until it is stopped, or for ten seconds."""
-
-    def run_it() -> None:
-        reactor.callLater(10, reactor.stop)
-        reactor.run()
-
-    return run_it
-
-
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[int]:
     """A real proxy without a login."""

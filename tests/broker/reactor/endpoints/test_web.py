@@ -28,23 +28,6 @@ Run = Callable[[], None]
 HOST = "127.0.0.1"
 
 
-@pytest.fixture
-def reactor() -> Reactor:
-    """A reactor that has not run."""
-    return Reactor()
-
-
-@pytest.fixture
-def run(reactor: Reactor) -> Run:
-    """Run the reactor until it is stopped, or for ten seconds."""
-
-    def run_it() -> None:
-        reactor.callLater(10, reactor.stop)
-        reactor.run()
-
-    return run_it
-
-
 class Echo(pb.Root):
     """The root of a server."""
 

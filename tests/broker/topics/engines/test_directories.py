@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
-from support.topics_worlds import WORLDS, World, running_world
+from support.topics_worlds import World
 
 from broker.topics.directory import Directory
 from broker.topics.engines.nats_directory import NatsDirectory
 
 pytestmark = pytest.mark.timeout(90)
-
-
-@pytest.fixture(scope="module", params=WORLDS)
-def shared_world(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    """Each engine, whose server runs for all tests of this file."""
-    with running_world(request.param, tmp_path_factory.mktemp("server")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(shared_world: World) -> World:
-    """The engine, without names."""
-    shared_world.renew()
-    return shared_world
 
 
 @asynccontextmanager

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from support.topics_worlds import WORLDS, World, running_world
+from support.topics_worlds import World
 
 import broker
 from broker.topics.items import Joined, Left, Message, Reset
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(scope="module", params=WORLDS)
-def shared_world(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[World]:
-    """Each engine, whose server runs for all tests of this file."""
-    with running_world(request.param, tmp_path_factory.mktemp("server")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(shared_world: World) -> World:
-    """The engine, without messages."""
-    shared_world.renew()
-    return shared_world
 
 
 @asynccontextmanager
