@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
 from broker.connection import log
 from broker.connection.budget import SMALL, Budget, Share
 from broker.connection.flow_control import FlowControl
 from broker.connection.log import Logged
 from broker.connection.pending_calls import PendingCalls
+from broker.connection.pump_base import PumpBase
 from broker.connection.reading import Reading
 from broker.connection.turns import Turns
 from broker.connection.watchdogs.write_stall import WriteStallWatchdog
@@ -36,7 +38,7 @@ _TOO_LONG = 1.0
 _BATCH = 32
 
 
-class Pump:
+class Pump(PumpBase):
     """Handles the messages of a session, and writes its bytes.
 
     Args:
@@ -55,19 +57,12 @@ class Pump:
     __slots__ = (
         "_abort",
         "_allow",
-        "_calls",
         "_flow_control",
-        "_has_flush",
-        "_is_running",
-        "_now",
         "_owner",
         "_policy",
-        "_port",
-        "_scheduler",
         "_session",
         "_stats",
         "_when_drained",
-        "_write_budget",
         "budget",
         "has_turn",
         "turns",
@@ -88,15 +83,16 @@ class Pump:
         self._owner = owner
         self._session = session
         self._stats = session.stats
+        self._inbox = session.inbox
+        self._outbox = session.outbox
+        self._runner = session.incoming.runner
         self._policy = policy
         self._abort = abort
-        self._port: TransportPort | None = None
-        self._calls: PendingCalls
-        self._scheduler: Scheduler | None = None
-        self._now: Callable[[], float] = _no_time
+        self._port = None
+        self._scheduler = None
+        self._now = _no_time
         # Made when it is first needed; most connections never need it.
         self._flow_control: FlowControl | None = None
-        # Bytes that may be written before the next check; see FlowControl.regulate.
         self._write_budget = policy.high_water
         self._when_drained: list[Callable[[], object]] = []
         self._is_running = False
@@ -108,7 +104,7 @@ class Pump:
 
         It is False in a turn that has so far handled other messages only, such as answers.
         """
-        return self._is_running and self._session.incoming.runner.last is not None
+        return self._is_running and self._runner.last is not None
 
     def begin(self, port: TransportPort, calls: PendingCalls) -> None:
         """Begin to work on a connection.
@@ -137,25 +133,11 @@ class Pump:
 
     # Messages in.
 
-    def run(self, began: float | None = None, data: bytes | None = None) -> None:
-        """Handle received messages for one turn, and the rest in later turns of the loop.
-
-        Args:
-            began: the time now, if the caller has just read the clock.
-            data: the next bytes for the inbox, which is idle; None if it has got them.
-        """
-        if self._is_running:
-            return
-        session, scheduler, calls = self._session, self._scheduler, self._calls
-        inbox, runner = session.inbox, session.incoming.runner
-        runner.last, calls.has_stepped = None, False
-        if began is None:
-            began = self._now()
-        self._is_running = calls.is_batched = True
-        if calls.waiting and scheduler is not None:
-            calls.stepped_loop = scheduler.stepped_loop()
+    def _go_on(self, began: float, handle: Callable[..., bool], *args: Any) -> None:
+        """Call ``handle(*args)``, which handles the first message, then others, and end the turn."""
+        calls, inbox, runner = self._calls, self._inbox, self._runner
         try:
-            more = inbox.pump(1) if data is None else inbox.take(data)
+            more = handle(*args)
             if more or runner.last is not None:
                 now = self._now()
                 if now - began > _TOO_LONG:
@@ -171,7 +153,7 @@ class Pump:
         finally:
             self._is_running = calls.is_batched = False
             calls.stepped_loop = None
-        if session.outbox.unsent.queued:
+        if self._outbox.unsent.queued:
             self.flush()
         if more:
             inbox.note_arrival()
@@ -232,7 +214,7 @@ class Pump:
             calls: the number of calls received in this time; a large message may have begun before.
             seconds: how long they took.
         """
-        last = self._session.incoming.runner.last
+        last = self._runner.last
         if last is not None and not self._calls.has_stepped:
             log.blocked(self._owner, last[0], max(1, calls), seconds)
 
@@ -248,24 +230,9 @@ class Pump:
 
     # Bytes out.
 
-    def flush(self) -> None:
-        """Write the bytes that wait to be sent."""
-        self._has_flush = False
-        port = self._port
-        # A closing transport would drop the bytes; unwritten, their calls end as not run.
-        if port is None or port.is_closing:
-            return
-        data = self._session.outbox.take()
-        if data:
-            port.write(data)
-            # Since the last check the unsent bytes have grown by at most the bytes written.
-            self._write_budget -= len(data)
-            if self._write_budget < 0:
-                self._regulate()
-
     def flush_last(self, goodbye: Goodbye) -> None:
         """Write the bytes that wait to be sent, and a goodbye; write nothing after it."""
-        data = self._session.outbox.take_last(goodbye)
+        data = self._outbox.take_last(goodbye)
         if data and self._port is not None:
             self._port.write(data)
 
@@ -311,7 +278,7 @@ class Pump:
 
     def drained(self) -> None:
         """Resume: few bytes are unsent again."""
-        self._session.inbox.hold_calls(False)
+        self._inbox.hold_calls(False)
         waiting, self._when_drained = self._when_drained, []
         for callback in waiting:
             callback()
@@ -326,7 +293,7 @@ class Pump:
 
     def weigh(self) -> None:
         """Stop reading if too many received bytes wait; report to the budget if they are many."""
-        port, inbox = self._port, self._session.inbox
+        port, inbox = self._port, self._inbox
         if not inbox.wants_data:
             self._regulate()
         elif port is not None and self.budget is not None and inbox.held > SMALL:
@@ -342,7 +309,7 @@ class Pump:
     @property
     def is_behind(self) -> bool:
         """Whether received messages wait to be handled."""
-        return self._session.inbox.waiting > 0
+        return self._inbox.waiting > 0
 
     @property
     def taken(self) -> int:
