@@ -16,16 +16,17 @@ typedef struct {
     PyObject *incoming, *running, *exports;      /* of the peer's calls; the last two are dicts */
     PyObject *open_calls, *open, *waiting;       /* of our calls; the last two are dicts */
     PyObject *stats, *answers, *runner, *translator;
+    PyObject *last;                              /* what the runner has been told last, or NULL */
     Calls *calls;
     Unsent *unsent;
     Py_ssize_t position, handled, most_in, most_out, high_water, max_calls;
-    Py_ssize_t received, answered;               /* calls, and bytes of answers, that are not counted yet */
+    Py_ssize_t made, received, answered;         /* calls, and bytes of answers, that are not counted yet */
     long long highest;
     char is_open, has_more;
 } Lane;
 
 static PyObject **objects_of(Lane *self, int *count) {
-    *count = 11;
+    *count = 12;
     return &self->reader;
 }
 
@@ -211,8 +212,8 @@ PyObject *lane_call(PyObject *lane, PyObject *kind, PyObject *perspective, PyObj
     if (done > 0 && PyDict_SetItem(self->waiting, request_id, (PyObject *)promise) < 0) done = -1;
     if (done > 0) done = write_call(self, number, text, name, args, count);
     if (done > 0) {
-        if (set_field(&state->fields.open_calls_last, self->open_calls, request_id) < 0 ||
-            add_to_field(&state->fields.stats_calls_made, self->stats, 1) < 0) done = -1;
+        self->made++;
+        if (set_field(&state->fields.open_calls_last, self->open_calls, request_id) < 0) done = -1;
     } else {
         PyObject *type_, *value, *traceback;
         PyErr_Fetch(&type_, &value, &traceback);
@@ -261,8 +262,8 @@ static int take_answer(Lane *self, Reader *reader, int kind, Py_ssize_t after, P
         }
         if (value == NULL) done = PyErr_Occurred() ? -1 : 0;
         else if (reader->next != reader->end || !self->is_open) done = 0;
-        /* Asked again: to read the value may start the garbage collector, and a finalizer may cancel the call. */
-        else done = PyDict_Contains(self->open, request_id);
+        /* Asked again: to read a container may start the garbage collector, and a finalizer may cancel the call. */
+        else if (PyObject_IS_GC(value)) done = PyDict_Contains(self->open, request_id);
     }
     if (done > 0) {
         self->position = after;
@@ -271,12 +272,14 @@ static int take_answer(Lane *self, Reader *reader, int kind, Py_ssize_t after, P
         if ((promise == NULL && PyErr_Occurred()) || PyDict_DelItem(self->open, request_id) < 0) done = -1;
     }
     if (done > 0 && promise != NULL) {
-        done = takes(self->state, promise, value);
-        if (done > 0) done = chain_is_plain(self->state, (Chain *)promise);
-        if (done > 0) {
+        State *state = self->state;
+        Chain *chain = (Chain *)promise;
+        done = takes(state, promise, value);
+        int is_plain = done > 0 && chain_is_plain(state, chain);
+        if (done > 0 && (is_plain || (is_simple(value) && chain_has_pairs(chain)))) {
             if (PyDict_DelItem(self->waiting, request_id) < 0) done = -1;
-            else done = chain_fire(self->state, (Chain *)promise, value, loop);
-        } else if (done == 0) {
+            else done = is_plain ? chain_fire(state, chain, value, loop) : chain_fire_pairs(state, chain, value, loop);
+        } else if (done >= 0) {
             PyObject *stack[] = {(PyObject *)self->calls, request_id, value};
             PyObject *result = PyObject_VectorcallMethod(self->state->s_answered, stack, 3, NULL);
             Py_XDECREF(result);
@@ -467,6 +470,19 @@ static int run_call(Lane *self, Incoming *call) {
     return done;
 }
 
+/* Tell the runner which method is called, for who asks what has taken long. */
+static int note_last(Lane *self, Incoming *call) {
+    PyObject *class = call->first > 1 ? (PyObject *)Py_TYPE(call->stack[1]) : Py_None;
+    PyObject *wants = call->wants_answer ? Py_True : Py_False, *last = self->last;
+    /* The same as before, most of the time. */
+    if (last == NULL || PyTuple_GET_ITEM(last, 0) != call->name || PyTuple_GET_ITEM(last, 1) != class ||
+        PyTuple_GET_ITEM(last, 2) != wants) {
+        if ((last = PyTuple_Pack(3, call->name, class, wants)) == NULL) return -1;
+        Py_XSETREF(self->last, last);
+    }
+    return set_field(&self->state->fields.runner_last, self->runner, last);
+}
+
 static int take_call(Lane *self, Reader *reader, int kind, Py_ssize_t after) {
     Incoming call = {.wants_answer = kind == CALL};
     int done = read_call(self, reader, &call);
@@ -476,10 +492,7 @@ static int take_call(Lane *self, Reader *reader, int kind, Py_ssize_t after) {
         self->handled++;
         self->received++;
         if (call.wants_answer && call.number > self->highest) self->highest = call.number;
-        PyObject *class = call.first > 1 ? (PyObject *)Py_TYPE(call.stack[1]) : Py_None;
-        PyObject *last = PyTuple_Pack(3, call.name, class, call.wants_answer ? Py_True : Py_False);
-        if (last == NULL || set_field(&self->state->fields.runner_last, self->runner, last) < 0) done = -1;
-        Py_XDECREF(last);
+        if (note_last(self, &call) < 0) done = -1;
         if (done > 0) done = run_call(self, &call);
     } else if (done) {
         done = 0;
@@ -514,6 +527,10 @@ static PyObject *lane_count(Lane *self, PyObject *Py_UNUSED(ignored)) {
         }
         if (add_to_field(&fields->stats_calls_received, self->stats, self->received) < 0) return NULL;
         self->received = 0;
+    }
+    if (self->made) {
+        if (add_to_field(&fields->stats_calls_made, self->stats, self->made) < 0) return NULL;
+        self->made = 0;
     }
     if (self->answered) {
         if (add_to_field(&fields->answers_size, self->answers, self->answered) < 0) return NULL;

@@ -31,18 +31,19 @@ typedef struct {
 /* The names of attributes and methods of Python code that the state keeps; the second ones begin with `_`. */
 #define NAMES_OF_STATE(X) \
     X(answered) X(began) X(begin_task) X(broker) X(buffer_updated) X(call) X(call_soon) X(calls) X(canceller_of) \
-    X(context) X(dataReceived) X(debug) X(done) X(fileno) X(get_buffer) X(large) X(luid) X(make_call) \
-    X(plain_results) X(pump) X(raised) X(recv_into) X(result) X(returned) X(send) X(stepped_loop) X(take) X(took) \
+    X(context) X(dataReceived) X(debug) X(done) X(fileno) X(flush_later) X(get_buffer) X(large) X(luid) X(make_call) \
+    X(plain_results) X(pump) X(queued) X(raised) X(recv_into) X(result) X(returned) X(send) X(stepped_loop) X(take) X(took) \
     X(view) X(write)
 #define PRIVATE_NAMES_OF_STATE(X) \
-    X(allowed) X(broker_reference) X(check_forked) X(cut) X(drop) X(failed) X(go_on) X(keep) X(outcome_of) \
-    X(peer_ended) X(protocol_raised) X(regulate) X(settled) X(take_slices) X(tell_blocked)
+    X(allowed) X(broker_reference) X(caught) X(check_forked) X(cut) X(drop) X(failed) X(go_on) X(keep) X(outcome_of) \
+    X(peer_ended) X(protocol_raised) X(regulate) X(run) X(settled) X(take_slices) \
+    X(tell_blocked) X(took_result)
 
 /* The attributes of Python classes that are read and written where their class keeps them; see fields.c. */
 #define FIELDS(X) \
     X(answers, size) X(entry, enter) X(entry, leading) X(entry, methods) X(inbox, _running_lane) X(inbox, _stats) \
     X(inbox, has_more) X(inbox, is_idle) X(inbox, lane) X(inbox, wants_data) X(incoming, beginning) \
-    X(incoming, highest) X(method, function) X(open_calls, last) X(outbox, _behind) X(outbox, _dropped) \
+    X(incoming, highest) X(method, function) X(open_calls, last) X(open_calls, open) X(outbox, _behind) X(outbox, _dropped) \
     X(outbox, _last_written) X(outbox, _open_calls) X(outbox, _stats) X(outbox, sizes) X(outbox, unsent) \
     X(reader, buffer) X(releases, notes) X(runner, last) X(source, _fd) X(source, _is_closing) \
     X(source, _is_half_closed) X(source, _is_over) X(source, _receiver) X(source, _sock) X(source, _unsent) \
@@ -167,6 +168,10 @@ int is_simple(PyObject *value);
 int chain_is_plain(State *state, Chain *chain);
 /* Fire such a Deferred with a simple value, and wake the task; 1, or -1 with an exception. */
 int chain_fire(State *state, Chain *chain, PyObject *value, PyObject *loop);
+/* Whether a Deferred has not fired, and a pair of callbacks comes first. */
+int chain_has_pairs(Chain *chain);
+/* Fire such a Deferred with a simple value, and call its callbacks; 1, or -1 with an exception. */
+int chain_fire_pairs(State *state, Chain *chain, PyObject *value, PyObject *loop);
 
 /* lane.c: make a call. NULL: an exception; None: the Python code must do it; else the promise. `lane` is a Lane,
    and `kind` a class of promises. */

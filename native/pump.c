@@ -5,16 +5,17 @@
 #include "lane.h"
 
 #define TOO_LONG 1.0         /* seconds: connection/pump.py */
+#define BATCH 32             /* messages: connection/pump_base.py */
 
 typedef struct {
     PyObject_HEAD
     State *state;
-    PyObject *calls, *inbox, *outbox, *runner, *port, *scheduler, *now;
+    PyObject *calls, *inbox, *outbox, *open_calls, *translator, *runner, *port, *scheduler, *now;
     Py_ssize_t write_budget;
     char is_running, has_flush;
 } Pump;
 
-#define OBJECTS 7            /* fields of a Pump, from `calls` on */
+#define OBJECTS 9            /* fields of a Pump, from `calls` on */
 
 static int pump_traverse(Pump *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
@@ -117,6 +118,42 @@ static PyObject *pump_flush(Pump *self, PyObject *Py_UNUSED(ignored)) {
         return NULL;
     }
     if (flush_now(self) < 0) return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Whether what waits is written now, and not at the end of this turn of the loop; -1 with an exception. */
+static int is_due(Pump *self) {
+    const Fields *fields = &self->state->fields;
+    PyObject *unsent = get_field(&fields->outbox_unsent, self->outbox), *open = NULL;
+    if (unsent == NULL) return -1;
+    PyObject *count = PyObject_GetAttr(unsent, self->state->s_queued);
+    Py_ssize_t queued = count == NULL ? -1 : PyLong_AsSsize_t(count);
+    int due = queued < 0 ? -1 : queued >= BATCH;
+    Py_DECREF(unsent);
+    Py_XDECREF(count);
+    if (queued == 1 && (open = get_field(&fields->open_calls_open, self->open_calls)) != NULL) {
+        Py_ssize_t calls = PyObject_Size(open);
+        due = calls < 0 ? -1 : calls <= 1;
+        Py_DECREF(open);
+    } else if (queued == 1) {
+        due = -1;
+    }
+    return due;
+}
+
+static PyObject *pump_soon_flush(Pump *self, PyObject *Py_UNUSED(ignored)) {
+    if (self->translator == NULL || self->open_calls == NULL || self->outbox == NULL || self->port == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "this pump has no outbox");
+        return NULL;
+    }
+    if (self->is_running) Py_RETURN_NONE;
+    PyObject *transaction = get_field(&self->state->fields.translator_transaction, self->translator);
+    Py_XDECREF(transaction);
+    if (transaction != Py_None) return transaction == NULL ? NULL : Py_NewRef(Py_None);
+    int due = is_due(self);
+    if (due > 0) due = flush_now(self);
+    else if (due == 0 && !self->has_flush) due = call((PyObject *)self, self->state->s_flush_later);
+    if (due < 0) return NULL;
     Py_RETURN_NONE;
 }
 
@@ -285,12 +322,15 @@ static PyObject *pump_run(Pump *self, PyObject *const *args, Py_ssize_t count) {
 static PyMethodDef pump_methods[] = {
     {"run", (PyCFunction)(void (*)(void))pump_run, METH_FASTCALL, "See broker.connection.pump_base."},
     {"flush", (PyCFunction)pump_flush, METH_NOARGS, "See broker.connection.pump_base."},
+    {"soon_flush", (PyCFunction)pump_soon_flush, METH_NOARGS, "See broker.connection.pump_base."},
     {NULL}};
 
 static PyMemberDef pump_members[] = {
     {"_calls", T_OBJECT_EX, offsetof(Pump, calls), 0, NULL},
     {"_inbox", T_OBJECT_EX, offsetof(Pump, inbox), 0, NULL},
     {"_outbox", T_OBJECT_EX, offsetof(Pump, outbox), 0, NULL},
+    {"_open_calls", T_OBJECT_EX, offsetof(Pump, open_calls), 0, NULL},
+    {"_translator", T_OBJECT_EX, offsetof(Pump, translator), 0, NULL},
     {"_runner", T_OBJECT_EX, offsetof(Pump, runner), 0, NULL},
     {"_port", T_OBJECT_EX, offsetof(Pump, port), 0, NULL},
     {"_scheduler", T_OBJECT_EX, offsetof(Pump, scheduler), 0, NULL},

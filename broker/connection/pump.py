@@ -17,7 +17,7 @@ from broker.connection.budget import SMALL, Budget, Share
 from broker.connection.flow_control import FlowControl
 from broker.connection.log import Logged
 from broker.connection.pending_calls import PendingCalls
-from broker.connection.pump_base import PumpBase
+from broker.connection.pump_base import BATCH, PumpBase
 from broker.connection.reading import Reading
 from broker.connection.turns import Turns
 from broker.connection.watchdogs.write_stall import WriteStallWatchdog
@@ -25,17 +25,12 @@ from broker.core.policy import Policy
 from broker.core.session import Session
 from broker.core.wire.messages import Goodbye
 from broker.errors import ProtocolError
-from broker.net.scheduler import Scheduler
 from broker.net.transport_port import TransportPort
 
 __all__ = ["Pump"]
 
 # Seconds after which a warning names the methods that block the loop.
 _TOO_LONG = 1.0
-
-# Messages that may wait for the end of the turn. A longer batch is written, so that the peer can
-# begin to handle it while this side makes the rest.
-_BATCH = 32
 
 
 class Pump(PumpBase):
@@ -85,6 +80,8 @@ class Pump(PumpBase):
         self._stats = session.stats
         self._inbox = session.inbox
         self._outbox = session.outbox
+        self._open_calls = session.outgoing.open_calls
+        self._translator = session.translator
         self._runner = session.incoming.runner
         self._policy = policy
         self._abort = abort
@@ -134,7 +131,7 @@ class Pump(PumpBase):
     # Messages in.
 
     def _go_on(self, began: float, handle: Callable[..., bool], *args: Any) -> None:
-        """Call ``handle(*args)``, which handles the first message, then others, and end the turn."""
+        """Call ``handle(*args)``, which handles the first message; then others; end the turn."""
         calls, inbox, runner = self._calls, self._inbox, self._runner
         try:
             more = handle(*args)
@@ -201,7 +198,7 @@ class Pump(PumpBase):
                 return False
             if not inbox.works:
                 handled += size
-            if unsent.queued >= _BATCH:
+            if unsent.queued >= BATCH:
                 self.flush()
         return True
 
@@ -235,17 +232,6 @@ class Pump(PumpBase):
         data = self._outbox.take_last(goodbye)
         if data and self._port is not None:
             self._port.write(data)
-
-    def soon_flush(self) -> None:
-        """Write the bytes that wait to be sent, now or at the end of this turn of the loop."""
-        session = self._session
-        if self._is_running or session.translator.transaction is not None:
-            return
-        queued = session.outbox.unsent.queued
-        if queued >= _BATCH or (queued == 1 and len(session.outgoing.open_calls) <= 1):
-            self.flush()
-        else:
-            self.flush_later()
 
     def flush_later(self) -> None:
         """Write the bytes that wait to be sent, at the end of this turn of the loop."""

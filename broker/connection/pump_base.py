@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     from broker.net.scheduler import Scheduler
     from broker.net.transport_port import TransportPort
 
-__all__ = ["PumpBase", "PythonPumpBase"]
+__all__ = ["BATCH", "PumpBase", "PythonPumpBase"]
+
+BATCH = 32
+"""Messages that may wait for the end of the turn. A longer batch is written, so that the peer can
+begin to handle it while this side makes the rest."""
 
 
 class PythonPumpBase:
@@ -41,10 +45,12 @@ class PythonPumpBase:
         "_inbox",
         "_is_running",
         "_now",
+        "_open_calls",
         "_outbox",
         "_port",
         "_runner",
         "_scheduler",
+        "_translator",
         "_write_budget",
     )
     _calls: PythonCallsBase
@@ -53,10 +59,12 @@ class PythonPumpBase:
     _inbox: Inbox
     _is_running: bool
     _now: Callable[[], float]
+    _open_calls: OpenCalls
     _outbox: Outbox
     _port: TransportPort | None
     _runner: MethodRunner
     _scheduler: Scheduler | None
+    _translator: Translator
     # Bytes that may be written before the next check; see FlowControl.regulate.
     _write_budget: int
 
@@ -96,8 +104,22 @@ class PythonPumpBase:
             if self._write_budget < 0:
                 self._regulate()
 
+    def soon_flush(self) -> None:
+        """Write the bytes that wait to be sent, now or at the end of this turn of the loop."""
+        if self._is_running or self._translator.transaction is not None:
+            return
+        queued = self._outbox.unsent.queued
+        if queued >= BATCH or (queued == 1 and len(self._open_calls) <= 1):
+            self.flush()
+        else:
+            self.flush_later()
+
+    def flush_later(self) -> None:
+        """Write the bytes that wait to be sent, at the end of this turn of the loop."""
+        raise NotImplementedError
+
     def _go_on(self, began: float, handle: Callable[..., bool], *args: Any) -> None:
-        """Call ``handle(*args)``, which handles the first message, then others, and end the turn."""
+        """Call ``handle(*args)``, which handles the first message; then others; end the turn."""
         raise NotImplementedError
 
     def _regulate(self) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import contextvars
-import sys
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
