@@ -10,6 +10,7 @@ from support.lane_forms import LANES, PythonPump
 from support.memory import BrokerPair
 from support.no_memory import framed, frames_of
 
+from broker.connection import log
 from broker.connection.pump import Pump
 from broker.connection.pump_base import BATCH, PumpBase, PythonPumpBase
 from broker.flavors.referenceable import Root
@@ -133,6 +134,46 @@ def test_too_many_unsent_bytes(room: Room) -> None:
     pump._write_budget = 3
     room.broker.dataReceived(ECHO)
     assert pump._write_budget > 3, "the budget was not made again"
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(1.5, [("act", 1, 1.5)]), (0.9, [])])
+def test_a_slow_method(
+    room: Room, monkeypatch: pytest.MonkeyPatch, seconds: float, told: list[Any]
+) -> None:
+    """A method that takes more than a second is told, once, with its time."""
+    seen: list[Any] = []
+    monkeypatch.setattr(log, "blocked", lambda owner, *what: seen.append(what))
+
+    def work() -> None:
+        room.scheduler.clock += seconds
+
+    room.broker.dataReceived(doing(room, work))
+    room.broker.dataReceived(ECHO)
+    assert seen == told
+
+
+def test_what_may_have_left(room: Room) -> None:
+    """A call may have left from the write on, not before."""
+    outbox = room.broker.session.outbox
+    room.broker.calls.is_batched = True
+    promise: Any = room.root.callRemote("x", 1)
+    promise.addErrback(lambda failure: None)
+    number = room.broker.session.outgoing.open_calls.last
+    assert not outbox.may_have_left(number)
+    room.broker.pump.flush()
+    assert outbox.may_have_left(number)
+
+
+def test_a_closing_transport(room: Room) -> None:
+    """Nothing is taken from the outbox then: calls that were not written end as not run."""
+    outbox = room.broker.session.outbox
+    room.transport.is_closing = True
+    room.broker.dataReceived(ECHO)
+    assert answers_of(room) == []
+    assert outbox.unsent.size == len(framed(*ANSWER))
+    room.transport.is_closing = False
+    room.broker.pump.flush()
+    assert answers_of(room) == [ANSWER]
 
 
 def test_a_clock_that_fails(room: Room) -> None:
