@@ -8,7 +8,6 @@ the call, or the inbox decodes the frame.
 
 from __future__ import annotations
 
-import contextlib
 from asyncio import _get_running_loop
 from collections.abc import Callable
 from struct import Struct
@@ -198,9 +197,11 @@ class PythonLane:
         request_id = open_calls.last + 1
         # Taken first: the garbage collector may run a finalizer, which makes a call.
         open_calls.last = request_id
-        body = b""
-        with contextlib.suppress(*_NOT_PLAIN):
-            body = _encode((_CALL, request_id, target_of(object_id), name, args, {}))
+        try:
+            target = target_of(object_id) if type(object_id) is bytes else object_id
+            body = _encode((_CALL, request_id, target, name, args, {}))
+        except _NOT_PLAIN:
+            body = b""
         if not body or len(body) > self.most_out:
             if open_calls.last == request_id:
                 open_calls.last -= 1

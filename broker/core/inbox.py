@@ -348,10 +348,15 @@ class Inbox:
             lane.run(data, 0, 1)
         except BaseException as error:  # noqa: BLE001 - it is raised again
             return self.took(lane, data, error)
+        if self._running_lane is not None and not self.has_more and lane.position == len(data):
+            self._running_lane = None
+            lane.reader.buffer = b""
+            self.is_idle = True
+            return False
         return self.took(lane, data)
 
     def took(self, lane: Lane, data: bytes, error: BaseException | None = None) -> bool:
-        """End :meth:`take`, after the lane has run.
+        """End :meth:`take`, if the lane has not taken all.
 
         Args:
             lane: the lane, which may have been replaced since.
@@ -370,11 +375,6 @@ class Inbox:
             raise error
         reader = lane.reader
         if self._running_lane is not None and not self.has_more:
-            if lane.position == len(data):
-                self._running_lane = None
-                reader.buffer = b""
-                self.is_idle = True
-                return False
             if lane.has_more:
                 self._running_lane = None
                 reader.position = lane.position

@@ -121,7 +121,7 @@ def test_a_method_that_is_told_to_stop(room: Room) -> None:
 def test_a_turn_inside_of_a_turn(room: Room) -> None:
     """A turn that a method asks for does nothing: the turn that runs goes on."""
     pump = room.broker.pump
-    room.broker.dataReceived(doing(room, lambda: pump.run()) + ECHO)
+    room.broker.dataReceived(doing(room, pump.run) + ECHO)
     assert [each[1] for each in answers_of(room)] == [19, 20]
 
 

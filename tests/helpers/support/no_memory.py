@@ -135,7 +135,7 @@ def of_pairs(form: str, value: Any) -> Case:
     number = session.outgoing.open_calls.last
     seen: list[Any] = []
     promise.addCallback(lambda result: [result])
-    promise.addCallback(lambda result: seen.append(result))
+    promise.addCallback(seen.append)
     data, run = framed(5, number, value), lane.run
     lane.is_open = True
 
