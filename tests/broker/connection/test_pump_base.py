@@ -152,6 +152,20 @@ def test_a_slow_method(
     assert seen == told
 
 
+def test_while_a_message_is_built(room: Room) -> None:
+    """Nothing is written while the arguments of a call are encoded: what they make comes first."""
+    translator = room.broker.session.translator
+    room.broker.calls.is_batched = True
+    room.root.callRemote("x", 1).addErrback(lambda failure: None)
+    transaction = translator.open(None, "x", (), {})
+    room.broker.pump.soon_flush()
+    assert answers_of(room) == []
+    translator.close(transaction)
+    room.broker.pump.soon_flush()
+    room.scheduler.run()
+    assert len(answers_of(room)) == 1
+
+
 def test_what_may_have_left(room: Room) -> None:
     """A call may have left from the write on, not before."""
     outbox = room.broker.session.outbox
