@@ -4,7 +4,7 @@ import { test } from "node:test";
 import * as pb from "../../broker/web/client/src/api.ts";
 import { readFrame, readItems } from "../../broker/web/client/src/frames.ts";
 import { Session } from "../../broker/web/client/src/session.ts";
-import { type Receiver, Unjellier } from "../../broker/web/client/src/unjellier.ts";
+import { type Receiver, unjelly } from "../../broker/web/client/src/unjellier.ts";
 import type { Expression } from "../../broker/web/client/src/values.ts";
 import { hex, load, shown, unhex } from "./notation.ts";
 
@@ -138,12 +138,8 @@ class Client {
   }
 
   /** Return the value of an expression of the client. */
-  value(expression: Expression, unjellier = this.unjellier()): any {
-    return unjellier.read(this.prepared(expression));
-  }
-
-  unjellier(): Unjellier {
-    return new Unjellier({
+  value(expression: Expression): any {
+    return unjelly(this.prepared(expression), {
       remote: (number) => this.object(number),
       local: (name) => {
         if (typeof name !== "string") return this.references.get(name);
@@ -175,15 +171,14 @@ class Client {
     const message = readFrame(frame.subarray(4)) as any[];
     const [row, first, second] = message;
     if (row === 7 && first <= 4) {
-      const unjellier = this.unjellier();
       const [, kind, id, target, name, [args, kw], deadline, meta] = message;
       return this.call(
         kind,
         id,
         target,
         name,
-        this.value(args, unjellier),
-        this.value(kw, unjellier),
+        this.value(args),
+        this.value(kw),
         deadline,
         meta,
       );

@@ -13,7 +13,7 @@ import { readOffer } from "../../broker/web/client/src/handshake.ts";
 import { login } from "../../broker/web/client/src/login.ts";
 import { saslprep } from "../../broker/web/client/src/saslprep.ts";
 import { Session } from "../../broker/web/client/src/session.ts";
-import { Writer } from "../../broker/web/client/src/writer.ts";
+import { frameWriter } from "../../broker/web/client/src/writer.ts";
 import { load, shown, unhex } from "./notation.ts";
 
 const word = (text: string) => new TextEncoder().encode(text);
@@ -34,7 +34,7 @@ class Played {
     this.sent = [];
   }
   says(...messages: unknown[][]) {
-    for (const message of messages) this.session.receive(new Writer().frame(message));
+    for (const message of messages) this.session.receive(frameWriter()(message));
   }
   /** The calls that were sent: id, target and name. */
   get calls() {
@@ -281,7 +281,7 @@ test("a server that does not know the password is found out, and so is one with 
 
 test("bytes come in any pieces", () => {
   const played = new Played({});
-  const said = [1, 2].map((i) => new Writer().frame([5, i, "x".repeat(300 * i)]));
+  const said = [1, 2].map((i) => frameWriter()([5, i, "x".repeat(300 * i)]));
   const calls = [1, 2].map((i) => played.session.root.callRemote(`f${i}`));
   for (const frame of said) for (const byte of frame) played.session.receive(Uint8Array.of(byte));
   return Promise.all(calls).then(([one, two]) => {

@@ -17,12 +17,12 @@ export const NAMES = {
 /** An error with a name on the wire: one that a peer sent, or one about a call. */
 export class RemoteError extends Error {
   /** The dotted name of the error. */
-  type: string;
+  type!: string;
   /** The names of its class and of its bases, nearest first. */
-  parents: string[];
-  traceback: string;
+  parents!: string[];
+  traceback!: string;
   /** The declared fields of the error, such as `after` of `ServerBusy`, in seconds. */
-  fields: Record<string, unknown>;
+  fields!: Record<string, unknown>;
 
   constructor(
     type: string,
@@ -32,11 +32,8 @@ export class RemoteError extends Error {
     fields: Record<string, unknown> = {},
   ) {
     super(message);
-    this.type = type;
-    this.parents = parents;
-    this.traceback = traceback;
-    this.fields = fields;
-    this.name = type.slice(type.lastIndexOf(".") + 1);
+    const name = type.slice(type.lastIndexOf(".") + 1);
+    Object.assign(this, { name, type, parents, traceback, fields });
   }
 
   /** Whether the error has this name, or a base of it has. */

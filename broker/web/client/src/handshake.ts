@@ -15,42 +15,37 @@ export interface Offer {
 }
 
 /** The choice of the dialect, in banana. */
-export function choice(): Uint8Array {
-  const name = word(DIALECT);
-  return Uint8Array.of(name.length, 0x82, ...name);
+export const choice = (): Uint8Array => Uint8Array.of(DIALECT.length, 0x82, ...word(DIALECT));
+
+function check(isRight: boolean, text = "not a Perspective Broker server"): void {
+  if (!isRight) throw new ProtocolError("no offer: " + text);
 }
 
 /** Return the offer at the beginning of some bytes, or undefined if it is not complete. */
 export function readOffer(bytes: Uint8Array): Offer | undefined {
   let at = 0;
-  const head = (code: number): number | undefined => {
+  /** Read a number and its code; it is infinite if it is not complete. */
+  const head = (code: number): number => {
     let number = 0;
-    let scale = 1;
-    for (;;) {
-      const byte = bytes[at++];
-      if (at > MOST_OFFER || scale > 2 ** 28) throw new ProtocolError("no offer");
-      if (byte === undefined) return undefined;
-      if (byte >= 128) {
-        if (byte !== code) throw new ProtocolError("no offer: not a Perspective Broker server");
-        return number;
-      }
+    for (let scale = 1; at < bytes.length; scale *= 128) {
+      const byte = bytes[at++]!;
+      check(at <= MOST_OFFER && scale <= 2 ** 28 && (byte < 128 || byte === code));
+      if (byte === code) return number;
       number += byte * scale;
-      scale *= 128;
     }
+    return Infinity;
   };
-  const count = head(0x80);
-  if (count === undefined) return undefined;
   const offered: string[] = [];
-  for (let i = 0; i < count; i++) {
+  for (let left = head(0x80); left; left--) {
     const length = head(0x82);
-    if (length !== undefined && length > MOST_OFFER) throw new ProtocolError("no offer");
-    if (length === undefined || at + length > bytes.length) return undefined;
+    if (at + length > bytes.length) {
+      check(length <= MOST_OFFER || length === Infinity);
+      return undefined;
+    }
     offered.push(decode(bytes.subarray(at, (at += length))));
   }
-  if (!offered.includes(DIALECT))
-    throw new ProtocolError(`the server offers ${offered.join(", ")}, and not ${DIALECT}`);
+  check(offered.includes(DIALECT), `${offered.join(", ")}, and not ${DIALECT}`);
   const logins = offered.filter((each) => /^login( |$)/.test(each));
-  if (logins.length > 1 || (logins[0]?.length ?? 0) > 256)
-    throw new ProtocolError("no offer: its logins");
+  check(logins.length < 2 && (logins[0]?.length ?? 0) <= 256, "its logins");
   return { mechanisms: logins[0]?.split(" ").slice(1), size: at };
 }

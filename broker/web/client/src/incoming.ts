@@ -1,9 +1,11 @@
 /** The calls of the peer: they are run, and answered. */
-import { ROW_ANSWER, ROW_GRAPH, ROW_TUPLE } from "./rows.ts";
-import type { CallOptions } from "./calls.ts";
 import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import { Jellier, type Sender, arePlain, putGraph } from "./jellier.ts";
+import { Jellier, arePlain, putGraph } from "./jellier.ts";
+import type { Request } from "./pending.ts";
+import { ROW_ANSWER, ROW_CACHE_CALL, ROW_CALL, ROW_GRAPH, ROW_TUPLE } from "./rows.ts";
+import type { Session } from "./session.ts";
 import { creditIn, streamOf } from "./streams.ts";
+import { unjelly } from "./unjellier.ts";
 import { Tuple } from "./values.ts";
 
 /** What the running method knows of its call, until its first `await`. */
@@ -19,37 +21,15 @@ let current: CurrentCall | undefined;
 /** Return the call of the running method, until its first `await`; else undefined. */
 export const currentCall = (): CurrentCall | undefined => current;
 
-/** What calls of the peer ask of their session. */
-export interface IncomingHost extends Sender {
-  put(message: unknown[]): number;
-  fail(id: number, error: unknown): void;
-}
-
-/** A call of the peer. */
-export interface ReceivedCall {
-  id: number;
-  wantsAnswer: boolean;
-  /** What stands before the names of methods. */
-  prefix: string;
-  name: string;
-  /** Returns the object that is called. */
-  find: () => object;
-  /** Returns the arguments and the keywords. */
-  read: () => [unknown[], Record<string, unknown>];
-  /** Milliseconds. */
-  deadline: number | null | undefined;
-  meta: Record<string, string> | null | undefined;
-}
-
-const METHOD = /^[A-Za-z_][A-Za-z0-9_]*$/;
-
 /** The calls of the peer that run. */
 export class IncomingCalls {
   private _running = new Map<number, AbortController>();
-  private _host: IncomingHost;
+  /** The highest number of a call of the peer. */
+  private _highest = 0;
+  private _session: Session;
 
-  constructor(host: IncomingHost) {
-    this._host = host;
+  constructor(session: Session) {
+    this._session = session;
   }
 
   /** The number of calls that have no answer yet. */
@@ -58,11 +38,17 @@ export class IncomingCalls {
   }
 
   /** Run a call; return false if it was refused before its method was called. */
-  receive(call: ReceivedCall): boolean {
-    const { id, wantsAnswer, deadline } = call;
+  receive(row: number, fields: any[], isGraph: boolean): boolean {
+    const [id, target, name, args, kw, deadline, meta] = fields;
+    const session = this._session;
+    if (Array.isArray(target) && target[0] > this._highest)
+      throw new ProtocolError(`promise of request ${target[0]}, which has not been made`);
+    if (id > this._highest) this._highest = id;
+    const wantsAnswer = row === ROW_CALL || row === ROW_CACHE_CALL;
     if (wantsAnswer && this._running.has(id))
       throw new ProtocolError(`request id ${id} already in use`);
     const abort = new AbortController();
+    const { signal } = abort;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let wasRun = false;
     /** End the call; return whether it is still to be answered. */
@@ -71,61 +57,59 @@ export class IncomingCalls {
       return this._running.get(id) === abort && this._running.delete(id);
     };
     const failed = (error: unknown) => {
-      if (end()) this._host.fail(id, error);
+      if (end()) session.fail(id, error);
       // The caller does not ask for the error of a method; its own mistakes are not logged.
       else if (!wantsAnswer && wasRun) console.error(error);
     };
+    const done = (value: unknown) => {
+      if (end()) this._answer(id, value, meta);
+      else streamOf(value)?.close();
+    };
     if (wantsAnswer) this._running.set(id, abort);
-    abort.signal.addEventListener("abort", () => failed(abort.signal.reason));
-    const meta = call.meta ?? {};
-    const current = { signal: abort.signal, meta };
-    let result: unknown;
+    signal.addEventListener("abort", () => failed(signal.reason));
+    let result: any;
     try {
-      const target = call.find();
-      const [args, kw] = call.read();
-      const method = methodOf(target, call.prefix + call.name, call.name);
+      const isCache = row >= ROW_CACHE_CALL;
+      const on = isCache ? session.core(target) : session.target(target);
+      const given = isGraph ? this._arguments(args, kw) : [args, kw];
+      const method = methodOf(on, isCache ? "observe_" : "remote_", name);
       wasRun = true;
-      result = run(target, method, args, kw, current);
+      result = run(on, method, given, { signal, meta: meta ?? {} });
     } catch (error) {
       if (error instanceof ProtocolError && !wasRun) throw error;
       failed(error);
       return wasRun;
     }
-    const done = (value: unknown) => {
-      if (end()) this._answer(id, value, meta);
-      else streamOf(value)?.close();
-    };
-    if (!isThenable(result)) {
-      done(result);
-      return true;
-    }
-    if (deadline != null) {
-      const late = new RemoteError(NAMES.timeout, `not answered in ${deadline} ms`);
-      timer = setTimeout(() => abort.abort(late), Math.min(Number(deadline), 2 ** 31 - 1));
-    }
-    result.then(done, failed);
+    if (typeof result?.then === "function") {
+      if (deadline != null) {
+        const late = new RemoteError(NAMES.timeout, `not answered in ${deadline} ms`);
+        timer = setTimeout(() => abort.abort(late), Math.min(Number(deadline), 2 ** 31 - 1));
+      }
+      result.then(done, failed);
+    } else done(result);
     return true;
   }
 
-  private _answer(id: number, value: unknown, meta: Record<string, string>): void {
+  private _arguments(...graph: any[]): any[] {
+    const [args, kw] = graph.map((each) => unjelly(each, this._session));
+    if (!Array.isArray(args) || !kw || Object.getPrototypeOf(kw) !== null)
+      throw new RemoteError(NAMES.malformed, "arguments");
+    return [args, kw];
+  }
+
+  private _answer(id: number, value: unknown, meta: Record<string, string> | null): void {
+    const session = this._session;
     try {
-      if (value instanceof Tuple && arePlain(value)) {
-        this._host.put([ROW_TUPLE, id, Array.from(value)]);
-      } else if (arePlain([value])) this._host.put([ROW_ANSWER, id, value]);
+      const isTuple = value instanceof Tuple && arePlain(Array.from(value));
+      if (isTuple) session.put([ROW_TUPLE, id, Array.from(value)]);
+      else if (arePlain([value])) session.put([ROW_ANSWER, id, value]);
       else {
-        const jellier = new Jellier(this._host);
-        jellier.credit = creditIn(meta);
-        putGraph(this._host, jellier, () => [
-          ROW_GRAPH,
-          ROW_ANSWER,
-          id,
-          0,
-          "",
-          jellier.write(value),
-        ]);
+        const jellier = new Jellier(session);
+        jellier.credit = creditIn(meta ?? {});
+        putGraph(session, jellier, () => [ROW_GRAPH, ROW_ANSWER, id, 0, "", jellier.write(value)]);
       }
     } catch (error) {
-      this._host.fail(id, error);
+      session.fail(id, error);
     }
   }
 
@@ -142,22 +126,14 @@ export class IncomingCalls {
   }
 }
 
-const isThenable = (value: any): value is PromiseLike<unknown> => typeof value?.then === "function";
-
-/** Return the method with a name. `path` is that name behind its prefix. */
-function methodOf(target: any, path: string, name: string): Function {
-  const method = METHOD.test(name) ? target[path] : undefined;
+/** Return the method with a name. */
+function methodOf(target: any, prefix: string, name: string): Function {
+  const method = /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? target[prefix + name] : undefined;
   if (typeof method === "function") return method;
   throw new RemoteError(NAMES.method, `no remote method '${name}'`);
 }
 
-function run(
-  target: object,
-  method: Function,
-  args: unknown[],
-  kw: Record<string, unknown>,
-  call: CurrentCall | undefined,
-): unknown {
+function run(target: object, method: Function, [args, kw]: any[], call?: CurrentCall): unknown {
   const before = current;
   current = call;
   try {
@@ -168,9 +144,5 @@ function run(
 }
 
 /** Call a method of an object of this end, as the peer would. */
-export const callOwn = (
-  target: object,
-  name: string,
-  args: unknown[],
-  { kw = {} }: CallOptions,
-): unknown => run(target, methodOf(target, "remote_" + name, name), args, kw, undefined);
+export const callOwn = (target: object, { name, args, options: { kw = {} } }: Request): unknown =>
+  run(target, methodOf(target, "remote_", name), [args, kw]);

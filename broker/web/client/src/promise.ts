@@ -31,7 +31,7 @@ export class RemotePromise<T = any> extends Promise<T> {
 
   /** Call a method with keywords, a deadline, an AbortSignal, metadata. */
   callRemoteWith(options: CallOptions, name: string, ...args: unknown[]): RemotePromise {
-    return this._call!.calls.promised.call(this, { name, args, options });
+    return this._call!.calls.callOn(this, { name, args, options });
   }
 
   /** Call a method without an answer. */

@@ -1,10 +1,9 @@
 /** Objects that one end owns and the other end holds, and how often each was received. */
 import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import type { Jellier } from "./jellier.ts";
-import { type Referenceable } from "./registry.ts";
 import type { CallOptions, Caller } from "./calls.ts";
-import type { RemotePromise } from "./promise.ts";
 import { type Contract, type Typed, typed } from "./contract.ts";
+import type { RemotePromise } from "./promise.ts";
+import type { CacheObserver, RemoteCache } from "./registry.ts";
 
 /** So many unknown objects end the connection. */
 const MOST_UNKNOWN = 100;
@@ -23,7 +22,7 @@ export class RemoteReference {
 
   /** Call a method. The promise can be called itself, before the answer has come. */
   callRemote(name: string, ...args: unknown[]): RemotePromise {
-    return this._caller.call(this._id, { name, args, options: {} });
+    return this.callRemoteWith({}, name, ...args);
   }
 
   /** Call a method with keywords, a deadline, an AbortSignal, metadata. */
@@ -42,115 +41,137 @@ export class RemoteReference {
   }
 }
 
-interface Export {
-  object: object;
+/** An object of this end, and how often it was sent. */
+interface Sent<T> {
+  object: T;
   number: number;
   count: number;
+  /** What follows the object if it is a cache. */
+  observer?: CacheObserver;
 }
 
-/** The objects of this end that the peer holds. */
-export class Exports {
-  /** Objects under a name, which are not counted. */
-  readonly named = new Map<string, object>();
-  private _byNumber = new Map<number, Export>();
-  private _byObject = new Map<object, Export>();
+/** Objects of this end that the peer holds. */
+export class SentObjects<T extends object> {
+  private _byNumber = new Map<number, Sent<T>>();
+  private _byObject = new Map<T, Sent<T>>();
   private _nextNumber: () => number;
-  private _unknown = 0;
+  private _what: string;
+  private _forget: (sent: Sent<T>) => void;
 
-  constructor(nextNumber: () => number) {
+  /** `what` begins the text of an error: what a peer does that drops an object. */
+  constructor(nextNumber: () => number, what: string, forget: (sent: Sent<T>) => void = () => {}) {
     this._nextNumber = nextNumber;
+    this._what = what;
+    this._forget = forget;
   }
 
-  /** Count an object as sent once more; return its number. */
-  add(object: Referenceable, jellier: Jellier): number {
-    let found = this._byObject.get(object);
-    if (!found) {
-      found = { object, number: this._nextNumber(), count: 0 };
-      this._byObject.set(object, found);
-      this._byNumber.set(found.number, found);
+  /** Count an object as sent once more, until that is undone. */
+  add(object: T, undo: (() => void)[]): Sent<T> {
+    let sent = this._byObject.get(object);
+    if (!sent) {
+      sent = { object, number: this._nextNumber(), count: 0 };
+      this._byObject.set(object, sent);
+      this._byNumber.set(sent.number, sent);
     }
-    const { number } = found;
-    found.count++;
-    jellier.undo.push(() => this.release(number, 1));
-    return number;
+    const { number } = sent;
+    sent.count++;
+    undo.push(() => this.release(number, 1));
+    return sent;
   }
 
-  /** Return the object with a number or a name. */
-  get(id: number | string): object {
-    const found = typeof id === "string" ? this.named.get(id) : this._byNumber.get(id)?.object;
-    if (found) return found;
-    const text = `object ${typeof id === "string" ? `'${id}'` : id} is not exported to this connection`;
-    if (++this._unknown >= MOST_UNKNOWN) throw new ProtocolError(text);
-    throw new RemoteError(NAMES.object, text);
+  get(number: number): T | undefined {
+    return this._byNumber.get(number)?.object;
   }
 
-  /** The peer has dropped an object so many times. */
-  release(number: number, count: number): void {
-    const found = this._byNumber.get(number);
-    if (!found || found.count < count)
-      throw new ProtocolError(`decref of object ${number} by ${count} (held ${found?.count ?? 0})`);
-    found.count -= count;
-    if (found.count) return;
+  /** The peer has dropped an object so many times; return whether it was the last. */
+  release(number: number, count: number): boolean {
+    const sent = this._byNumber.get(number);
+    if (!sent || sent.count < count)
+      throw new ProtocolError(`${this._what} ${number} by ${count} (held ${sent?.count ?? 0})`);
+    sent.count -= count;
+    if (sent.count) return false;
     this._byNumber.delete(number);
-    this._byObject.delete(found.object);
+    this._byObject.delete(sent.object);
+    this._forget(sent);
+    return true;
   }
 
   clear(): void {
-    this._byNumber.clear();
-    this._byObject.clear();
+    for (const { number, count } of [...this._byNumber.values()]) this.release(number, count);
+  }
+}
+
+/** The objects of this end that the peer may call. */
+export class Exports extends SentObjects<object> {
+  /** Objects under a name, which are not counted. */
+  readonly named = new Map<string, object>();
+  private _unknown = 0;
+
+  /** Return the object with a number or a name. */
+  find(id: number | string): object {
+    const isName = typeof id === "string";
+    const found = isName ? this.named.get(id) : this.get(id);
+    if (found) return found;
+    const text = `object ${isName ? `'${id}'` : id} is not exported to this connection`;
+    if (++this._unknown >= MOST_UNKNOWN) throw new ProtocolError(text);
+    throw new RemoteError(NAMES.object, text);
   }
 }
 
 /** An object of the peer: what the program holds of it, and how often it was received. */
-interface Import {
-  reference: WeakRef<RemoteReference>;
+interface Received<T extends object> {
+  handle?: WeakRef<T>;
   count: number;
+  /** The state of a cache, which is kept when its handle has gone. */
+  core?: RemoteCache;
 }
 
-/** The objects of the peer that this end holds. */
-export class Imports {
-  private _held = new Map<number, Import>();
-  private _caller: Caller;
-  private _decref: (number: number, count: number) => void;
-  private _dropped = new FinalizationRegistry<number>((number) => this._collected(number));
-
-  constructor(caller: Caller, decref: (number: number, count: number) => void) {
-    this._caller = caller;
-    this._decref = decref;
-  }
-
-  /** Return the reference with a number, received once more. */
-  receive(number: number): RemoteReference {
-    const known = this._held.get(number);
-    let reference = known?.reference.deref();
-    if (!reference) {
-      reference = new RemoteReference(this._caller, number);
-      this._dropped.register(reference, number);
-      this._held.set(number, { reference: new WeakRef(reference), count: known?.count ?? 0 });
-    }
-    this._held.get(number)!.count++;
-    return reference;
-  }
-
-  /** Drop a reference now; the program does not use it any more. */
-  release(reference: RemoteReference): void {
-    const number = reference._id as number;
-    const known = this._held.get(number);
-    if (known?.reference.deref() === reference) this._drop(number, known);
-  }
-
-  private _drop(number: number, known: Import): void {
-    this._held.delete(number);
-    this._decref(number, known.count);
-  }
-
-  private _collected(number: number): void {
-    const known = this._held.get(number);
+/** Objects of the peer that this end holds. The peer is told when what the program holds is collected. */
+export class ReceivedObjects<T extends object> {
+  readonly held = new Map<number, Received<T>>();
+  private _numbers = new WeakMap<T, number>();
+  private _tell: (number: number, count: number) => void;
+  private _dropped = new FinalizationRegistry<number>((number) => {
+    const known = this.held.get(number);
     // It may have been received again meanwhile.
-    if (known && !known.reference.deref()) this._drop(number, known);
+    if (known && !known.handle!.deref()) this._drop(number, known);
+  });
+
+  constructor(tell: (number: number, count: number) => void) {
+    this._tell = tell;
   }
 
-  clear(): void {
-    this._held.clear();
+  /** Count an object as received once more; return what the program holds of it. */
+  receive(number: number, make: (core: RemoteCache) => T): T {
+    const known: Received<T> = this.held.get(number) ?? { count: 0 };
+    this.held.set(number, known);
+    let handle = known.count++ ? known.handle!.deref() : undefined;
+    if (!handle) {
+      handle = make(known.core!);
+      known.handle = new WeakRef(handle);
+      this._numbers.set(handle, number);
+      this._dropped.register(handle, number);
+    }
+    return handle;
+  }
+
+  /** Return the number of what the program holds, if this end still has it. */
+  numberOf(handle: T): number | undefined {
+    const number = this._numbers.get(handle)!;
+    return this.held.has(number) ? number : undefined;
+  }
+
+  /** Drop an object now; the program does not use it any more. */
+  release(handle: T): void {
+    const number = this._numbers.get(handle)!;
+    const known = this.held.get(number);
+    if (known?.handle!.deref() === handle) this._drop(number, known);
+  }
+
+  private _drop(number: number, known: Received<T>): void {
+    const { count, core } = known;
+    known.count = 0;
+    if (!core) this.held.delete(number);
+    if (count) this._tell(number, count);
   }
 }

@@ -1,9 +1,7 @@
 /** One connection without its transport: bytes come in, and bytes go out. */
 import {
   ROW_ANSWER,
-  ROW_CACHE_CALL,
   ROW_CACHE_SEND,
-  ROW_CALL,
   ROW_CANCEL,
   ROW_CREDIT,
   ROW_DECACHE,
@@ -23,33 +21,40 @@ import {
   ROW_UNCACHE,
   ROW_VERSION,
 } from "./rows.ts";
-import { type CallHost, Calls } from "./calls.ts";
+import { Calls } from "./calls.ts";
 import { FollowedCaches, OwnedCaches } from "./caches.ts";
 import { Bound } from "./contract.ts";
 import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import { type Message, readFrame } from "./frames.ts";
+import { type Target, readFrame } from "./frames.ts";
 import { writeFailure } from "./failures.ts";
 import { Framing } from "./framing.ts";
 import { choice, readOffer } from "./handshake.ts";
-import { IncomingCalls, type IncomingHost, callOwn } from "./incoming.ts";
-import { Jellier, word } from "./jellier.ts";
+import { IncomingCalls, callOwn } from "./incoming.ts";
+import { type Jellier, type Sender, cannot, idOf, word } from "./jellier.ts";
 import { RemotePromise } from "./promise.ts";
-import { Exports, Imports, RemoteReference } from "./references.ts";
+import { Exports, ReceivedObjects, RemoteReference } from "./references.ts";
 import { Cacheable, Referenceable, RemoteCache, nameOf } from "./registry.ts";
 import { IncomingStreams } from "./incoming_streams.ts";
 import { OutgoingStreams } from "./outgoing_streams.ts";
-import { type Credit, type StreamHost, streamOf } from "./streams.ts";
+import { streamOf } from "./streams.ts";
 import { BASELINE, MINE, type Terms, readTerms } from "./terms.ts";
 import type { Draining, Transport } from "./transport.ts";
-import { type Receiver, Unjellier } from "./unjellier.ts";
+import { type Receiver, unjelly } from "./unjellier.ts";
 import { type Expression, Tuple } from "./values.ts";
-import { Writer } from "./writer.ts";
+import { frameWriter } from "./writer.ts";
 
 const VERSION = 6;
 const MOST_PINGS = 40;
 
+/** A promise, and what settles it. */
+function deferred<T>(): [Promise<T>, (value: T) => void, (error: Error) => void] {
+  let settle!: [(value: T) => void, (error: Error) => void];
+  const promise = new Promise<T>((...both) => (settle = both));
+  return [promise, ...settle];
+}
+
 /** The session of one connection. */
-export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
+export class Session implements Sender, Receiver {
   /** The ways to log in that the server offers; undefined if it asks for no login. */
   mechanisms: string[] | undefined;
   /** Set when the peer takes no new calls. */
@@ -67,55 +72,45 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   /** The root of the peer. */
   readonly root: RemoteReference;
   readonly exports: Exports;
+  readonly callOwn = callOwn;
 
   /** What carries the bytes. */
   transport: Transport = { write() {}, close() {} };
   private _framing = new Framing();
-  private _writer = new Writer();
-  private _phase: "offer" | "version" | "open" = "offer";
+  private _write = frameWriter();
+  private _hasBegun = false;
   private _terms: Terms | undefined;
   private _number = 0;
   private _pings = 0;
   /** Ticks of the watch without a byte of the peer. */
   private _silence = 0;
-  /** The highest number of a call of the peer. */
-  private _highest = 0;
-  private _calls: Calls;
-  private _incoming: IncomingCalls;
-  private _imports: Imports;
+  private _calls = new Calls(this);
+  private _incoming = new IncomingCalls(this);
+  private _imports: ReceivedObjects<RemoteReference>;
   private _followed: FollowedCaches;
   private _owned: OwnedCaches;
-  private _reading: IncomingStreams;
-  private _producing: OutgoingStreams;
-  /** The first credit of streams in the answer that is being read. */
-  private _credit: Credit | undefined;
-  /** The numbers of the streams that the message that is being read has opened. */
-  private _opened: number[] = [];
-  private _isReady!: (error?: Error) => void;
-  private _isClosed!: (why: ConnectionLost) => void;
-  private _isDraining!: () => void;
-  private _hasTerms!: (terms: Terms) => void;
+  private _reading = new IncomingStreams(this);
+  private _producing = new OutgoingStreams(this);
+  private _isReady: () => void;
+  private _isNotReady: (error: Error) => void;
+  private _isClosed: (why: ConnectionLost) => void;
+  private _isDraining: () => void;
+  private _hasTerms: (terms: Terms) => void;
 
   constructor() {
     const next = () => this.nextNumber();
-    this._calls = new Calls(this);
-    this._incoming = new IncomingCalls(this);
-    this.exports = new Exports(next);
-    this._imports = new Imports(this._calls, (number, count) =>
-      this._count(ROW_DECREF, number, count),
-    );
-    this._followed = new FollowedCaches((number, count) => this._count(ROW_DECACHE, number, count));
+    const tells = (row: number) => (number: number, count: number) =>
+      void this.put([row, number, count]);
+    this.exports = new Exports(next, "decref of object");
+    this._imports = new ReceivedObjects(tells(ROW_DECREF));
+    this._followed = new FollowedCaches(tells(ROW_DECACHE));
     this._owned = new OwnedCaches(this._calls, next);
-    this._reading = new IncomingStreams(this);
-    this._producing = new OutgoingStreams(this);
     this.root = new RemoteReference(this._calls, "root");
-    this.ready = new Promise((resolve, reject) => {
-      this._isReady = (error) => (error ? reject(error) : resolve());
-    });
+    [this.ready, this._isReady, this._isNotReady] = deferred<void>();
+    [this.closed, this._isClosed] = deferred<ConnectionLost>();
+    [this.drains, this._isDraining] = deferred<void>();
+    [this.terms, this._hasTerms] = deferred<Terms>();
     this.ready.catch(() => {});
-    this.closed = new Promise((resolve) => (this._isClosed = resolve));
-    this.drains = new Promise((resolve) => (this._isDraining = resolve));
-    this.terms = new Promise((resolve) => (this._hasTerms = resolve));
   }
 
   nextNumber(): number {
@@ -135,7 +130,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
 
   /** Begin without a handshake, as either end after the choice of the dialect. */
   begin(): void {
-    this._phase = "version";
+    this._hasBegun = true;
     const { streams, items, window, promised } = MINE;
     this.put([ROW_VERSION, VERSION, { streams, items, window, promised }]);
     this._isReady();
@@ -147,7 +142,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     this._silence = 0;
     try {
       let data = this._framing.add(bytes);
-      if (data && this._phase === "offer") data = this._offer(data);
+      if (data && !this._hasBegun) data = this._offer(data);
       if (data) this._framing.split(data, (body) => this._frame(body));
     } catch (error) {
       this.fault(error);
@@ -167,9 +162,9 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   }
 
   /** Write a message; return the bytes of its frame without its length. */
-  put(message: unknown[], most = this._terms?.frame ?? MINE.frame): number {
+  put(message: unknown[], most = (this._terms ?? MINE).frame): number {
     if (this.ended) return 0;
-    const frame = this._writer.frame(message);
+    const frame = this._write(message);
     const size = frame.length - 4;
     if (size > most)
       throw new RemoteError(
@@ -180,42 +175,39 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     return size;
   }
 
-  private _count(row: number, number: number, count: number): void {
-    this.put([row, number, count]);
-  }
-
   // -- messages ------------------------------------------------------------------------------
 
   /** Handle a frame; return whether the connection goes on. */
   private _frame(body: Uint8Array): boolean {
-    const message = readFrame(body);
-    const [row, first, second] = message;
-    if (this._phase === "version") this._version(message);
+    const [row, ...fields] = readFrame(body);
+    const [first, second, third] = fields;
+    if (!this._terms) this._version(row, first, second);
     else if (row === ROW_VERSION) throw new ProtocolError("a second version");
-    else if (row <= ROW_CACHE_SEND) this._called(row, message.slice(1), false);
+    else if (row <= ROW_CACHE_SEND) this._called(row, fields, false);
     else if (row === ROW_GRAPH && first <= ROW_CACHE_SEND)
-      this._called(first, message.slice(2), true);
-    else if (row === ROW_GRAPH) this._graph(first, message[2], message[5]);
-    else if (row === ROW_ANSWER) this._answered(first, second);
-    else if (row === ROW_TUPLE) this._answered(first, Tuple.from(second));
-    else this._other(row, first, second, message, body.length);
+      this._called(first, [...fields.slice(1, 4), ...fields[4], ...fields.slice(5)], true);
+    else this._other(row, first, second, third, fields[4], body.length);
     return !this.ended;
   }
 
-  private _version([row, number, terms]: Message): void {
+  private _version(row: number, number: number, terms: Record<string, number>): void {
     if (row !== ROW_VERSION) throw new ProtocolError("the first frame is not the version");
     if (number !== VERSION)
       throw new ProtocolError(`the peer speaks version ${number}, not ${VERSION}`);
-    this._phase = "open";
     this._terms = readTerms(terms);
     this._producing.takeTerms(this._terms);
     this._hasTerms(this._terms);
   }
 
-  private _other(row: number, first: any, second: any, message: Message, size: number): void {
+  private _other(row: number, first: any, second: any, third: any, graph: any, size: number): void {
     switch (row) {
+      case ROW_GRAPH:
+        return this._graph(first, second, graph);
+      case ROW_ANSWER:
+      case ROW_TUPLE:
+        return this._calls.answered(first).settle(row === ROW_TUPLE ? Tuple.from(second) : second);
       case ROW_DECREF:
-        return this.exports.release(first, second ?? 1);
+        return void this.exports.release(first, second ?? 1);
       case ROW_DECACHE:
         if (this._owned.release(first, second ?? 1)) this.put([ROW_UNCACHE, first]);
         return;
@@ -233,7 +225,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
         this.draining = { after: first, elsewhere: second };
         return this._isDraining();
       case ROW_CREDIT:
-        return this._producing.credit(first, second, message[3]);
+        return this._producing.credit(first, second, third);
       case ROW_ITEMS:
       case ROW_ITEM_GRAPH:
       case ROW_PIECE:
@@ -247,113 +239,76 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
     }
   }
 
-  /** A call: `fields` begin with its id. */
-  private _called(kind: number, fields: any[], isGraph: boolean): void {
-    const [id, target, name, third, fourth] = fields;
-    const [deadline, meta] = fields.slice(isGraph ? 4 : 5);
-    if (Array.isArray(target) && target[0] > this._highest)
-      throw new ProtocolError(`promise of request ${target[0]}, which has not been made`);
-    if (id > this._highest) this._highest = id;
-    this._opened = [];
-    const toCache = kind === ROW_CACHE_CALL || kind === ROW_CACHE_SEND;
-    const find = () => {
-      if (toCache) return this._followed.core(target);
-      if (Array.isArray(target))
-        throw new RemoteError(
-          NAMES.object,
-          "a promise cannot be called here (the term 'promised' is 0)",
-        );
-      return this.exports.get(target);
-    };
-    const wasRun = this._incoming.receive({
-      id,
-      wantsAnswer: kind === ROW_CALL || kind === ROW_CACHE_CALL,
-      prefix: toCache ? "observe_" : "remote_",
-      name,
-      find,
-      read: () => (isGraph ? this._arguments(third) : [third, fourth]),
-      deadline,
-      meta,
-    });
-    if (isGraph && !wasRun) this._reading.refuse(third, this._opened);
+  private _called(row: number, fields: any[], isGraph: boolean): void {
+    this._reading.opened = [];
+    const wasRun = this._incoming.receive(row, fields, isGraph);
+    if (isGraph && !wasRun) this._reading.refuse(fields.slice(3, 5));
   }
 
-  private _arguments([first, second]: [Expression, Expression]): [
-    unknown[],
-    Record<string, unknown>,
-  ] {
-    const unjellier = new Unjellier(this);
-    const args = unjellier.read(first);
-    const kw = unjellier.read(second);
-    if (!Array.isArray(args) || !kw || Object.getPrototypeOf(kw) !== null)
-      throw new RemoteError(NAMES.malformed, "arguments");
-    return [args, kw];
-  }
-
-  private _answered(id: number, value: unknown): void {
-    this._calls.answered(id).settle(value);
-  }
-
+  /** An answer, or an error, that is not plain. */
   private _graph(kind: number, id: number, expression: Expression): void {
     const call = this._calls.answered(id);
-    this._credit = call.credit;
-    this._opened = [];
-    let value: unknown;
+    const reading = this._reading;
+    reading.opened = [];
+    reading.credit = call.credit;
+    let value: any;
+    let failure: unknown;
     try {
-      value = new Unjellier(this).read(expression);
+      value = unjelly(expression, this);
     } catch (error) {
-      this._reading.refuse(expression, this._opened);
-      return this._calls.reject(call, error);
-    } finally {
-      this._credit = undefined;
+      failure = error;
     }
-    if (call.settled) this._reading.refuse(expression, this._opened);
-    if (kind === ROW_ANSWER) call.settle(value);
-    else
-      this._calls.reject(call, value instanceof Error ? value : new RemoteError("", String(value)));
+    reading.credit = undefined;
+    if (failure !== undefined || call.settled) reading.refuse(expression);
+    if (kind === ROW_GRAPH)
+      failure ??= value instanceof Error ? value : new RemoteError("", String(value));
+    if (failure === undefined) call.settle(value);
+    else this._calls.reject(call, failure);
   }
 
   // -- what a session does with objects ------------------------------------------------------
 
-  writeObject(value: object, out: Expression[], jellier: Jellier): boolean {
-    if (value instanceof Bound) {
-      jellier.put(out, value._on);
-    } else if (value instanceof RemoteReference) {
-      if (value._caller !== this._calls)
-        throw new RemoteError(NAMES.cannot, "a reference of another connection cannot be sent");
-      out.push([word("local"), typeof value._id === "string" ? word(value._id) : value._id]);
-    } else if (value instanceof Referenceable) {
-      out.push([word("remote"), this.exports.add(value, jellier)]);
-    } else if (value instanceof RemoteCache) {
-      out.push(this._followed.write(value));
-    } else if (value instanceof Cacheable) {
-      this._owned.write(value, jellier.begin(out, value), jellier);
-    } else if (value instanceof RemotePromise) {
-      this._calls.promised.write(value, out, jellier);
-    } else if (value instanceof Error && !nameOf(value)) {
-      throw new RemoteError(NAMES.cannot, "an error cannot be sent as a value");
-    } else {
-      const stream = streamOf(value);
-      if (!stream) return false;
-      this._producing.open(stream, out, jellier);
+  writeObject(value: object, jellier: Jellier): Expression | undefined {
+    if (value instanceof Bound) return jellier.put(value._on);
+    if (value instanceof RemoteReference) {
+      if (value._caller !== this._calls) throw cannot("a reference of another connection");
+      return [word("local"), idOf(value._id)];
     }
-    return true;
+    if (value instanceof Referenceable)
+      return [word("remote"), this.exports.add(value, jellier.undo).number];
+    if (value instanceof RemoteCache) return this._followed.write(value);
+    if (value instanceof Cacheable) return this._owned.write(value, jellier);
+    if (value instanceof RemotePromise) return this._calls.write(value, jellier);
+    if (value instanceof Error && !nameOf(value)) throw cannot("an error");
+    const stream = streamOf(value);
+    return stream && this._producing.open(stream, jellier);
+  }
+
+  /** The object that a call is for. */
+  target(target: Target): object {
+    if (!Array.isArray(target)) return this.exports.find(target);
+    const text = "a promise cannot be called here (the term 'promised' is 0)";
+    throw new RemoteError(NAMES.object, text);
+  }
+
+  core(number: number): RemoteCache {
+    return this._followed.core(number);
   }
 
   remote(number: number): RemoteReference {
-    return this._imports.receive(number);
+    return this._imports.receive(number, () => new RemoteReference(this._calls, number));
   }
 
   local(name: number | string): object {
-    return this.exports.get(name);
+    return this.exports.find(name);
   }
 
   lcache(number: number): Cacheable {
-    return this._owned.get(number);
+    return this._owned.find(number);
   }
 
   cached(number: number): RemoteCache {
-    return this._followed.receive(number);
+    return this._followed.again(number);
   }
 
   cache(number: number, cls: new () => RemoteCache): [RemoteCache, (state: unknown) => void] {
@@ -361,12 +316,8 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   }
 
   stream(number: number, size: number | undefined): unknown {
-    const stream = this._reading.receive(number, size, this._credit);
-    this._opened.push(number);
-    return stream;
+    return this._reading.receive(number, size);
   }
-
-  callOwn = callOwn;
 
   /** Drop a reference, or a cache, now: the program does not use it any more. */
   release(value: RemoteReference | RemoteCache): void {
@@ -383,11 +334,12 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
 
   /** Answer a call with an error. */
   fail(id: number, error: unknown): void {
-    const put = (failure: Expression) => this.put([ROW_GRAPH, ROW_GRAPH, id, 0, "", failure]);
+    const put = (error: unknown) =>
+      this.put([ROW_GRAPH, ROW_GRAPH, id, 0, "", this.failure(error)]);
     try {
-      put(this.failure(error));
+      put(error);
     } catch {
-      put(this.failure(new RemoteError(NAMES.large, "the error")));
+      put(new RemoteError(NAMES.large, "the error"));
     }
   }
 
@@ -404,7 +356,7 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   /** Say goodbye, and close. */
   goodbye(code = "closing", text = "the client has closed"): void {
     if (this.ended) return;
-    if (this._phase !== "offer") this.put([ROW_GOODBYE, code, text.slice(0, 1024)]);
+    if (this._hasBegun) this.put([ROW_GOODBYE, code, text.slice(0, 1024)]);
     this.lost(new ConnectionLost(code, text));
     this.transport.close();
   }
@@ -418,14 +370,14 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   lost(why = new ConnectionLost()): void {
     if (this.ended) return;
     this.ended = why;
-    this._isReady(why);
+    this._isNotReady(why);
     this._incoming.lost(why);
     this._reading.lost(why);
     this._producing.lost();
     this._calls.lost(why);
     this._owned.clear();
-    this._followed.clear();
-    this._imports.clear();
+    this._followed.held.clear();
+    this._imports.held.clear();
     this.exports.clear();
     this._isClosed(why);
   }

@@ -19,27 +19,22 @@ export class FrozenSet<T = any> extends Set<T> {}
 
 /** A date. */
 export class PyDate {
-  readonly year: number;
-  readonly month: number;
-  readonly day: number;
+  readonly year!: number;
+  readonly month!: number;
+  readonly day!: number;
   constructor(year: number, month: number, day: number) {
-    this.year = year;
-    this.month = month;
-    this.day = day;
+    Object.assign(this, { year, month, day });
   }
 }
 
 /** A time of day. */
 export class PyTime {
-  readonly hour: number;
-  readonly minute: number;
-  readonly second: number;
-  readonly microsecond: number;
+  readonly hour!: number;
+  readonly minute!: number;
+  readonly second!: number;
+  readonly microsecond!: number;
   constructor(hour = 0, minute = 0, second = 0, microsecond = 0) {
-    this.hour = hour;
-    this.minute = minute;
-    this.second = second;
-    this.microsecond = microsecond;
+    Object.assign(this, { hour, minute, second, microsecond });
   }
 }
 
@@ -48,13 +43,13 @@ export class PyTime {
  * a datetime without a zone. A Date of JavaScript is an instant: `utc` and `toDate` convert.
  */
 export class PyDateTime {
-  readonly year: number;
-  readonly month: number;
-  readonly day: number;
-  readonly hour: number;
-  readonly minute: number;
-  readonly second: number;
-  readonly microsecond: number;
+  readonly year!: number;
+  readonly month!: number;
+  readonly day!: number;
+  readonly hour!: number;
+  readonly minute!: number;
+  readonly second!: number;
+  readonly microsecond!: number;
   readonly offset: number | undefined;
   constructor(
     year: number,
@@ -66,14 +61,7 @@ export class PyDateTime {
     microsecond = 0,
     offset?: number,
   ) {
-    this.year = year;
-    this.month = month;
-    this.day = day;
-    this.hour = hour;
-    this.minute = minute;
-    this.second = second;
-    this.microsecond = microsecond;
-    this.offset = offset;
+    Object.assign(this, { year, month, day, hour, minute, second, microsecond, offset });
   }
 
   /** Return an instant as a datetime in UTC: with that zone, or without one. */
@@ -92,23 +80,21 @@ export class PyDateTime {
 
   /** Return the instant. A datetime without a zone is taken as one in UTC. */
   toDate(): Date {
+    const { year, month, day, hour, minute, second, microsecond, offset = 0 } = this;
     const date = new Date(0);
-    date.setUTCFullYear(this.year, this.month - 1, this.day);
-    date.setUTCHours(this.hour, this.minute, this.second - (this.offset ?? 0));
-    date.setUTCMilliseconds(Math.floor(this.microsecond / 1000));
+    date.setUTCFullYear(year, month - 1, day);
+    date.setUTCHours(hour, minute, second - offset, Math.floor(microsecond / 1000));
     return date;
   }
 }
 
 /** A duration. Only the days may be negative. */
 export class TimeDelta {
-  readonly days: number;
-  readonly seconds: number;
-  readonly microseconds: number;
+  readonly days!: number;
+  readonly seconds!: number;
+  readonly microseconds!: number;
   constructor(days: number, seconds = 0, microseconds = 0) {
-    this.days = days;
-    this.seconds = seconds;
-    this.microseconds = microseconds;
+    Object.assign(this, { days, seconds, microseconds });
   }
 }
 
