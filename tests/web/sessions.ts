@@ -12,7 +12,7 @@ import { readFrame } from "../../broker/web/client/src/frames.ts";
 import { readOffer } from "../../broker/web/client/src/handshake.ts";
 import { login } from "../../broker/web/client/src/login.ts";
 import { saslprep } from "../../broker/web/client/src/saslprep.ts";
-import { Session } from "../../broker/web/client/src/session.ts";
+import { createSession } from "../../broker/web/client/src/session.ts";
 import { frameWriter } from "../../broker/web/client/src/writer.ts";
 import { load, shown, unhex } from "./notation.ts";
 
@@ -21,7 +21,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** A session, and the peer that the test plays. */
 class Played {
-  session = new Session();
+  session = createSession();
   sent: any[] = [];
   closed = false;
   constructor(terms?: Record<string, number>) {

@@ -4,7 +4,8 @@
  */
 import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
 import { type Target, isMeta } from "./frames.ts";
-import { Jellier, arePlain, idOf, putGraph, word } from "./jellier.ts";
+import { callOwn } from "./incoming.ts";
+import { type Jellier, arePlain, cannot, idOf, putGraph, word } from "./jellier.ts";
 import { PendingCall, type Request, promisesIn, resultOf, settledValue } from "./pending.ts";
 import type { RemotePromise } from "./promise.ts";
 import { RemoteReference } from "./references.ts";
@@ -33,50 +34,44 @@ export interface CallOptions {
   once?: boolean;
 }
 
-/** What makes calls. */
-export interface Caller {
+/** The calls of one connection. */
+export interface Calls {
   call(id: number | string, request: Request): RemotePromise;
-  /** Call without an answer. */
-  send(id: number | string, request: Request): void;
+  /** Call without an answer; or with one, if there is a call for it. */
+  send(id: number | string, request: Request, call?: PendingCall): void;
+  /** Call a method of the object that a promise becomes. */
+  callOn(on: RemotePromise, request: Request): RemotePromise;
+  /** The number of calls that have no answer yet. */
+  count(): number;
+  /** Return the call that an answer is for. */
+  answered(id: number): PendingCall;
+  /** Reject a call with the error of the peer. */
+  reject(call: PendingCall, error: unknown): void;
+  /** A call on a promise was not run by the peer: its target is an object of this end. */
+  home(id: number): void;
+  /** Return the expression of a promise among the arguments. */
+  write(promise: RemotePromise, jellier: Jellier): Expression;
+  /** The connection has ended. */
+  lost(why: ConnectionLost): void;
 }
 
-/** The calls of one connection. */
-export class Calls implements Caller {
-  private _open = new Map<number, PendingCall>();
-  private _last = 0;
-  private _session: Session;
+/** Return the calls of a session. */
+export function createCalls(session: Session): Calls {
+  const open = new Map<number, PendingCall>();
+  let last = 0;
   /** Calls that wait behind a call to the same object, whose arguments are promises. */
-  private _held = new Map<number | string, (() => void)[]>();
+  const held = new Map<Target, (() => void)[]>();
   /** Calls that wait for a promise at the peer, and here. */
-  private _sent = 0;
-  private _queued = 0;
-
-  constructor(session: Session) {
-    this._session = session;
-  }
-
-  /** The number of calls that have no answer yet. */
-  get openCount(): number {
-    return this._open.size;
-  }
-
-  call(id: number | string, request: Request): RemotePromise {
-    const call = this._made(request);
-    this._inOrder(id, request, call);
-    return call.promise;
-  }
-
-  send(id: number | string, request: Request): void {
-    this._inOrder(id, request);
-  }
+  let sent = 0;
+  let queued = 0;
 
   /** Make a call, which its AbortSignal or its deadline may end before it is sent. */
-  private _made({ name, options: { signal, timeout, credit } }: Request): PendingCall {
-    const call = new PendingCall(this, name, credit);
+  const make = ({ name, options: { signal, timeout, credit } }: Request): PendingCall => {
+    const call = new PendingCall(calls, name, credit);
     if (!signal && timeout === undefined) return call;
     const giveUp = (error: unknown) => {
       // The number of a call that was sent is kept until its answer comes.
-      if (!call.settled && call.id !== undefined) this._session.put([ROW_CANCEL, call.id]);
+      if (!call.settled && call.id !== undefined) session.put([ROW_CANCEL, call.id]);
       call.fail(error);
     };
     const abort = () => giveUp(signal!.reason);
@@ -89,56 +84,9 @@ export class Calls implements Caller {
     };
     if (signal?.aborted) abort();
     return call;
-  }
+  };
 
-  /**
-   * Send a call behind those to the same object that wait, or keep it until its promised arguments are
-   * there; later calls wait behind it.
-   */
-  private _inOrder(id: number | string, request: Request, call?: PendingCall): void {
-    const promises = promisesIn(request);
-    const waits = promises.filter((promise) => !this._isPromisable(promise));
-    const run = () => this._start(id, promises.length ? withValues(request) : request, call);
-    const start = () => {
-      if (!waits.length) return run();
-      const queue: (() => void)[] = [];
-      this._held.set(id, queue);
-      const next = () => {
-        this._held.delete(id);
-        while (queue.length) {
-          queue.shift()!();
-          const again = this._held.get(id);
-          if (again) return void again.push(...queue);
-        }
-      };
-      Promise.all(waits)
-        .then(run, (error) => call?.fail(error))
-        // The error of a call without an answer has no place to go.
-        .then(next, next);
-    };
-    const held = this._held.get(id);
-    if (held) held.push(start);
-    else start();
-  }
-
-  /** Send a call now. */
-  private _start(target: Target, request: Request, call?: PendingCall): void {
-    const { ended } = this._session;
-    try {
-      if (call?.settled || (ended && !call)) return;
-      if (ended) throw ended;
-      const id = ++this._last;
-      this._write(id, target, request, call ? ROW_CALL : ROW_SEND);
-      if (!call) return;
-      call.id = id;
-      this._open.set(id, call);
-    } catch (error) {
-      if (!call) throw error;
-      call.fail(error);
-    }
-  }
-
-  private _write(id: number, target: Target, request: Request, row: number): void {
+  const write = (id: number, target: Target, request: Request, row: number) => {
     const { name, args, options, toCache } = request;
     const { kw = {}, timeout, credit, once } = options;
     if (once) throw new TypeError("once needs the avatar, the root or a recipe of a link");
@@ -147,102 +95,88 @@ export class Calls implements Caller {
     if (!isMeta(meta)) throw new TypeError("no such metadata");
     const tail: unknown[] = timeout === undefined ? [] : [Math.ceil(timeout)];
     if (Object.keys(meta).length) tail[1] = meta;
-    const session = this._session;
     const head = [toCache ? row + ROW_CACHE_CALL - ROW_CALL : row, id, target, name];
-    const jellier = new Jellier(session);
     if (arePlain([...args, ...Object.values(kw)])) session.put([...head, args, kw, ...tail]);
     else
-      putGraph(session, jellier, () => {
+      putGraph(session, (jellier) => {
         const graph = [jellier.write(Tuple.from(args)), jellier.write(kw)];
         return [ROW_GRAPH, ...head, graph, ...tail];
       });
-  }
+  };
+
+  /** Send a call now. */
+  const start = (target: Target, request: Request, call?: PendingCall) => {
+    const { ended } = session;
+    try {
+      if (call?.settled || (ended && !call)) return;
+      if (ended) throw ended;
+      write(++last, target, request, call ? ROW_CALL : ROW_SEND);
+      if (call) open.set((call.id = last), call);
+    } catch (error) {
+      if (!call) throw error;
+      call.fail(error);
+    }
+  };
+
+  /** Whether a promise among arguments can be sent, or has its value. */
+  const isPromisable = ({ _call: call }: RemotePromise) => {
+    const { settled, failure, id } = call!;
+    return settled ? failure === undefined : id !== undefined && session.promised() > sent;
+  };
+
+  /**
+   * Send a call behind those to the same object that wait, or keep it until its promised arguments are
+   * there; later calls wait behind it.
+   */
+  const send = (id: number | string, request: Request, call?: PendingCall): void => {
+    const promises = promisesIn(request);
+    const waits = promises.filter((promise) => !isPromisable(promise));
+    const run = () => start(id, promises.length ? withValues(request) : request, call);
+    const begin = () => {
+      if (!waits.length) return run();
+      const queue: (() => void)[] = [];
+      held.set(id, queue);
+      const next = () => {
+        held.delete(id);
+        while (queue.length) {
+          queue.shift()!();
+          const again = held.get(id);
+          if (again) return void again.push(...queue);
+        }
+      };
+      Promise.all(waits)
+        .then(run, (error) => call?.fail(error))
+        // The error of a call without an answer has no place to go.
+        .then(next, next);
+    };
+    const behind = held.get(id);
+    if (behind) behind.push(begin);
+    else begin();
+  };
 
   /** Return the call that an answer is for. */
-  answered(id: number): PendingCall {
-    const call = this._open.get(id);
+  const answered = (id: number): PendingCall => {
+    const call = open.get(id);
     if (!call) throw new ProtocolError(`answer to unknown request ${id}`);
-    this._open.delete(id);
+    open.delete(id);
     const source = call.dependent?.[0]._call;
     if (source) {
-      this._sent--;
+      sent--;
       source.underWay--;
       source.flush();
     }
     return call;
-  }
-
-  /** Reject a call with the error of the peer. */
-  reject(call: PendingCall, error: unknown): void {
-    // The peer may have forgotten why the promise of the call has failed.
-    call.fail(call.dependent?.[0]._call!.failure ?? error);
-  }
-
-  /** The connection has ended. */
-  lost({ code, message }: ConnectionLost): void {
-    const open = [...this._open.values()];
-    this._open.clear();
-    // They were sent. A peer that has drained has answered all that it has run.
-    const why = new ConnectionLost(code, message, code !== "draining");
-    for (const call of open) call.fail(why);
-    // No call comes home.
-    for (const { dependent } of open)
-      if (dependent) {
-        dependent[0]._call!.underWay = 0;
-        dependent[0]._call!.flush();
-      }
-    for (const queue of [...this._held.values()]) for (const go of queue) go();
-    this._held.clear();
-  }
-
-  // -- promises ------------------------------------------------------------------------------
-
-  /** Call a method of the object that a promise becomes. */
-  callOn(on: RemotePromise, request: Request): RemotePromise {
-    const source = on._call!;
-    const call = this._made(request);
-    // Its failure is that of the calls on it.
-    on.catch(() => {});
-    if (source.isOpen) this._resolved(call, on, request);
-    else if (
-      !source.settled &&
-      source.id !== undefined &&
-      !source.queue.length &&
-      this._sent < this._session.promised &&
-      this.openCount < MOST_OPEN &&
-      !promisesIn(request).length
-    )
-      this._send(call, on, request);
-    else if (this._queued >= MOST_OPEN)
-      call.fail(new RemoteError(NAMES.busy, `${MOST_OPEN} calls wait for promises here`));
-    else {
-      this._queued++;
-      source.queue.push(() => {
-        this._queued--;
-        this._resolved(call, on, request);
-      });
-    }
-    return call.promise;
-  }
-
-  private _send(call: PendingCall, on: RemotePromise, request: Request): void {
-    const { _call: source, _step: step } = on;
-    this._start(step === undefined ? [source!.id!] : [source!.id!, step], request, call);
-    if (call.id === undefined) return;
-    call.dependent = [on, request];
-    source!.underWay++;
-    this._sent++;
-  }
+  };
 
   /** Make a call on a promise that has been settled. */
-  private _resolved(call: PendingCall, on: RemotePromise, request: Request): void {
+  const resolved = (call: PendingCall, on: RemotePromise, request: Request) => {
     const { failure, name } = on._call!;
     if (call.settled) return;
     if (failure !== undefined) return call.fail(failure);
     const target = resultOf(on);
-    if (target instanceof RemoteReference) this._inOrder(target._id as number, request, call);
+    if (target instanceof RemoteReference) send(target._id, request, call);
     else if (target instanceof Referenceable)
-      (async () => this._session.callOwn(target, request))().then(
+      (async () => callOwn(target, request))().then(
         (value) => call.settle(value),
         (error) => call.fail(error),
       );
@@ -250,40 +184,98 @@ export class Calls implements Caller {
       const text = `'${name}' returned a value that is not a reference; not run`;
       call.fail(new RemoteError(NAMES.broken, text));
     }
-  }
+  };
 
-  /** A call on a promise was not run by the peer: its target is an object of this end. */
-  home(id: number): void {
-    const call = this._open.get(id);
-    const [on, request] = call?.dependent ?? [];
-    const source = on?._call;
-    if (!source?.cameHome && !(on && resultOf(on) instanceof Referenceable))
-      throw new ProtocolError(`request ${id} did not come home`);
-    call!.cameHome = true;
-    const go = () => this._resolved(call!, on!, request!);
-    if (source!.settled) go();
-    else source!.queue.push(go);
-    this.answered(id);
-  }
+  const calls: Calls = {
+    send,
+    answered,
+    count: () => open.size,
 
-  /** Whether a promise among arguments can be sent, or has its value. */
-  private _isPromisable({ _call: call }: RemotePromise): boolean {
-    const { settled, failure, id } = call!;
-    return settled
-      ? failure === undefined
-      : id !== undefined && this._session.promised > this._sent;
-  }
+    call(id, request) {
+      const call = make(request);
+      send(id, request, call);
+      return call.promise;
+    },
 
-  /** Return the expression of a promise among the arguments. */
-  write(promise: RemotePromise, jellier: Jellier): Expression {
-    const { _call: call, _step: step } = promise;
-    const { settled, id } = call!;
-    if (settled) return jellier.put(resultOf(promise));
-    if (id === undefined || !this._session.promised)
-      throw new RemoteError(NAMES.cannot, "a promise within an argument cannot be sent; await it");
-    promise.catch(() => {});
-    return [word("promised"), id, ...(step === undefined ? [] : [idOf(step)])];
-  }
+    callOn(on, request) {
+      const { _call: source, _step: step } = on;
+      const { id, queue, settled, isOpen } = source!;
+      const call = make(request);
+      const go = () => resolved(call, on, request);
+      const isSent =
+        !settled &&
+        id !== undefined &&
+        !queue.length &&
+        sent < session.promised() &&
+        open.size < MOST_OPEN &&
+        !promisesIn(request).length;
+      // Its failure is that of the calls on it.
+      on.catch(() => {});
+      if (isOpen) go();
+      else if (isSent) {
+        start(step === undefined ? [id] : [id, step], request, call);
+        if (call.id !== undefined) {
+          call.dependent = [on, request];
+          source!.underWay++;
+          sent++;
+        }
+      } else if (queued >= MOST_OPEN)
+        call.fail(new RemoteError(NAMES.busy, `${MOST_OPEN} calls wait for promises here`));
+      else {
+        queued++;
+        queue.push(() => {
+          queued--;
+          go();
+        });
+      }
+      return call.promise;
+    },
+
+    reject(call, error) {
+      // The peer may have forgotten why the promise of the call has failed.
+      call.fail(call.dependent?.[0]._call!.failure ?? error);
+    },
+
+    home(id) {
+      const call = open.get(id);
+      const [on, request] = call?.dependent ?? [];
+      const source = on?._call;
+      if (!source?.cameHome && !(on && resultOf(on) instanceof Referenceable))
+        throw new ProtocolError(`request ${id} did not come home`);
+      call!.cameHome = true;
+      const go = () => resolved(call!, on!, request!);
+      if (source!.settled) go();
+      else source!.queue.push(go);
+      answered(id);
+    },
+
+    write(promise, jellier) {
+      const { _call: call, _step: step } = promise;
+      const { settled, id } = call!;
+      if (settled) return jellier.put(resultOf(promise));
+      if (id === undefined || !session.promised())
+        throw cannot("a promise in an argument, which should be awaited,");
+      promise.catch(() => {});
+      return [word("promised"), id, ...(step === undefined ? [] : [idOf(step)])];
+    },
+
+    lost({ code, message }) {
+      const pending = [...open.values()];
+      open.clear();
+      // They were sent. A peer that has drained has answered all that it has run.
+      const why = new ConnectionLost(code, message, code !== "draining");
+      for (const call of pending) call.fail(why);
+      // No call comes home.
+      for (const { dependent } of pending)
+        if (dependent) {
+          dependent[0]._call!.underWay = 0;
+          dependent[0]._call!.flush();
+        }
+      for (const queue of [...held.values()]) for (const go of queue) go();
+      held.clear();
+    },
+  };
+  return calls;
 }
 
 /** Return a request with the values of its promises that are settled. */

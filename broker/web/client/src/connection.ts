@@ -3,7 +3,7 @@ import { ConnectionLost } from "./errors.ts";
 import type { Channel, Credentials } from "./login.ts";
 import type { RemoteReference } from "./references.ts";
 import type { RemoteCache } from "./registry.ts";
-import { Session } from "./session.ts";
+import { type Session, createSession } from "./session.ts";
 import type { Draining } from "./transport.ts";
 
 const SILENCE = 20_000;
@@ -99,7 +99,7 @@ export interface Plan {
 export async function attempt(plan: Plan, address: string): Promise<Connection> {
   const { opener, credentials, options } = plan;
   const { timeout = 10_000, signal, mind = null, insecurePlaintext } = options;
-  const session = new Session();
+  const session = createSession();
   // It is loaded while the connection is made.
   const logins =
     credentials && credentials !== "anonymous" ? import("./login.ts") : undefined;

@@ -1,8 +1,8 @@
 /** The streams that this end reads. */
-import { type ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
+import { type ConnectionLost, NAMES, ProtocolError, RemoteError, malformed } from "./errors.ts";
 import { countItems, readItems } from "./frames.ts";
 import { word } from "./jellier.ts";
-import { ROW_CREDIT, ROW_ITEMS, ROW_PIECE, ROW_STOP } from "./rows.ts";
+import { ROW_CREDIT, ROW_ITEM_GRAPH, ROW_PIECE, ROW_STOP } from "./rows.ts";
 import type { Session } from "./session.ts";
 import { type Credit, grant, least, sleep } from "./streams.ts";
 import { MINE } from "./terms.ts";
@@ -71,122 +71,96 @@ export class RemoteStream<T = any> implements AsyncIterableIterator<T, void> {
 }
 
 /** The streams of the peer that are open. */
-export class IncomingStreams {
-  private _open = new Map<number, Incoming>();
-  private _session: Session;
-  private _dropped = new FinalizationRegistry<Incoming>((stream) => this._stop(stream));
-  /** The streams that the message that is being read has opened, and their first credit. */
-  opened: number[] = [];
-  credit: Credit | undefined;
-
-  constructor(session: Session) {
-    this._session = session;
-  }
-
-  private _add(number: number): Incoming {
-    const first = least(MINE, this.credit);
-    const used = { items: 0, bytes: 0 };
-    const stream: Incoming = { number, frames: [], ready: [], first, left: { ...first }, used };
-    this._open.set(number, stream);
-    return stream;
-  }
-
+export interface IncomingStreams {
+  /** Begin to read a message. Its streams have this first credit. */
+  begin(credit?: Credit): void;
   /** Take a stream of the peer. */
-  receive(number: number, size: number | undefined): RemoteStream {
-    if (this._open.has(number)) throw malformedJelly(`stream ${number} is open already`);
-    const stream = this._add(number);
-    if (this._open.size > MINE.streams) {
-      this._stop(stream);
-      if (this._open.size > 2 * MINE.streams)
-        this._session.fault(new ProtocolError("too many streams"));
-      throw new RemoteError(NAMES.limit, `more than ${MINE.streams} streams (max_streams)`);
-    }
-    this.opened.push(number);
-    const stop = () => this._stop(stream);
-    const reader = new RemoteStream(size, () => this._take(stream), stop);
-    this._dropped.register(reader, stream);
-    return reader;
-  }
-
+  receive(number: number, size: number | undefined): RemoteStream;
   /** Stop the streams in an expression whose message is refused: those that it has opened, and those
    * that were not read. */
-  refuse(e: unknown): void {
-    if (!Array.isArray(e)) return;
-    const [tag, number] = e;
-    if (tag instanceof Uint8Array && e.length > 1 && tag.join() === word("stream").join()) {
-      const known = this._open.get(number);
-      if (known) {
-        if (this.opened.includes(number)) this._stop(known);
-      } else if (typeof number === "number" && this._open.size <= 2 * MINE.streams)
-        this._stop(this._add(number));
-    } else for (const each of e) this.refuse(each);
-  }
+  refuse(e: unknown): void;
+  /** Receive items. */
+  items(row: number, number: number, bytes: Uint8Array, size: number): void;
+  /** Receive the end of a stream. */
+  end(number: number, failure: Expression | null | undefined): void;
+  /** The connection has ended. */
+  lost(why: ConnectionLost): void;
+}
 
-  private _stop(stream: Incoming): void {
-    stream.frames = [];
-    stream.ready = [];
-    if (!stream.stopped && !stream.ended) this._session.put([ROW_STOP, stream.number]);
-    stream.stopped = true;
+/** Return the streams of the peer of a session. */
+export function createIncomingStreams(session: Session): IncomingStreams {
+  const open = new Map<number, Incoming>();
+  /** The streams that the message that is being read has opened, and their first credit. */
+  let opened: number[];
+  let credit: Credit | undefined;
+
+  const stop = (stream: Incoming) => {
+    const { number, stopped, ended } = stream;
+    Object.assign(stream, { frames: [], ready: [], stopped: true });
+    if (!stopped && !ended) session.put([ROW_STOP, number]);
     stream.wake?.();
-  }
+  };
 
-  private _made(number: number): Incoming {
-    const stream = this._open.get(number);
+  const end = (stream: Incoming, failure: unknown) => {
+    Object.assign(stream, { ended: true, failure });
+    stream.wake?.();
+  };
+
+  const dropped = new FinalizationRegistry(stop);
+
+  const add = (number: number) => {
+    const first = least(MINE, credit);
+    const used = { items: 0, bytes: 0 };
+    const stream: Incoming = { number, frames: [], ready: [], first, left: { ...first }, used };
+    open.set(number, stream);
+    return stream;
+  };
+
+  const made = (number: number) => {
+    const stream = open.get(number);
     if (!stream) throw new ProtocolError(`stream ${number} is not open`);
     return stream;
-  }
+  };
 
-  /** Receive items. */
-  items(row: number, number: number, bytes: Uint8Array, size: number): void {
-    const stream = this._made(number);
-    const { left } = stream;
-    const items = row === ROW_PIECE ? 1 : countItems(row, bytes);
-    const tooMany = items - left.items;
-    if (tooMany > 0 || left.bytes <= 0) {
-      const what = tooMany > 0 ? `${tooMany} items beyond its credit` : "a frame beyond its credit of bytes";
-      throw new ProtocolError(`stream ${number}: ${what}`);
-    }
-    grant(left, -items, -size);
-    if (stream.stopped) return;
-    if (row === ROW_PIECE) this._enlarge(stream);
-    stream.frames.push({ row, bytes, items, size });
-    stream.wake?.();
-  }
-
-  /** Give more bytes to a stream of pieces, as long as all streams together have no more than 16 MiB. */
-  private _enlarge({ number, first, left }: Incoming): void {
+  /** Give more credit for bytes to a stream of pieces, as long as all have no more than 16 MiB. */
+  const enlarge = ({ number, first, left }: Incoming) => {
     const extra = LARGE_WINDOW - first.bytes;
     let all = extra;
-    for (const each of this._open.values()) all += each.first.bytes;
+    for (const each of open.values()) all += each.first.bytes;
     if (extra <= 0 || first.bytes < MINE.window || all > ALL_WINDOWS) return;
     grant(first, 0, extra);
     grant(left, 0, extra);
-    this._session.put([ROW_CREDIT, number, 0, extra]);
-  }
+    session.put([ROW_CREDIT, number, 0, extra]);
+  };
 
-  /** Receive the end of a stream. */
-  end(number: number, failure: Expression | null | undefined): void {
-    const stream = this._made(number);
-    this._open.delete(number);
+  /** Decode a frame, and give its credit back when half of the credit is used. */
+  const decode = (stream: Incoming) => {
+    const { number, first, used, left } = stream;
+    const { row, bytes, items, size } = stream.frames.shift()!;
     try {
-      if (failure) stream.failure = unjelly(failure, this._session);
+      const read = row === ROW_PIECE ? [bytes] : readItems(row, bytes);
+      const ready = row === ROW_ITEM_GRAPH ? unjelly(read as Expression, session.receiver) : read;
+      if (!Array.isArray(ready)) throw malformed("no list");
+      stream.ready = ready;
     } catch (error) {
-      stream.failure = error;
+      if (error instanceof ProtocolError) session.fault(error);
+      else stop(stream);
+      throw error;
     }
-    this._end(stream);
-  }
-
-  private _end(stream: Incoming): void {
-    stream.ended = true;
-    stream.wake?.();
-  }
+    grant(used, items, size);
+    const isLittle = used.items * 2 < first.items && used.bytes * 2 < first.bytes;
+    if (stream.ended || stream.stopped || isLittle) return;
+    grant(left, used.items, used.bytes);
+    session.put([ROW_CREDIT, number, used.items, used.bytes]);
+    stream.used = { items: 0, bytes: 0 };
+  };
 
   /** Return the next item of a stream. */
-  private async _take(stream: Incoming): Promise<IteratorResult<unknown, void>> {
+  const take = async (stream: Incoming): Promise<IteratorResult<unknown, void>> => {
     if (stream.wake) throw new TypeError("this stream is being read");
     while (!stream.ready.length) {
       const { failure } = stream;
-      if (stream.frames.length) this._decode(stream);
+      if (stream.frames.length) decode(stream);
       else if (failure !== undefined) {
         stream.failure = undefined;
         throw failure;
@@ -197,37 +171,78 @@ export class IncomingStreams {
       }
     }
     return { done: false, value: stream.ready.shift() };
-  }
+  };
 
-  /** Decode a frame, and give its credit back when half of the credit is used. */
-  private _decode(stream: Incoming): void {
-    const { number, first, used, left } = stream;
-    const { row, bytes, items, size } = stream.frames.shift()!;
-    const session = this._session;
-    try {
-      const read = row === ROW_PIECE ? [bytes] : readItems(row, bytes);
-      stream.ready =
-        row === ROW_ITEMS || row === ROW_PIECE ? read : unjelly(read as Expression, session);
-      if (!Array.isArray(stream.ready)) throw new ProtocolError("malformed message: no list");
-    } catch (error) {
-      if (error instanceof ProtocolError) session.fault(error);
-      else this._stop(stream);
-      throw error;
-    }
-    grant(used, items, size);
-    const isLittle = used.items * 2 < first.items && used.bytes * 2 < first.bytes;
-    if (stream.ended || stream.stopped || isLittle) return;
-    grant(left, used.items, used.bytes);
-    session.put([ROW_CREDIT, number, used.items, used.bytes]);
-    stream.used = { items: 0, bytes: 0 };
-  }
+  const refuse = (e: unknown): void => {
+    if (!Array.isArray(e)) return;
+    credit = undefined;
+    const [tag, number] = e;
+    if (tag instanceof Uint8Array && e.length > 1 && tag.join() === word("stream").join()) {
+      const known = open.get(number);
+      if (known) {
+        if (opened.includes(number)) stop(known);
+      } else if (typeof number === "number" && open.size <= 2 * MINE.streams) stop(add(number));
+    } else e.forEach(refuse);
+  };
 
-  /** The connection has ended. */
-  lost(why: ConnectionLost): void {
-    for (const stream of this._open.values()) {
-      stream.failure = why;
-      this._end(stream);
-    }
-    this._open.clear();
-  }
+  return {
+    refuse,
+
+    begin(first) {
+      opened = [];
+      credit = first;
+    },
+
+    receive(number, size) {
+      if (open.has(number)) throw malformedJelly(`stream ${number} is open already`);
+      const stream = add(number);
+      if (open.size > MINE.streams) {
+        stop(stream);
+        if (open.size > 2 * MINE.streams) session.fault(new ProtocolError("too many streams"));
+        throw new RemoteError(NAMES.limit, `more than ${MINE.streams} streams (max_streams)`);
+      }
+      opened.push(number);
+      const reader = new RemoteStream(
+        size,
+        () => take(stream),
+        () => stop(stream),
+      );
+      dropped.register(reader, stream);
+      return reader;
+    },
+
+    items(row, number, bytes, size) {
+      const stream = made(number);
+      const { left } = stream;
+      const items = row === ROW_PIECE ? 1 : countItems(row, bytes);
+      const excess = items - left.items;
+      if (excess > 0 || left.bytes <= 0) {
+        const what = excess > 0 ? `${excess} items` : "a frame";
+        const of = excess > 0 ? "" : " of bytes";
+        throw new ProtocolError(`stream ${number}: ${what} beyond its credit${of}`);
+      }
+      grant(left, -items, -size);
+      if (stream.stopped) return;
+      if (row === ROW_PIECE) enlarge(stream);
+      stream.frames.push({ row, bytes, items, size });
+      stream.wake?.();
+    },
+
+    end(number, failure) {
+      const stream = made(number);
+      let error: unknown;
+      open.delete(number);
+      try {
+        if (failure) error = unjelly(failure, session.receiver);
+      } catch (other) {
+        error = other;
+      }
+      end(stream, error);
+    },
+
+    lost(why) {
+      for (const stream of open.values()) end(stream, why);
+      open.clear();
+    },
+  };
 }

@@ -1,6 +1,7 @@
 /** Values become expressions. */
 import { NAMES, RemoteError } from "./errors.ts";
 import { EnumMember, enumOf, nameOf } from "./registry.ts";
+import type { Session } from "./session.ts";
 import type { Credit } from "./streams.ts";
 import {
   Decimal,
@@ -169,13 +170,13 @@ export function arePlain(values: unknown[]): boolean {
 
 /** Write a message with expressions; what it would open is undone if it cannot be written. */
 export function putGraph(
-  host: { put(message: unknown[], most?: number): number },
-  jellier: Jellier,
-  make: () => unknown[],
+  session: Session,
+  make: (jellier: Jellier) => unknown[],
   most?: number,
 ): number {
+  const jellier = new Jellier(session);
   try {
-    const size = host.put(make(), most);
+    const size = session.put(make(jellier), most);
     for (const done of jellier.sent) done();
     return size;
   } catch (error) {

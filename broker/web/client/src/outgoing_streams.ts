@@ -1,6 +1,6 @@
 /** The streams that this end produces. */
 import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import { Jellier, arePlain, putGraph, word } from "./jellier.ts";
+import { type Jellier, arePlain, putGraph, word } from "./jellier.ts";
 import { ROW_END, ROW_ITEM_GRAPH, ROW_ITEMS, ROW_PIECE } from "./rows.ts";
 import type { Session } from "./session.ts";
 import { type Credit, type Stream, close, grant, least, sleep } from "./streams.ts";
@@ -21,51 +21,71 @@ interface Outgoing {
 }
 
 /** The streams to the peer that are open. */
-export class OutgoingStreams {
-  private _open = new Map<number, Outgoing>();
-  private _terms = BASELINE;
-  private _last = 0;
-  private _session: Session;
-  private _sent = new WeakSet<object>();
-
-  constructor(session: Session) {
-    this._session = session;
-  }
-
-  /** Use the terms of the peer, also for the streams that were opened before they came. */
-  takeTerms(terms: Terms): void {
-    const { items, window } = this._terms;
-    this._terms = terms;
-    for (const number of this._open.keys())
-      this.credit(number, terms.items - items, terms.window - window);
-  }
-
+export interface OutgoingStreams {
   /** Return the expression of a stream; it begins when the message is sent. */
-  open({ items, size }: Stream, { credit, undo, sent }: Jellier): Expression {
-    if (this._sent.has(items)) throw new RemoteError(NAMES.cannot, "this stream has been sent");
-    const most = Math.min(this._terms.streams, MINE.streams);
-    if (this._open.size >= most)
-      throw new RemoteError(NAMES.busy, `${most} streams open (max_streams)`);
-    const number = (this._last = this._session.nextNumber());
-    const iterator = ((items as any)[Symbol.asyncIterator] ?? (items as any)[Symbol.iterator]).call(
-      items,
-    );
-    const stream = { number, iterator, credit: least(this._terms, credit) };
-    this._open.set(number, stream);
-    this._sent.add(items);
-    undo.push(() => {
-      this._open.delete(number);
-      this._sent.delete(items);
-    });
-    sent.push(() => void this._produce(stream));
-    return [word("stream"), number, ...(size === undefined ? [] : [size])];
-  }
+  open(stream: Stream, jellier: Jellier): Expression;
+  /** Use the terms of the peer, also for the streams that were opened before they came. */
+  takeTerms(terms: Terms): void;
+  /** Receive credit from the reader of a stream. */
+  credit(number: number, items: number, bytes: number): void;
+  /** The reader of a stream wants no more. */
+  stopped(number: number): void;
+  /** The connection has ended. */
+  lost(): void;
+}
 
-  private async _produce(stream: Outgoing): Promise<void> {
+/** Return the streams of a session to the peer. */
+export function createOutgoingStreams(session: Session): OutgoingStreams {
+  const opened = new Map<number, Outgoing>();
+  const sent = new WeakSet<object>();
+  let theirs = BASELINE;
+  let last = 0;
+
+  const sendOf = (stream: Outgoing, row: number, items: unknown[]) => {
+    const { length } = items;
+    const message = (jellier: Jellier) => {
+      const body = row === ROW_PIECE ? items[0] : row === ROW_ITEMS ? items : jellier.write(items);
+      return [row, stream.number, body];
+    };
+    try {
+      const size = putGraph(session, message, length > 1 ? MOST_ITEMS : undefined);
+      grant(stream.credit, -length, -size);
+    } catch (error) {
+      if (length < 2) throw error;
+      sendOf(stream, row, items.slice(0, length >> 1));
+      sendOf(stream, row, items.slice(length >> 1));
+    }
+  };
+
+  /** Send items in as few messages as their types and sizes allow. */
+  const send = (stream: Outgoing, items: unknown[]) => {
+    const rowOf = (item: unknown) =>
+      item instanceof Uint8Array ? ROW_PIECE : arePlain([item]) ? ROW_ITEMS : ROW_ITEM_GRAPH;
+    for (let from = 0, to = 0; from < items.length && !stream.over; from = to) {
+      const row = rowOf(items[to++]);
+      if (row !== ROW_PIECE) while (to < items.length && rowOf(items[to]) === row) to++;
+      sendOf(stream, row, items.slice(from, to));
+    }
+  };
+
+  const end = (stream: Outgoing, failure: Expression[] = []) => {
+    stream.over = true;
+    opened.delete(stream.number);
+    session.put([ROW_END, stream.number, ...failure]);
+  };
+
+  /** Stop a producer. */
+  const halt = (stream: Outgoing) => {
+    stream.over = true;
+    stream.wake?.();
+    close(stream.iterator);
+  };
+
+  const produce = async (stream: Outgoing) => {
     const { credit, iterator } = stream;
     const batch: unknown[] = [];
-    const flush = () => this._send(stream, batch.splice(0));
-    let failure: Expression | undefined;
+    const flush = () => send(stream, batch.splice(0));
+    let failure: Expression[] | undefined;
     try {
       try {
         for (;;) {
@@ -83,80 +103,64 @@ export class OutgoingStreams {
         flush();
       }
     } catch (error) {
-      failure = this._session.failure(error);
+      failure = [session.failure(error)];
       close(iterator);
     }
-    if (!stream.over) this._end(stream, failure);
-  }
+    if (!stream.over) end(stream, failure);
+  };
 
-  /** Send items in as few messages as their types and sizes allow. */
-  private _send(stream: Outgoing, items: unknown[]): void {
-    const rowOf = (item: unknown) =>
-      item instanceof Uint8Array ? ROW_PIECE : arePlain([item]) ? ROW_ITEMS : ROW_ITEM_GRAPH;
-    for (let from = 0, to = 0; from < items.length && !stream.over; from = to) {
-      const row = rowOf(items[to++]);
-      if (row !== ROW_PIECE) while (to < items.length && rowOf(items[to]) === row) to++;
-      this._sendOf(stream, row, items.slice(from, to));
-    }
-  }
+  const made = (number: number) => {
+    if (number > last || number < 1) throw new ProtocolError(`stream ${number} is not open`);
+    return opened.get(number);
+  };
 
-  private _sendOf(stream: Outgoing, row: number, items: unknown[]): void {
-    const { number, credit } = stream;
-    const { length } = items;
-    const jellier = new Jellier(this._session);
-    const message = () => {
-      const sent =
-        row === ROW_PIECE ? items[0] : row === ROW_ITEMS ? items : jellier.write(items);
-      return [row, number, sent];
-    };
-    try {
-      const size = putGraph(this._session, jellier, message, length > 1 ? MOST_ITEMS : undefined);
-      grant(credit, -length, -size);
-    } catch (error) {
-      if (length < 2) throw error;
-      this._sendOf(stream, row, items.slice(0, length >> 1));
-      this._sendOf(stream, row, items.slice(length >> 1));
-    }
-  }
-
-  private _end(stream: Outgoing, failure?: Expression): void {
-    stream.over = true;
-    this._open.delete(stream.number);
-    this._session.put([ROW_END, stream.number, ...(failure ? [failure] : [])]);
-  }
-
-  private _made(number: number): Outgoing | undefined {
-    if (number > this._last || number < 1) throw new ProtocolError(`stream ${number} is not open`);
-    return this._open.get(number);
-  }
-
-  /** Receive credit from the reader of a stream. */
-  credit(number: number, items: number, bytes: number): void {
-    const stream = this._made(number);
+  const credit = (number: number, items: number, bytes: number) => {
+    const stream = made(number);
     if (!stream) return;
     grant(stream.credit, items, bytes);
     stream.wake?.();
-  }
+  };
 
-  /** The reader of a stream wants no more. */
-  stopped(number: number): void {
-    const stream = this._made(number);
-    if (!stream) return;
-    this._end(stream);
-    this._close(stream);
-  }
+  return {
+    credit,
 
-  private _close(stream: Outgoing): void {
-    stream.over = true;
-    stream.wake?.();
-    close(stream.iterator);
-  }
+    takeTerms(terms) {
+      for (const number of opened.keys())
+        credit(number, terms.items - theirs.items, terms.window - theirs.window);
+      theirs = terms;
+    },
 
-  /** The connection has ended. */
-  lost(): void {
-    for (const stream of this._open.values()) this._close(stream);
-    this._open.clear();
-  }
+    open({ items, size }, jellier) {
+      if (sent.has(items)) throw new RemoteError(NAMES.cannot, "this stream has been sent");
+      const most = Math.min(theirs.streams, MINE.streams);
+      if (opened.size >= most)
+        throw new RemoteError(NAMES.busy, `${most} streams open (max_streams)`);
+      const number = (last = session.nextNumber());
+      const iterate = (items as any)[Symbol.asyncIterator] ?? (items as any)[Symbol.iterator];
+      const first = least(theirs, jellier.credit);
+      const stream = { number, iterator: iterate.call(items), credit: first };
+      opened.set(number, stream);
+      sent.add(items);
+      jellier.undo.push(() => {
+        opened.delete(number);
+        sent.delete(items);
+      });
+      jellier.sent.push(() => void produce(stream));
+      return [word("stream"), number, ...(size === undefined ? [] : [size])];
+    },
+
+    stopped(number) {
+      const stream = made(number);
+      if (!stream) return;
+      end(stream);
+      halt(stream);
+    },
+
+    lost() {
+      opened.forEach(halt);
+      opened.clear();
+    },
+  };
 }
 
 /** Whether the next item of a generator is there without waiting for anything else. */

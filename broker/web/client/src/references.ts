@@ -1,9 +1,11 @@
 /** Objects that one end owns and the other end holds, and how often each was received. */
 import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import type { CallOptions, Caller } from "./calls.ts";
+import type { CallOptions, Calls } from "./calls.ts";
 import { type Contract, type Typed, typed } from "./contract.ts";
+import type { Jellier } from "./jellier.ts";
 import type { RemotePromise } from "./promise.ts";
 import type { CacheObserver, RemoteCache } from "./registry.ts";
+import type { Session } from "./session.ts";
 
 /** So many unknown objects end the connection. */
 const MOST_UNKNOWN = 100;
@@ -11,12 +13,12 @@ const MOST_UNKNOWN = 100;
 /** An object of the peer. The peer is told when the last RemoteReference to it is collected. */
 export class RemoteReference {
   /** @internal */
-  readonly _caller: Caller;
+  readonly _calls: Calls;
   /** @internal */
   readonly _id: number | string;
 
-  constructor(caller: Caller, id: number | string) {
-    this._caller = caller;
+  constructor(calls: Calls, id: number | string) {
+    this._calls = calls;
     this._id = id;
   }
 
@@ -27,12 +29,12 @@ export class RemoteReference {
 
   /** Call a method with keywords, a deadline, an AbortSignal, metadata. */
   callRemoteWith(options: CallOptions, name: string, ...args: unknown[]): RemotePromise {
-    return this._caller.call(this._id, { name, args, options });
+    return this._calls.call(this._id, { name, args, options });
   }
 
   /** Call a method without an answer. A connection that has ended is not an error. */
   send(name: string, ...args: unknown[]): void {
-    this._caller.send(this._id, { name, args, options: {} });
+    this._calls.send(this._id, { name, args, options: {} });
   }
 
   /** Return an object with the methods of a contract. */
@@ -42,7 +44,7 @@ export class RemoteReference {
 }
 
 /** An object of this end, and how often it was sent. */
-interface Sent<T> {
+export interface Sent<T> {
   object: T;
   number: number;
   count: number;
@@ -50,128 +52,127 @@ interface Sent<T> {
   observer?: CacheObserver;
 }
 
-/** Objects of this end that the peer holds. */
-export class SentObjects<T extends object> {
-  private _byNumber = new Map<number, Sent<T>>();
-  private _byObject = new Map<T, Sent<T>>();
-  private _nextNumber: () => number;
-  private _what: string;
-  private _forget: (sent: Sent<T>) => void;
-
-  /** `what` begins the text of an error: what a peer does that drops an object. */
-  constructor(nextNumber: () => number, what: string, forget: (sent: Sent<T>) => void = () => {}) {
-    this._nextNumber = nextNumber;
-    this._what = what;
-    this._forget = forget;
-  }
-
-  /** Count an object as sent once more, until that is undone. */
-  add(object: T, undo: (() => void)[]): Sent<T> {
-    let sent = this._byObject.get(object);
-    if (!sent) {
-      sent = { object, number: this._nextNumber(), count: 0 };
-      this._byObject.set(object, sent);
-      this._byNumber.set(sent.number, sent);
-    }
-    const { number } = sent;
-    sent.count++;
-    undo.push(() => this.release(number, 1));
-    return sent;
-  }
-
-  get(number: number): T | undefined {
-    return this._byNumber.get(number)?.object;
-  }
+/**
+ * Return the objects of one kind that the peer holds. `what` begins the text of an error: what a peer
+ * does that drops an object.
+ */
+export function createSent<T extends object>(
+  session: Session,
+  what: string,
+  forget: (sent: Sent<T>) => void = () => {},
+) {
+  const byNumber = new Map<number, Sent<T>>();
+  const byObject = new Map<T, Sent<T>>();
 
   /** The peer has dropped an object so many times; return whether it was the last. */
-  release(number: number, count: number): boolean {
-    const sent = this._byNumber.get(number);
+  const release = (number: number, count: number): boolean => {
+    const sent = byNumber.get(number);
     if (!sent || sent.count < count)
-      throw new ProtocolError(`${this._what} ${number} by ${count} (held ${sent?.count ?? 0})`);
+      throw new ProtocolError(`${what} ${number} by ${count} (held ${sent?.count ?? 0})`);
     sent.count -= count;
     if (sent.count) return false;
-    this._byNumber.delete(number);
-    this._byObject.delete(sent.object);
-    this._forget(sent);
+    byNumber.delete(number);
+    byObject.delete(sent.object);
+    forget(sent);
     return true;
-  }
+  };
 
-  clear(): void {
-    for (const { number, count } of [...this._byNumber.values()]) this.release(number, count);
-  }
+  return {
+    release,
+
+    /** Count an object as sent once more, until that is undone. */
+    add(object: T, { undo }: Jellier): Sent<T> {
+      const sent = byObject.get(object) ?? { object, number: session.nextNumber(), count: 0 };
+      const { number } = sent;
+      byObject.set(object, sent);
+      byNumber.set(number, sent);
+      sent.count++;
+      undo.push(() => release(number, 1));
+      return sent;
+    },
+
+    get: (number: number): T | undefined => byNumber.get(number)?.object,
+
+    clear(): void {
+      for (const { number, count } of [...byNumber.values()]) release(number, count);
+    },
+  };
 }
 
-/** The objects of this end that the peer may call. */
-export class Exports extends SentObjects<object> {
+/** Return the objects of this end that the peer may call. */
+export function createExports(session: Session) {
   /** Objects under a name, which are not counted. */
-  readonly named = new Map<string, object>();
-  private _unknown = 0;
+  const named = new Map<string, object>();
+  const sent = createSent(session, "decref of object");
+  let unknown = 0;
+  return {
+    ...sent,
+    named,
 
-  /** Return the object with a number or a name. */
-  find(id: number | string): object {
-    const isName = typeof id === "string";
-    const found = isName ? this.named.get(id) : this.get(id);
-    if (found) return found;
-    const text = `object ${isName ? `'${id}'` : id} is not exported to this connection`;
-    if (++this._unknown >= MOST_UNKNOWN) throw new ProtocolError(text);
-    throw new RemoteError(NAMES.object, text);
-  }
+    /** Return the object with a number or a name. */
+    find(id: number | string): object {
+      const isName = typeof id === "string";
+      const found = isName ? named.get(id) : sent.get(id);
+      if (found) return found;
+      const text = `object ${isName ? `'${id}'` : id} is not exported to this connection`;
+      if (++unknown >= MOST_UNKNOWN) throw new ProtocolError(text);
+      throw new RemoteError(NAMES.object, text);
+    },
+  };
 }
 
 /** An object of the peer: what the program holds of it, and how often it was received. */
-interface Received<T extends object> {
+export interface Received<T extends object> {
   handle?: WeakRef<T>;
   count: number;
   /** The state of a cache, which is kept when its handle has gone. */
   core?: RemoteCache;
 }
 
-/** Objects of the peer that this end holds. The peer is told when what the program holds is collected. */
-export class ReceivedObjects<T extends object> {
-  readonly held = new Map<number, Received<T>>();
-  private _numbers = new WeakMap<T, number>();
-  private _tell: (number: number, count: number) => void;
-  private _dropped = new FinalizationRegistry<number>((number) => {
-    const known = this.held.get(number);
-    // It may have been received again meanwhile.
-    if (known && !known.handle!.deref()) this._drop(number, known);
-  });
+/**
+ * Return the objects of one kind of the peer that this end holds. The peer is told by a message of this
+ * row when what the program holds is collected.
+ */
+export function createReceived<T extends object>(session: Session, row: number) {
+  const held = new Map<number, Received<T>>();
+  const numbers = new WeakMap<T, number>();
 
-  constructor(tell: (number: number, count: number) => void) {
-    this._tell = tell;
-  }
-
-  /** Count an object as received once more; return what the program holds of it. */
-  receive(number: number, make: (core: RemoteCache) => T): T {
-    const known: Received<T> = this.held.get(number) ?? { count: 0 };
-    this.held.set(number, known);
-    let handle = known.count++ ? known.handle!.deref() : undefined;
-    if (!handle) {
-      handle = make(known.core!);
-      known.handle = new WeakRef(handle);
-      this._numbers.set(handle, number);
-      this._dropped.register(handle, number);
-    }
-    return handle;
-  }
-
-  /** Return the number of what the program holds, if this end still has it. */
-  numberOf(handle: T): number | undefined {
-    const number = this._numbers.get(handle)!;
-    return this.held.has(number) ? number : undefined;
-  }
-
-  /** Drop an object now; the program does not use it any more. */
-  release(handle: T): void {
-    const number = this._numbers.get(handle)!;
-    const known = this.held.get(number);
-    if (known?.handle!.deref() === handle) this._drop(number, known);
-  }
-
-  private _drop(number: number, known: Received<T>): void {
+  /** Drop an object if the program holds this, or nothing, of it: it may have been received again. */
+  const drop = (number: number, handle?: T) => {
+    const known = held.get(number);
+    if (!known || known.handle!.deref() !== handle) return;
     const { count, core } = known;
     known.count = 0;
-    if (!core) this.held.delete(number);
-    if (count) this._tell(number, count);
-  }
+    if (!core) held.delete(number);
+    if (count) session.put([row, number, count]);
+  };
+
+  const dropped = new FinalizationRegistry<number>((number) => drop(number));
+
+  return {
+    held,
+
+    /** Count an object as received once more; return what the program holds of it. */
+    receive(number: number, make: (core: RemoteCache) => T): T {
+      const known: Received<T> = held.get(number) ?? { count: 0 };
+      held.set(number, known);
+      let handle = known.count++ ? known.handle!.deref() : undefined;
+      if (!handle) {
+        handle = make(known.core!);
+        known.handle = new WeakRef(handle);
+        numbers.set(handle, number);
+        dropped.register(handle, number);
+      }
+      return handle;
+    },
+
+    /** Return the number of what the program holds, if this end still has it. */
+    numberOf(handle: T): number | undefined {
+      const number = numbers.get(handle)!;
+      return held.has(number) ? number : undefined;
+    },
+
+    /** Drop an object now; the program does not use it any more. */
+    release: (handle: T): void => drop(numbers.get(handle)!, handle),
+  };
 }
