@@ -264,7 +264,7 @@ test("a server that does not know the password is found out, and so is one with 
     const played = new Played({});
     played.session.mechanisms = ["SCRAM-SHA-256"];
     const credentials = { username: "alice", password: "secret" };
-    const avatar = login(played.session, credentials, null, { isPrivate: false });
+    const avatar = login(played.session, credentials, {}, "ws://elsewhere");
     const first = new TextDecoder().decode(played.sent[0][5][0][2]);
     const nonce = /r=(.*)$/.exec(first)![1];
     const challenge = word(`r=${nonce}server,s=c2FsdA==,i=${rounds}`);
@@ -310,22 +310,24 @@ test("a peer that stays silent is asked, and then cut off", async () => {
 });
 
 test("a secret does not leave where other people can listen", async () => {
-  const offers = (isPrivate: boolean) =>
-    connector(async (_, session) => {
-      const login = word("login token password");
-      session.transport = { write: () => {}, close: () => {} };
-      const dialect = word("msgpack/1");
-      session.receive(new Uint8Array([2, 0x80, 9, 0x82, ...dialect, login.length, 0x82, ...login]));
-      return { isPrivate };
-    });
+  const offers = connector(async (_, session) => {
+    const login = word("login token password");
+    session.transport = { write: () => {}, close: () => {} };
+    const dialect = word("msgpack/1");
+    session.receive(new Uint8Array([2, 0x80, 9, 0x82, ...dialect, login.length, 0x82, ...login]));
+  });
+  const isSent = (offered: PromiseLike<unknown>) =>
+    assert.rejects(Promise.resolve(offered), /in 20 ms/);
   for (const credentials of [{ token: "t" }, { username: "u", password: "p" }]) {
-    const refused = offers(false)("ws://elsewhere", credentials);
-    await assert.rejects(Promise.resolve(refused), (error) => error instanceof LoginFailed);
-    const late = offers(true)("ws://elsewhere", credentials, { timeout: 20 });
-    await assert.rejects(Promise.resolve(late), /in 20 ms/);
+    for (const address of ["ws://elsewhere", "ws://localhost.elsewhere", "pb://128.0.0.1"]) {
+      const refused = Promise.resolve(offers(address, credentials));
+      await assert.rejects(refused, (error) => error instanceof LoginFailed);
+    }
+    for (const address of ["wss://elsewhere", "pbs://elsewhere", "ws://localhost", "pb://127.0.0.1"])
+      await isSent(offers(address, credentials, { timeout: 20 }));
+    await isSent(offers("ws://[::1]:80/pb", credentials, { timeout: 20 }));
     const insecure = { timeout: 20, insecurePlaintext: true };
-    const sent = offers(false)("ws://elsewhere", credentials, insecure);
-    await assert.rejects(Promise.resolve(sent), /in 20 ms/);
+    await isSent(offers("ws://elsewhere", credentials, insecure));
   }
 });
 

@@ -77,7 +77,7 @@ export function createOwned(session: Session) {
     /** Return the expression of a cache: its state for the first time, its number afterwards. */
     write(cache: Cacheable, jellier: Jellier): Expression {
       const name = nameOf(cache);
-      if (!name) throw cannot("a Cacheable whose class is not registered");
+      if (!name) throw cannot("a Cacheable that is not registered");
       const entry = sent.add(cache, jellier);
       const { number, count } = entry;
       const e = jellier.begin(cache, count > 1 ? "cached" : name);

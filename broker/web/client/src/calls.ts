@@ -89,7 +89,7 @@ export function createCalls(session: Session): Calls {
   const write = (id: number, target: Target, request: Request, row: number) => {
     const { name, args, options, toCache } = request;
     const { kw = {}, timeout, credit, once } = options;
-    if (once) throw new TypeError("once needs the avatar, the root or a recipe of a link");
+    if (once) throw new TypeError("once needs a reference of a link");
     const meta = { ...options.meta };
     if (credit) meta.credit = `${credit.items},${credit.bytes}`;
     if (!isMeta(meta)) throw new TypeError("no such metadata");
@@ -254,7 +254,7 @@ export function createCalls(session: Session): Calls {
       const { settled, id } = call!;
       if (settled) return jellier.put(resultOf(promise));
       if (id === undefined || !session.promised())
-        throw cannot("a promise in an argument, which should be awaited,");
+        throw cannot("a promise within an argument");
       promise.catch(() => {});
       return [word("promised"), id, ...(step === undefined ? [] : [idOf(step)])];
     },

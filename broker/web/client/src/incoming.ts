@@ -100,7 +100,7 @@ export function createIncomingCalls(session: Session): IncomingCalls {
       }
       if (typeof result?.then === "function") {
         if (deadline != null) {
-          const late = new RemoteError(NAMES.timeout, `not answered in ${deadline} ms`);
+          const late = new RemoteError(NAMES.timeout, `no answer in ${deadline} ms`);
           timer = setTimeout(() => abort.abort(late), Math.min(Number(deadline), 2 ** 31 - 1));
         }
         result.then(done, failed);

@@ -134,7 +134,7 @@ export function createOutgoingStreams(session: Session): OutgoingStreams {
       if (sent.has(items)) throw new RemoteError(NAMES.cannot, "this stream has been sent");
       const most = Math.min(theirs.streams, MINE.streams);
       if (opened.size >= most)
-        throw new RemoteError(NAMES.busy, `${most} streams open (max_streams)`);
+        throw new RemoteError(NAMES.busy, `more than ${most} streams (max_streams)`);
       const number = (last = session.nextNumber());
       const iterate = (items as any)[Symbol.asyncIterator] ?? (items as any)[Symbol.iterator];
       const first = least(theirs, jellier.credit);

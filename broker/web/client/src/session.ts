@@ -272,10 +272,7 @@ export function createSession(): Session {
       const frame = write(message);
       const size = frame.length - 4;
       if (size > most)
-        throw new RemoteError(
-          NAMES.large,
-          `a message of ${size} bytes; the peer takes ${most} (frame)`,
-        );
+        throw new RemoteError(NAMES.large, `${size} bytes; the peer takes ${most} (frame)`);
       session.transport.write(frame);
       return size;
     },
@@ -283,8 +280,7 @@ export function createSession(): Session {
     target(target, isCache) {
       if (isCache) return followed.core(target as number);
       if (!Array.isArray(target)) return exports.find(target);
-      const text = "a promise cannot be called here (the term 'promised' is 0)";
-      throw new RemoteError(NAMES.object, text);
+      throw new RemoteError(NAMES.object, "promises are not called here");
     },
 
     writeObject(value, jellier) {

@@ -38,7 +38,7 @@ function textOf(e: Expression | undefined): string {
   try {
     return decode(e);
   } catch {
-    throw malformedJelly("text that is not UTF-8");
+    throw malformedJelly("UTF-8");
   }
 }
 

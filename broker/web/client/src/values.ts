@@ -139,7 +139,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Return text as UTF-8. Half of a surrogate pair is an error. */
 export function encode(text: string): Uint8Array {
-  if (/\p{Surrogate}/u.test(text)) throw new RangeError("text with half of a surrogate pair");
+  if (/\p{Surrogate}/u.test(text)) throw new RangeError("half of a surrogate pair");
   return encoder.encode(text);
 }
 
