@@ -5,7 +5,7 @@ import { register } from "../../broker/web/client/src/api.ts";
 import { ProtocolError, RemoteError } from "../../broker/web/client/src/errors.ts";
 import { readFrame } from "../../broker/web/client/src/frames.ts";
 import { Jellier, type Sender } from "../../broker/web/client/src/jellier.ts";
-import { classOf } from "../../broker/web/client/src/registry.ts";
+import { registeredAs } from "../../broker/web/client/src/registry.ts";
 import { type Receiver, unjelly } from "../../broker/web/client/src/unjellier.ts";
 import { frameWriter } from "../../broker/web/client/src/writer.ts";
 import { hex, load, read, shown, unhex } from "./notation.ts";
@@ -42,7 +42,7 @@ function registerAll(e: any): void {
   if (!Array.isArray(e)) return;
   const tag = e[0] instanceof Uint8Array ? shown(e[0]) : "";
   const isName = /^[A-Za-z_]\w*\.\w+$/.test(tag) && !LEAVES.has(tag);
-  if (isName && !classOf(tag))
+  if (isName && !registeredAs(tag))
     register(
       class {
         state: unknown;

@@ -49,7 +49,14 @@ async function pages() {
     const { code } = await minify(made.outputFiles[0].text, {
       module: true,
       ecma: 2022,
-      compress: { passes: 3, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
+      compress: {
+        passes: 6,
+        inline: 1,
+        hoist_funs: true,
+        pure_getters: true,
+        unsafe_arrows: true,
+        keep_fargs: false,
+      },
       format: { preamble: `/*! ${name} ${version}, ${license} */` },
     });
     writeFileSync(new URL(file, new URL(`${folder}/`, import.meta.url)), code + "\n");

@@ -1,15 +1,15 @@
 /** Caches: those that this end follows, and those that it owns. */
-import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
+import { NAMES, fault, refuse } from "./errors.ts";
 import { type Jellier, cannot, word } from "./jellier.ts";
 import { type CacheObserver, type Cacheable, type RemoteCache, nameOf } from "./registry.ts";
 import { createReceived, createSent } from "./references.ts";
 import { ROW_DECACHE } from "./rows.ts";
 import type { Session } from "./session.ts";
-import { malformedJelly } from "./unjellier.ts";
+import { check } from "./unjellier.ts";
 import type { Expression } from "./values.ts";
 
 const unknown = (number: number, what: string) =>
-  new RemoteError(NAMES.object, `cache ${number} is not ${what}`);
+  refuse(NAMES.object, `cache ${number} is not ${what}`);
 
 /**
  * Return the caches of the peer that this end follows. Each has a core with its state, until the peer
@@ -21,11 +21,8 @@ export function createFollowed(session: Session) {
   const { held, numberOf } = received;
 
   /** The object whose methods are called. */
-  const core = (number: number): RemoteCache => {
-    const followed = held.get(number);
-    if (!followed) throw unknown(number, "held");
-    return followed.core!;
-  };
+  const core = (number: number): RemoteCache =>
+    (held.get(number) ?? unknown(number, "held")).core!;
 
   /** Return a cache that was received once more. */
   const again = (number: number): RemoteCache => {
@@ -40,7 +37,7 @@ export function createFollowed(session: Session) {
 
     /** Make a cache; return what the program holds, and what takes its first state. */
     make(number: number, cls: new () => RemoteCache): [RemoteCache, (state: unknown) => void] {
-      if (held.has(number)) throw malformedJelly(`cache ${number} defined twice`);
+      check(!held.has(number), `cache ${number} defined twice`);
       const core = new cls();
       held.set(number, { core, count: 0 });
       return [again(number), (state) => core.setCopyableState(state)];
@@ -48,15 +45,12 @@ export function createFollowed(session: Session) {
 
     /** Return the expression of a cache that goes back to its owner. */
     write(cache: RemoteCache): Expression {
-      const number = numberOf(cache);
-      if (number === undefined) throw cannot("a cache of another connection");
-      return [word("lcache"), number];
+      return [word("lcache"), numberOf(cache) ?? cannot("a cache of another connection")];
     },
 
     /** The owner says that the number means nothing any more. */
     end(number: number): void {
-      if (!held.delete(number))
-        throw new ProtocolError(`uncache of cache ${number} that is not held`);
+      if (!held.delete(number)) fault(`uncache of cache ${number} that is not held`);
     },
   };
 }
@@ -76,8 +70,7 @@ export function createOwned(session: Session) {
 
     /** Return the expression of a cache: its state for the first time, its number afterwards. */
     write(cache: Cacheable, jellier: Jellier): Expression {
-      const name = nameOf(cache);
-      if (!name) throw cannot("a Cacheable that is not registered");
+      const name = nameOf(cache) ?? cannot("a Cacheable that is not registered");
       const entry = sent.add(cache, jellier);
       const { number, count } = entry;
       const e = jellier.begin(cache, count > 1 ? "cached" : name);
@@ -95,10 +88,7 @@ export function createOwned(session: Session) {
       return e;
     },
 
-    find(number: number): Cacheable {
-      const cache = sent.get(number);
-      if (!cache) throw unknown(number, "published to this connection");
-      return cache;
-    },
+    find: (number: number): Cacheable =>
+      sent.get(number) ?? unknown(number, "published to this connection"),
   };
 }

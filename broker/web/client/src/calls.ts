@@ -2,7 +2,7 @@
  * The calls of this end: they are sent in their order, and get their answers. Calls on promises go out
  * before the result is there, or wait for it here.
  */
-import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
+import { ConnectionLost, NAMES, RemoteError, fault } from "./errors.ts";
 import { type Target, isMeta } from "./frames.ts";
 import { callOwn } from "./incoming.ts";
 import { type Jellier, arePlain, cannot, idOf, putGraph, word } from "./jellier.ts";
@@ -156,8 +156,7 @@ export function createCalls(session: Session): Calls {
 
   /** Return the call that an answer is for. */
   const answered = (id: number): PendingCall => {
-    const call = open.get(id);
-    if (!call) throw new ProtocolError(`answer to unknown request ${id}`);
+    const call = open.get(id) ?? fault(`answer to unknown request ${id}`);
     open.delete(id);
     const source = call.dependent?.[0]._call;
     if (source) {
@@ -241,7 +240,7 @@ export function createCalls(session: Session): Calls {
       const [on, request] = call?.dependent ?? [];
       const source = on?._call;
       if (!source?.cameHome && !(on && resultOf(on) instanceof Referenceable))
-        throw new ProtocolError(`request ${id} did not come home`);
+        fault(`request ${id} did not come home`);
       call!.cameHome = true;
       const go = () => resolved(call!, on!, request!);
       if (source!.settled) go();
@@ -254,7 +253,7 @@ export function createCalls(session: Session): Calls {
       const { settled, id } = call!;
       if (settled) return jellier.put(resultOf(promise));
       if (id === undefined || !session.promised())
-        throw cannot("a promise within an argument");
+        return cannot("a promise within an argument");
       promise.catch(() => {});
       return [word("promised"), id, ...(step === undefined ? [] : [idOf(step)])];
     },

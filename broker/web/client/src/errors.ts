@@ -65,9 +65,18 @@ export class LoginFailed extends Error {
 /** A fault of the peer that ends the connection. */
 export class ProtocolError extends Error {}
 
-/** Return a fault of a frame. */
-export const malformed = (text: string): ProtocolError =>
-  new ProtocolError("malformed message: " + text);
+/** Throw a fault of the peer. */
+export function fault(text: string): never {
+  throw new ProtocolError(text);
+}
+
+/** Throw a fault of a frame. */
+export const malformed = (text: string): never => fault("malformed message: " + text);
+
+/** Throw an error with a name on the wire. */
+export function refuse(type: string, text: string): never {
+  throw new RemoteError(type, text);
+}
 
 /** Whether another attempt may succeed. */
 export function isTransient(error: unknown): boolean {

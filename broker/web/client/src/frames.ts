@@ -43,7 +43,7 @@ export const isMeta = (meta: Record<string, string> | null): boolean =>
   areEntries(meta, 8, (each, key) => /^[a-z0-9-]{1,64}$/.test(key) && isText(each, 512));
 
 function checked(read: any, isRight: boolean): any {
-  if (!isRight) throw malformed("field");
+  if (!isRight) malformed("field");
   return read;
 }
 
@@ -93,9 +93,10 @@ const ROWS =
 
 /** Read the fields that a row names, as many as there are. */
 function fields(row: string, count: number, out: Message): Message {
-  const [needed, others = ""] = row.split(".");
-  checked(0, count >= needed!.length && count <= row.length - +row.includes("."));
-  for (const letter of (needed + others).slice(0, count)) out.push(FIELDS[letter]!());
+  const [needed = "", others = ""] = row.split(".");
+  const letters = needed + others;
+  checked(0, count >= needed.length && count <= letters.length);
+  for (const letter of letters.slice(0, count)) out.push(FIELDS[letter]!());
   return out;
 }
 

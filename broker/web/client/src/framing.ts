@@ -1,5 +1,5 @@
 /** The bytes of a connection become frames. Pieces are joined once, when a frame is complete. */
-import { ProtocolError } from "./errors.ts";
+import { fault } from "./errors.ts";
 import { MOST_FRAME } from "./frames.ts";
 
 /** Return what collects the bytes that come in. */
@@ -36,7 +36,7 @@ export function createFraming() {
       while (data.length - at >= 4) {
         const size = view.getUint32(at);
         if (size > MOST_FRAME)
-          throw new ProtocolError(`expression larger than ${MOST_FRAME} bytes (max_expression)`);
+          fault(`expression larger than ${MOST_FRAME} bytes (max_expression)`);
         enough = 4 + size;
         if (data.length - at < enough) break;
         at += enough;

@@ -1,5 +1,5 @@
 /** The handshake: the server's offer, in banana, and this end's choice. */
-import { ProtocolError } from "./errors.ts";
+import { fault } from "./errors.ts";
 import { word } from "./jellier.ts";
 import { decode } from "./values.ts";
 
@@ -18,7 +18,7 @@ export interface Offer {
 export const choice = (): Uint8Array => Uint8Array.of(DIALECT.length, 0x82, ...word(DIALECT));
 
 function check(isRight: boolean, text = "not a Perspective Broker server"): void {
-  if (!isRight) throw new ProtocolError("no offer: " + text);
+  if (!isRight) fault("no offer: " + text);
 }
 
 /** Return the offer at the beginning of some bytes, or undefined if it is not complete. */

@@ -1,5 +1,5 @@
 /** The calls of the peer: they are run, and answered. */
-import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
+import { NAMES, ProtocolError, RemoteError, fault, refuse } from "./errors.ts";
 import { arePlain, putGraph } from "./jellier.ts";
 import type { Request } from "./pending.ts";
 import { ROW_ANSWER, ROW_CACHE_CALL, ROW_CALL, ROW_GRAPH, ROW_TUPLE } from "./rows.ts";
@@ -57,12 +57,11 @@ export function createIncomingCalls(session: Session): IncomingCalls {
   return {
     receive(row, [id, target, name, args, kw, deadline, meta], isGraph) {
       if (Array.isArray(target) && target[0] > highest)
-        throw new ProtocolError(`promise of request ${target[0]}, which has not been made`);
+        fault(`promise of request ${target[0]}, which has not been made`);
       if (id > highest) highest = id;
       const isCache = row >= ROW_CACHE_CALL;
       const wantsAnswer = row === ROW_CALL || row === ROW_CACHE_CALL;
-      if (wantsAnswer && running.has(id))
-        throw new ProtocolError(`request id ${id} already in use`);
+      if (wantsAnswer && running.has(id)) fault(`request id ${id} already in use`);
       const abort = new AbortController();
       const { signal } = abort;
       meta ??= {};
@@ -89,7 +88,7 @@ export function createIncomingCalls(session: Session): IncomingCalls {
         const on = session.target(target, isCache);
         if (isGraph) [args, kw] = [args, kw].map((each) => unjelly(each, session.receiver));
         if (!Array.isArray(args) || !kw || Object.getPrototypeOf(kw))
-          throw new RemoteError(NAMES.malformed, "arguments");
+          refuse(NAMES.malformed, "arguments");
         const method = methodOf(on, isCache ? "observe_" : "remote_", name);
         wasRun = true;
         result = run(on, method, args, kw, { signal, meta });
@@ -126,7 +125,7 @@ export function createIncomingCalls(session: Session): IncomingCalls {
 function methodOf(target: any, prefix: string, name: string): Function {
   const method = /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? target[prefix + name] : undefined;
   if (typeof method === "function") return method;
-  throw new RemoteError(NAMES.method, `no remote method '${name}'`);
+  return refuse(NAMES.method, `no remote method '${name}'`);
 }
 
 function run(

@@ -1,12 +1,12 @@
 /** The streams that this end reads. */
-import { type ConnectionLost, NAMES, ProtocolError, RemoteError, malformed } from "./errors.ts";
+import { type ConnectionLost, NAMES, ProtocolError, fault, malformed, refuse } from "./errors.ts";
 import { countItems, readItems } from "./frames.ts";
 import { word } from "./jellier.ts";
 import { ROW_CREDIT, ROW_ITEM_GRAPH, ROW_PIECE, ROW_STOP } from "./rows.ts";
 import type { Session } from "./session.ts";
 import { type Credit, grant, least, sleep } from "./streams.ts";
 import { MINE } from "./terms.ts";
-import { malformedJelly, unjelly } from "./unjellier.ts";
+import { check, unjelly } from "./unjellier.ts";
 import type { Expression } from "./values.ts";
 
 /** The credit in bytes of a stream of pieces, and of all streams together. */
@@ -116,11 +116,7 @@ export function createIncomingStreams(session: Session): IncomingStreams {
     return stream;
   };
 
-  const made = (number: number) => {
-    const stream = open.get(number);
-    if (!stream) throw new ProtocolError(`stream ${number} is not open`);
-    return stream;
-  };
+  const made = (number: number) => open.get(number) ?? fault(`stream ${number} is not open`);
 
   /** Give more credit for bytes to a stream of pieces, as long as all have no more than 16 MiB. */
   const enlarge = ({ number, first, left }: Incoming) => {
@@ -140,7 +136,7 @@ export function createIncomingStreams(session: Session): IncomingStreams {
     try {
       const read = row === ROW_PIECE ? [bytes] : readItems(row, bytes);
       const ready = row === ROW_ITEM_GRAPH ? unjelly(read as Expression, session.receiver) : read;
-      if (!Array.isArray(ready)) throw malformed("no list");
+      if (!Array.isArray(ready)) malformed("no list");
       stream.ready = ready;
     } catch (error) {
       if (error instanceof ProtocolError) session.fault(error);
@@ -173,7 +169,7 @@ export function createIncomingStreams(session: Session): IncomingStreams {
     return { done: false, value: stream.ready.shift() };
   };
 
-  const refuse = (e: unknown): void => {
+  const drop = (e: unknown): void => {
     if (!Array.isArray(e)) return;
     credit = undefined;
     const [tag, number] = e;
@@ -182,11 +178,11 @@ export function createIncomingStreams(session: Session): IncomingStreams {
       if (known) {
         if (opened.includes(number)) stop(known);
       } else if (typeof number === "number" && open.size <= 2 * MINE.streams) stop(add(number));
-    } else e.forEach(refuse);
+    } else e.forEach(drop);
   };
 
   return {
-    refuse,
+    refuse: drop,
 
     begin(first) {
       opened = [];
@@ -194,12 +190,12 @@ export function createIncomingStreams(session: Session): IncomingStreams {
     },
 
     receive(number, size) {
-      if (open.has(number)) throw malformedJelly(`stream ${number} is open already`);
+      check(!open.has(number), `stream ${number} is open already`);
       const stream = add(number);
       if (open.size > MINE.streams) {
         stop(stream);
         if (open.size > 2 * MINE.streams) session.fault(new ProtocolError("too many streams"));
-        throw new RemoteError(NAMES.limit, `more than ${MINE.streams} streams (max_streams)`);
+        refuse(NAMES.limit, `more than ${MINE.streams} streams (max_streams)`);
       }
       opened.push(number);
       const reader = new RemoteStream(
@@ -219,7 +215,7 @@ export function createIncomingStreams(session: Session): IncomingStreams {
       if (excess > 0 || left.bytes <= 0) {
         const what = excess > 0 ? `${excess} items` : "a frame";
         const of = excess > 0 ? "" : " of bytes";
-        throw new ProtocolError(`stream ${number}: ${what} beyond its credit${of}`);
+        fault(`stream ${number}: ${what} beyond its credit${of}`);
       }
       grant(left, -items, -size);
       if (stream.stopped) return;

@@ -1,5 +1,5 @@
 /** Values become expressions. */
-import { NAMES, RemoteError } from "./errors.ts";
+import { NAMES, refuse } from "./errors.ts";
 import { EnumMember, enumOf, nameOf } from "./registry.ts";
 import type { Session } from "./session.ts";
 import type { Credit } from "./streams.ts";
@@ -36,8 +36,7 @@ const int = (value: bigint): Expression =>
 /** More than any message may have: the writer counts exactly. */
 const DEEPEST = 110;
 
-export const cannot = (what: string): RemoteError =>
-  new RemoteError(NAMES.cannot, what + " cannot be sent");
+export const cannot = (what: string): never => refuse(NAMES.cannot, what + " cannot be sent");
 
 /** Writes the values of one message. */
 export class Jellier {
@@ -79,7 +78,7 @@ export class Jellier {
         return int(value);
       case "function":
       case "symbol":
-        throw cannot("a " + typeof value);
+        return cannot("a " + typeof value);
     }
     if (value == null) return [word("None")];
     if (++this._depth > DEEPEST) throw new RangeError("too deep");
@@ -140,7 +139,7 @@ export class Jellier {
     }
     const proto = Object.getPrototypeOf(value);
     if (proto && proto !== Object.prototype)
-      throw cannot(`an object of class ${value.constructor?.name}`);
+      cannot(`an object of class ${value.constructor?.name}`);
     return pairs(Object.entries(value));
   }
 }

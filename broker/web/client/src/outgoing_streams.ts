@@ -1,5 +1,5 @@
 /** The streams that this end produces. */
-import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
+import { NAMES, fault, refuse } from "./errors.ts";
 import { type Jellier, arePlain, putGraph, word } from "./jellier.ts";
 import { ROW_END, ROW_ITEM_GRAPH, ROW_ITEMS, ROW_PIECE } from "./rows.ts";
 import type { Session } from "./session.ts";
@@ -110,7 +110,7 @@ export function createOutgoingStreams(session: Session): OutgoingStreams {
   };
 
   const made = (number: number) => {
-    if (number > last || number < 1) throw new ProtocolError(`stream ${number} is not open`);
+    if (number > last || number < 1) fault(`stream ${number} is not open`);
     return opened.get(number);
   };
 
@@ -131,10 +131,9 @@ export function createOutgoingStreams(session: Session): OutgoingStreams {
     },
 
     open({ items, size }, jellier) {
-      if (sent.has(items)) throw new RemoteError(NAMES.cannot, "this stream has been sent");
+      if (sent.has(items)) refuse(NAMES.cannot, "this stream has been sent");
       const most = Math.min(theirs.streams, MINE.streams);
-      if (opened.size >= most)
-        throw new RemoteError(NAMES.busy, `more than ${most} streams (max_streams)`);
+      if (opened.size >= most) refuse(NAMES.busy, `more than ${most} streams (max_streams)`);
       const number = (last = session.nextNumber());
       const iterate = (items as any)[Symbol.asyncIterator] ?? (items as any)[Symbol.iterator];
       const first = least(theirs, jellier.credit);

@@ -1,6 +1,6 @@
 /** The reader of msgpack: it takes the kinds of values that its caller names, and no others. */
 import { malformed } from "./errors.ts";
-import { decode, narrow } from "./values.ts";
+import { NUMBER_TYPES, decode, narrow } from "./values.ts";
 
 /** The kinds of plain values, and of expressions. Each is a letter: see `KINDS`. */
 export const PLAIN = "nbifTam";
@@ -10,18 +10,7 @@ export const GRAPH = "ifBa";
 const KINDS = "n-bbBBB---ffiiiiiiii-----TTTaamm";
 /** What reads the number of such a code, or its length: a method, of so many bytes. */
 const NUMBERS = "----012---8901234567-----0121212";
-const METHODS = [
-  "getUint8",
-  "getUint16",
-  "getUint32",
-  "getBigUint64",
-  "getInt8",
-  "getInt16",
-  "getInt32",
-  "getBigInt64",
-  "getFloat32",
-  "getFloat64",
-] as const;
+const METHODS = NUMBER_TYPES.map((type) => `get${type}` as const);
 const SIZES = "1248124848";
 
 const MOST_NODES = 1_000_000;
@@ -48,19 +37,19 @@ export const rest = (): Uint8Array => bytes.slice(take(bytes.length - at));
 
 /** Check that all bytes were read. */
 export function end(): void {
-  if (at < bytes.length) throw malformed("bytes behind");
+  if (at < bytes.length) malformed("bytes behind");
 }
 
 function take(size: number): number {
   const start = at;
   at += size;
-  if (at > bytes.length) throw malformed("end");
+  if (at > bytes.length) malformed("end");
   return start;
 }
 
 /** Read the head of a value; return its kind. */
 function head(kinds: string): string {
-  if (--left < 0) throw malformed("nodes");
+  if (--left < 0) malformed("nodes");
   const code = bytes[take(1)]!;
   let kind: string | undefined = "i";
   number = code;
@@ -68,7 +57,7 @@ function head(kinds: string): string {
   else if (code >= 0xc0) {
     kind = KINDS[code - 0xc0];
     const method = +NUMBERS[code - 0xc0]!;
-    if (method >= 0) number = view[METHODS[method as 0]](take(+SIZES[method]!));
+    if (method >= 0) number = view[METHODS[method]!](take(+SIZES[method]!));
     if (typeof number === "bigint") number = narrow(number);
   } else if (code >= 0xa0) {
     kind = "T";
@@ -77,9 +66,9 @@ function head(kinds: string): string {
     kind = code < 0x90 ? "m" : "a";
     number &= 15;
   }
-  if (!kinds.includes(kind!)) throw malformed("kind");
+  if (!kinds.includes(kind!)) malformed("kind");
   // Each element has one byte at least.
-  if ("BTam".includes(kind!) && number > bytes.length - at) throw malformed("end");
+  if ("BTam".includes(kind!) && number > bytes.length - at) malformed("end");
   return kind!;
 }
 
@@ -101,7 +90,7 @@ export function value(kinds: string, deepest = 0, inner = kinds): any {
   if (kind === "T") return string(length);
   if (kind === "B") return bytes.slice(take(length), at);
   if (kind === "i" || kind === "f") return length;
-  if (!deepest) throw malformed("depth");
+  if (!deepest) malformed("depth");
   const out: any = kind === "a" ? new Array(length) : Object.create(null);
   for (let i = 0; i < length; i++)
     out[kind === "a" ? i : value("T")] = value(inner, deepest - 1);
@@ -118,6 +107,6 @@ function string(length: number): string {
   try {
     return decode(bytes.subarray(start, at));
   } catch {
-    throw malformed("UTF-8");
+    return malformed("UTF-8");
   }
 }

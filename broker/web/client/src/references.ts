@@ -1,5 +1,5 @@
 /** Objects that one end owns and the other end holds, and how often each was received. */
-import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
+import { NAMES, fault, refuse } from "./errors.ts";
 import type { CallOptions, Calls } from "./calls.ts";
 import { type Contract, type Typed, typed } from "./contract.ts";
 import type { Jellier } from "./jellier.ts";
@@ -68,7 +68,7 @@ export function createSent<T extends object>(
   const release = (number: number, count: number): boolean => {
     const sent = byNumber.get(number);
     if (!sent || sent.count < count)
-      throw new ProtocolError(`${what} ${number} by ${count} (held ${sent?.count ?? 0})`);
+      return fault(`${what} ${number} by ${count} (held ${sent?.count ?? 0})`);
     sent.count -= count;
     if (sent.count) return false;
     byNumber.delete(number);
@@ -115,8 +115,7 @@ export function createExports(session: Session) {
       const found = isName ? named.get(id) : sent.get(id);
       if (found) return found;
       const text = `object ${isName ? `'${id}'` : id} is not exported to this connection`;
-      if (++unknown >= MOST_UNKNOWN) throw new ProtocolError(text);
-      throw new RemoteError(NAMES.object, text);
+      return ++unknown < MOST_UNKNOWN ? refuse(NAMES.object, text) : fault(text);
     },
   };
 }

@@ -24,7 +24,7 @@ import {
 import { type Calls, createCalls } from "./calls.ts";
 import { createFollowed, createOwned } from "./caches.ts";
 import { Bound } from "./contract.ts";
-import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
+import { ConnectionLost, NAMES, RemoteError, fault, refuse } from "./errors.ts";
 import { type Target, readFrame } from "./frames.ts";
 import { writeFailure } from "./failures.ts";
 import { createFraming } from "./framing.ts";
@@ -155,7 +155,7 @@ export function createSession(): Session {
     const [row, ...fields] = readFrame(body);
     const [first, second, third] = fields;
     if (!theirs) version(row, first, second);
-    else if (row === ROW_VERSION) throw new ProtocolError("a second version");
+    else if (row === ROW_VERSION) fault("a second version");
     else if (row <= ROW_CACHE_SEND) called(row, fields, false);
     else if (row === ROW_GRAPH && first <= ROW_CACHE_SEND)
       called(first, [...fields.slice(1, 4), ...fields[4], ...fields.slice(5)], true);
@@ -165,9 +165,8 @@ export function createSession(): Session {
   };
 
   const version = (row: number, number: number, sent: Record<string, number>) => {
-    if (row !== ROW_VERSION) throw new ProtocolError("the first frame is not the version");
-    if (number !== VERSION)
-      throw new ProtocolError(`the peer speaks version ${number}, not ${VERSION}`);
+    if (row !== ROW_VERSION) fault("the first frame is not the version");
+    if (number !== VERSION) fault(`the peer speaks version ${number}, not ${VERSION}`);
     theirs = readTerms(sent);
     producing.takeTerms(theirs);
     hasTerms(theirs);
@@ -213,7 +212,7 @@ export function createSession(): Session {
     [ROW_UNCACHE]: followed.end,
     [ROW_CANCEL]: incoming.cancel,
     [ROW_PING](number) {
-      if (++pings > MOST_PINGS) throw new ProtocolError("too many pings");
+      if (++pings > MOST_PINGS) fault("too many pings");
       session.put([ROW_PONG, number]);
     },
     [ROW_GOODBYE](code, text) {
@@ -271,8 +270,7 @@ export function createSession(): Session {
       if (session.ended) return 0;
       const frame = write(message);
       const size = frame.length - 4;
-      if (size > most)
-        throw new RemoteError(NAMES.large, `${size} bytes; the peer takes ${most} (frame)`);
+      if (size > most) refuse(NAMES.large, `${size} bytes; the peer takes ${most} (frame)`);
       session.transport.write(frame);
       return size;
     },
@@ -280,13 +278,13 @@ export function createSession(): Session {
     target(target, isCache) {
       if (isCache) return followed.core(target as number);
       if (!Array.isArray(target)) return exports.find(target);
-      throw new RemoteError(NAMES.object, "promises are not called here");
+      return refuse(NAMES.object, "promises are not called here");
     },
 
     writeObject(value, jellier) {
       if (value instanceof Bound) return jellier.put(value._on);
       if (value instanceof RemoteReference) {
-        if (value._calls !== calls) throw cannot("a reference of another connection");
+        if (value._calls !== calls) cannot("a reference of another connection");
         return [word("local"), idOf(value._id)];
       }
       if (value instanceof Referenceable)
@@ -294,7 +292,7 @@ export function createSession(): Session {
       if (value instanceof RemoteCache) return followed.write(value);
       if (value instanceof Cacheable) return owned.write(value, jellier);
       if (value instanceof RemotePromise) return calls.write(value, jellier);
-      if (value instanceof Error && !nameOf(value)) throw cannot("an error");
+      if (value instanceof Error && !nameOf(value)) cannot("an error");
       const stream = streamOf(value);
       return stream && producing.open(stream, jellier);
     },

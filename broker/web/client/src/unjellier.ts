@@ -1,6 +1,6 @@
 /** Expressions become values. */
-import { NAMES, RemoteError } from "./errors.ts";
-import { RemoteCache, classOf, makeError, membersOf, setFields } from "./registry.ts";
+import { NAMES, RemoteError, refuse } from "./errors.ts";
+import { RemoteCache, isClassOf, makeError, registeredAs, setFields } from "./registry.ts";
 import {
   Decimal,
   type Expression,
@@ -24,10 +24,8 @@ export interface Receiver {
   cache(number: number, cls: new () => RemoteCache): [unknown, (state: unknown) => void];
 }
 
-export const malformedJelly = (text: string): RemoteError => new RemoteError(NAMES.malformed, text);
-
-function check(isRight: unknown, text: string): asserts isRight {
-  if (!isRight) throw malformedJelly(text);
+export function check(isRight: unknown, text: string): asserts isRight {
+  if (!isRight) refuse(NAMES.malformed, text);
 }
 
 const MOST_DIGITS = 135;
@@ -38,7 +36,7 @@ function textOf(e: Expression | undefined): string {
   try {
     return decode(e);
   } catch {
-    throw malformedJelly("UTF-8");
+    return refuse(NAMES.malformed, "UTF-8");
   }
 }
 
@@ -147,16 +145,14 @@ export function unjelly(expression: Expression, receiver: Receiver): any {
     const inner = (at: number) => read(e[at] ?? []);
     const time = TIMES.find((each) => each[0] === tag);
     if (time) return keep(timeOf(e, time), number);
-    const members = membersOf(tag);
-    if (members) {
+    const cls = registeredAs(tag) ?? refuse(NAMES.insecure, `type '${tag}' is not registered`);
+    if (Array.isArray(cls)) {
       const value = inner(1);
-      const found = members.find((member) => member.value === value);
+      const found = cls.find((member) => member.value === value);
       check(found, `${tag}: no such member`);
       return keep(found, number);
     }
-    const cls = classOf(tag);
-    if (!cls) throw new RemoteError(NAMES.insecure, `type '${tag}' is not registered`);
-    if (cls.prototype instanceof RemoteCache) {
+    if (isClassOf(cls, RemoteCache)) {
       const [cache, setState] = receiver.cache(numberOf(e), cls);
       keep(cache, number);
       setState(inner(2));
@@ -164,7 +160,7 @@ export function unjelly(expression: Expression, receiver: Receiver): any {
     }
     check(e.length > 1, tag);
     // An error that its sender has declared as a copy.
-    if (cls.prototype instanceof RemoteError)
+    if (isClassOf(cls, RemoteError))
       return keep(makeError(tag, "", [tag], "", fieldsOf(inner(1))), number);
     const copy = keep(new cls(), number);
     const state = inner(1);

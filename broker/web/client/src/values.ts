@@ -134,12 +134,18 @@ export class UUID {
 /** A value of plain data that is an expression of the wire. */
 export type Expression = number | bigint | Float | Uint8Array | Expression[];
 
+/** The types of the numbers of a DataView: the unsigned ints first, by their sizes. */
+export const NUMBER_TYPES =
+  "Uint8 Uint16 Uint32 BigUint64 Int8 Int16 Int32 BigInt64 Float32 Float64".split(
+    " ",
+  ) as ("Uint8" | "BigInt64")[];
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Return text as UTF-8. Half of a surrogate pair is an error. */
 export function encode(text: string): Uint8Array {
-  if (/\p{Surrogate}/u.test(text)) throw new RangeError("half of a surrogate pair");
+  if (!text.isWellFormed()) throw new RangeError("half of a surrogate pair");
   return encoder.encode(text);
 }
 

@@ -1,5 +1,5 @@
 /** The writer of msgpack: a message becomes a frame. */
-import { Float, encode, fits } from "./values.ts";
+import { Float, NUMBER_TYPES, encode, fits } from "./values.ts";
 
 /** The most arrays in each other: a graph is 102 deep, within the array of its message. */
 const DEEPEST = 103;
@@ -7,7 +7,7 @@ const DEEPEST = 103;
 /** The most bytes of a value without those of its text, bytes or elements. */
 const HEAD = 9;
 
-const SETTERS = ["setUint8", "setUint16", "setUint32"] as const;
+const SETTERS = NUMBER_TYPES.map((type) => `set${type}` as "setUint8");
 
 /** As 2ⁿ bytes hold a length: n. */
 const bitsOf = (length: number): number =>
@@ -32,8 +32,7 @@ export function frameWriter(): (message: unknown[]) => Uint8Array {
   /** Write a code, and an int of 2ⁿ bytes. */
   const sized = (code: number, bits: number, value: number | bigint) => {
     bytes[at++] = code + bits;
-    if (bits > 2) view.setBigUint64(at, BigInt(value));
-    else view[SETTERS[bits as 0]](at, Number(value));
+    view[SETTERS[bits]!](at, (bits > 2 ? BigInt : Number)(value) as number);
     at += 1 << bits;
   };
 
