@@ -45,7 +45,7 @@ export function createFollowed(session: Session) {
 
     /** Return the expression of a cache that goes back to its owner. */
     write(cache: RemoteCache): Expression {
-      return [word("lcache"), numberOf(cache) ?? cannot("a cache of another connection")];
+      return [word("lcache"), numberOf(cache) ?? cannot("cache of another connection")];
     },
 
     /** The owner says that the number means nothing any more. */
@@ -70,7 +70,7 @@ export function createOwned(session: Session) {
 
     /** Return the expression of a cache: its state for the first time, its number afterwards. */
     write(cache: Cacheable, jellier: Jellier): Expression {
-      const name = nameOf(cache) ?? cannot("a Cacheable that is not registered");
+      const name = nameOf(cache) ?? cannot("Cacheable that is not registered");
       const entry = sent.add(cache, jellier);
       const { number, count } = entry;
       const e = jellier.begin(cache, count > 1 ? "cached" : name);

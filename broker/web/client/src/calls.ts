@@ -88,20 +88,27 @@ export function createCalls(session: Session): Calls {
 
   const write = (id: number, target: Target, request: Request, row: number) => {
     const { name, args, options, toCache } = request;
-    const { kw = {}, timeout, credit, once } = options;
+    const { kw = {}, timeout, meta, credit, once } = options;
     if (once) throw new TypeError("once needs a reference of a link");
-    const meta = { ...options.meta };
-    if (credit) meta.credit = `${credit.items},${credit.bytes}`;
-    if (!isMeta(meta)) throw new TypeError("no such metadata");
-    const tail: unknown[] = timeout === undefined ? [] : [Math.ceil(timeout)];
-    if (Object.keys(meta).length) tail[1] = meta;
-    const head = [toCache ? row + ROW_CACHE_CALL - ROW_CALL : row, id, target, name];
-    if (arePlain([...args, ...Object.values(kw)])) session.put([...head, args, kw, ...tail]);
+    const isPlain = arePlain(args.concat(Object.values(kw)));
+    const message: unknown[] = isPlain ? [] : [ROW_GRAPH];
+    message.push(toCache ? row + ROW_CACHE_CALL - ROW_CALL : row, id, target, name);
+    /** Add the arguments, and what stands behind them. */
+    const complete = (...given: unknown[]) => {
+      message.push(...given);
+      if (timeout !== undefined) message.push(Math.ceil(timeout));
+      const sent = credit ? { ...meta, credit: `${credit.items},${credit.bytes}` } : (meta ?? {});
+      if (!Object.keys(sent).length) return message;
+      if (!isMeta(sent)) throw new TypeError("no such metadata");
+      if (timeout === undefined) message.push(null);
+      message.push(sent);
+      return message;
+    };
+    if (isPlain) session.put(complete(args, kw));
     else
-      putGraph(session, (jellier) => {
-        const graph = [jellier.write(Tuple.from(args)), jellier.write(kw)];
-        return [ROW_GRAPH, ...head, graph, ...tail];
-      });
+      putGraph(session, (jellier) =>
+        complete([jellier.write(Tuple.from(args)), jellier.write(kw)]),
+      );
   };
 
   /** Send a call now. */
@@ -253,7 +260,7 @@ export function createCalls(session: Session): Calls {
       const { settled, id } = call!;
       if (settled) return jellier.put(resultOf(promise));
       if (id === undefined || !session.promised())
-        return cannot("a promise within an argument");
+        return cannot("promise within an argument");
       promise.catch(() => {});
       return [word("promised"), id, ...(step === undefined ? [] : [idOf(step)])];
     },

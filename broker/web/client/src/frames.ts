@@ -1,7 +1,21 @@
 /** The messages: their rows, and the fields of each. */
 import { ROW_CREDIT, ROW_GRAPH, ROW_ITEM_GRAPH, ROW_ITEMS, ROW_TUPLE } from "./rows.ts";
 import { malformed } from "./errors.ts";
-import { GRAPH, PLAIN, arrayLength, begin, end, rest, value } from "./reader.ts";
+import {
+  ARRAY,
+  BYTES,
+  GRAPH,
+  INT,
+  MAP,
+  NIL,
+  PLAIN,
+  TEXT,
+  arrayLength,
+  begin,
+  end,
+  rest,
+  value,
+} from "./reader.ts";
 import { type Expression, decode } from "./values.ts";
 
 /** The most bytes of a frame. */
@@ -47,56 +61,55 @@ function checked(read: any, isRight: boolean): any {
   return read;
 }
 
-const read = (isRight: (read: any) => boolean, kinds: string, inner?: string) => () => {
+const read = (isRight: (read: any) => boolean, kinds: number, inner?: number) => () => {
   const field = value(kinds, 1, inner);
   return checked(field, isRight(field));
 };
 
-const int = (least: number, most: number | bigint, kinds = "i") =>
+const int = (least: number, most: number | bigint, kinds = INT) =>
   read((number) => number >= least && number <= most, kinds);
 
-const text = (most: number) => read((field) => isText(field, most), "T");
+const text = (most: number) => read((field) => isText(field, most), TEXT);
 
 /** What each letter of a row reads. */
 const FIELDS: Record<string, () => unknown> = {
-  v: () => value("i"),
+  v: () => value(INT),
   t: read(
     (terms) => areEntries(terms, 32, (each, key) => isId(each) && isText(key, 128)),
-    "nm",
-    "i",
+    NIL | MAP,
+    INT,
   ),
   i: int(0, MOST_ID),
-  T: read((target) => (Array.isArray(target) ? isPromise(target) : isName(target)), "iTa", "iT"),
-  O: read(isName, "iT"),
+  T: read((target) => (Array.isArray(target) ? isPromise(target) : isName(target)), INT | TEXT | ARRAY, INT | TEXT),
+  O: read(isName, INT | TEXT),
   n: text(128),
   s: text(1024),
-  a: () => value("a", DEEPEST + 1, PLAIN),
-  k: () => value("m", DEEPEST + 1, PLAIN),
+  a: () => value(ARRAY, DEEPEST + 1, PLAIN),
+  k: () => value(MAP, DEEPEST + 1, PLAIN),
   p: () => value(PLAIN, DEEPEST),
   // `null` lies between the numbers, too.
-  d: int(0, MOST_ID, "ni"),
-  m: read(isMeta, "nm", "T"),
+  d: int(0, MOST_ID, NIL | INT),
+  m: read(isMeta, NIL | MAP, TEXT),
   c: int(1, MOST_COUNT),
   z: int(0, MOST_COUNT),
-  A: read((addresses) => areEntries(addresses, 8, (each) => isText(each, 256)), "a", "T"),
-  b: () => value("B"),
+  A: read((addresses) => areEntries(addresses, 8, (each) => isText(each, 256)), ARRAY, TEXT),
+  b: () => value(BYTES),
   g: () => value(GRAPH, DEEPEST_GRAPH),
-  f: () => value("n" + GRAPH, DEEPEST_GRAPH, GRAPH),
+  f: () => value(NIL | GRAPH, DEEPEST_GRAPH, GRAPH),
   r: rest,
 };
 
 /** The fields of each row by its number; those behind the point may be missing. */
 const ROWS =
-  "v.t iTnak.dm iOnak.dm iinak.dm iinak.dm ip ia ? i.c i.c i i i i ss zA izz ir ir ib i.f i i".split(
+  "v.t iTnak.dm iOnak.dm iinak.dm iinak.dm ip. ia. ? i.c i.c i. i. i. i. ss. zA. izz. ir. ir. ib. i.f i. i.".split(
     " ",
   );
 
 /** Read the fields that a row names, as many as there are. */
 function fields(row: string, count: number, out: Message): Message {
-  const [needed = "", others = ""] = row.split(".");
-  const letters = needed + others;
-  checked(0, count >= needed.length && count <= letters.length);
-  for (const letter of letters.slice(0, count)) out.push(FIELDS[letter]!());
+  const least = row.indexOf(".");
+  checked(0, count >= least && count < row.length);
+  for (let i = 0; i < count; i++) out.push(FIELDS[row[i < least ? i : i + 1]!]!());
   return out;
 }
 
@@ -126,7 +139,7 @@ export function countItems(row: number, bytes: Uint8Array): number {
   begin(bytes);
   const length = arrayLength();
   const isGraph = row === ROW_ITEM_GRAPH;
-  if (isGraph) checked(0, decode(value("B")) === "list");
+  if (isGraph) checked(0, decode(value(BYTES)) === "list");
   return checked(length - +isGraph, length > +isGraph);
 }
 

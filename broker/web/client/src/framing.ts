@@ -43,7 +43,7 @@ export function createFraming() {
         enough = 4;
         if (!frame(data.subarray(at - size, at))) return;
       }
-      keep(data.subarray(at), enough);
+      if (at < data.length) keep(data.subarray(at), enough);
     },
   };
 }

@@ -1,7 +1,6 @@
 /** The handshake: the server's offer, in banana, and this end's choice. */
 import { fault } from "./errors.ts";
 import { word } from "./jellier.ts";
-import { decode } from "./values.ts";
 
 const DIALECT = "msgpack/1";
 const MOST_OFFER = 4096;
@@ -24,26 +23,21 @@ function check(isRight: boolean, text = "not a Perspective Broker server"): void
 /** Return the offer at the beginning of some bytes, or undefined if it is not complete. */
 export function readOffer(bytes: Uint8Array): Offer | undefined {
   let at = 0;
-  /** Read a number and its code; it is infinite if it is not complete. */
+  /** Read a number, and its code. */
   const head = (code: number): number => {
     let number = 0;
-    for (let scale = 1; at < bytes.length; scale *= 128) {
-      const byte = bytes[at++]!;
-      check(at <= MOST_OFFER && scale <= 2 ** 28 && (byte < 128 || byte === code));
-      if (byte === code) return number;
-      number += byte * scale;
-    }
-    return Infinity;
+    let scale = 1;
+    for (; bytes[at]! < 128; scale *= 128) number += bytes[at++]! * scale;
+    check(scale < 2 ** 29 && number <= MOST_OFFER && (bytes[at++] ?? code) === code);
+    return number;
   };
   const offered: string[] = [];
   for (let left = head(0x80); left; left--) {
     const length = head(0x82);
-    if (at + length > bytes.length) {
-      check(length <= MOST_OFFER || length === Infinity);
-      return undefined;
-    }
-    offered.push(decode(bytes.subarray(at, (at += length))));
+    offered.push(String.fromCharCode(...bytes.subarray(at, (at += length))));
   }
+  check(at <= MOST_OFFER);
+  if (at > bytes.length) return undefined;
   check(offered.includes(DIALECT), `${offered.join(", ")}, and not ${DIALECT}`);
   const logins = offered.filter((each) => /^login( |$)/.test(each));
   check(logins.length < 2 && (logins[0]?.length ?? 0) <= 256, "its logins");

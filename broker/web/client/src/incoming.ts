@@ -24,7 +24,7 @@ export const currentCall = (): CurrentCall | undefined => current;
 /** The calls of the peer that run. */
 export interface IncomingCalls {
   /** Run a call; return false if it was refused before its method was called. */
-  receive(row: number, fields: any[], isGraph: boolean): boolean;
+  receive(message: any[], isGraph: boolean): boolean;
   /** The caller does not wait any more. */
   cancel(id: number): void;
   /** The number of calls that have no answer yet. */
@@ -55,7 +55,7 @@ export function createIncomingCalls(session: Session): IncomingCalls {
   };
 
   return {
-    receive(row, [id, target, name, args, kw, deadline, meta], isGraph) {
+    receive([row, id, target, name, args, kw, deadline, meta], isGraph) {
       if (Array.isArray(target) && target[0] > highest)
         fault(`promise of request ${target[0]}, which has not been made`);
       if (id > highest) highest = id;

@@ -36,7 +36,7 @@ const int = (value: bigint): Expression =>
 /** More than any message may have: the writer counts exactly. */
 const DEEPEST = 110;
 
-export const cannot = (what: string): never => refuse(NAMES.cannot, what + " cannot be sent");
+export const cannot = (what: string): never => refuse(NAMES.cannot, `a ${what} cannot be sent`);
 
 /** Writes the values of one message. */
 export class Jellier {
@@ -78,7 +78,7 @@ export class Jellier {
         return int(value);
       case "function":
       case "symbol":
-        return cannot("a " + typeof value);
+        return cannot(typeof value);
     }
     if (value == null) return [word("None")];
     if (++this._depth > DEEPEST) throw new RangeError("too deep");
@@ -139,7 +139,7 @@ export class Jellier {
     }
     const proto = Object.getPrototypeOf(value);
     if (proto && proto !== Object.prototype)
-      cannot(`an object of class ${value.constructor?.name}`);
+      cannot(value.constructor?.name);
     return pairs(Object.entries(value));
   }
 }
@@ -162,7 +162,8 @@ export function arePlain(values: unknown[]): boolean {
       if (![...value.keys()].every((key) => typeof key === "string")) return false;
       value = [...value.values()];
     } else if (proto && proto !== Array.prototype && proto !== Object.prototype) return false;
-    return Object.values(value).every((each) => isPlain(each, deepest - 1));
+    const all = Array.isArray(value) ? value : Object.values(value);
+    return all.every((each) => isPlain(each, deepest - 1));
   };
   return values.every((value) => isPlain(value, 6));
 }

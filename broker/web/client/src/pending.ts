@@ -55,7 +55,9 @@ export class PendingCall {
   /** Take the result, or the error, unless there is one. */
   settle(value: unknown, failure?: unknown): void {
     if (this.settled) return;
-    Object.assign(this, { settled: true, value, failure });
+    this.settled = true;
+    this.value = value;
+    this.failure = failure;
     this.cleanup?.();
     // Calls that wait go out before the program sees the result, so that they keep their order.
     this.flush();

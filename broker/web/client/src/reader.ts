@@ -2,16 +2,28 @@
 import { malformed } from "./errors.ts";
 import { NUMBER_TYPES, decode, narrow } from "./values.ts";
 
-/** The kinds of plain values, and of expressions. Each is a letter: see `KINDS`. */
-export const PLAIN = "nbifTam";
-export const GRAPH = "ifBa";
+/** The kinds of values. */
+export const NIL = 1;
+export const BOOL = 2;
+export const INT = 4;
+export const FLOAT = 8;
+export const TEXT = 16;
+export const ARRAY = 32;
+export const MAP = 64;
+export const BYTES = 128;
 
-/** Codes 0xc0 to 0xdf: nil, bool, Bytes, float, int, Text, array, map. No kind is for the others. */
-const KINDS = "n-bbBBB---ffiiiiiiii-----TTTaamm";
+export const PLAIN = NIL | BOOL | INT | FLOAT | TEXT | ARRAY | MAP;
+export const GRAPH = INT | FLOAT | BYTES | ARRAY;
+
+/** The kinds of the codes 0xc0 to 0xdf, as letters in the order above; no kind is for the others. */
+const KINDS = Array.from(
+  "n-bbBBB---ffiiiiiiii-----TTTaamm",
+  (letter) => 1 << "nbifTamB".indexOf(letter),
+);
 /** What reads the number of such a code, or its length: a method, of so many bytes. */
-const NUMBERS = "----012---8901234567-----0121212";
+const NUMBERS = Array.from("----012---8901234567-----0121212", Number);
 const METHODS = NUMBER_TYPES.map((type) => `get${type}` as const);
-const SIZES = "1248124848";
+const SIZES = Array.from("1248124848", Number);
 
 const MOST_NODES = 1_000_000;
 
@@ -48,33 +60,33 @@ function take(size: number): number {
 }
 
 /** Read the head of a value; return its kind. */
-function head(kinds: string): string {
+function head(kinds: number): number {
   if (--left < 0) malformed("nodes");
   const code = bytes[take(1)]!;
-  let kind: string | undefined = "i";
+  let kind = INT;
   number = code;
   if (code >= 0xe0) number -= 256;
   else if (code >= 0xc0) {
-    kind = KINDS[code - 0xc0];
-    const method = +NUMBERS[code - 0xc0]!;
-    if (method >= 0) number = view[METHODS[method]!](take(+SIZES[method]!));
+    kind = KINDS[code - 0xc0]!;
+    const method = NUMBERS[code - 0xc0]!;
+    if (method >= 0) number = view[METHODS[method]!](take(SIZES[method]!));
     if (typeof number === "bigint") number = narrow(number);
   } else if (code >= 0xa0) {
-    kind = "T";
+    kind = TEXT;
     number &= 31;
   } else if (code >= 0x80) {
-    kind = code < 0x90 ? "m" : "a";
+    kind = code < 0x90 ? MAP : ARRAY;
     number &= 15;
   }
-  if (!kinds.includes(kind!)) malformed("kind");
+  if (!(kinds & kind)) malformed("kind");
   // Each element has one byte at least.
-  if ("BTam".includes(kind!) && number > bytes.length - at) malformed("end");
-  return kind!;
+  if (kind >= TEXT && number > bytes.length - at) malformed("end");
+  return kind;
 }
 
 /** Read the head of an array; return its length. */
 export function arrayLength(): number {
-  head("a");
+  head(ARRAY);
   return number as number;
 }
 
@@ -82,18 +94,18 @@ export function arrayLength(): number {
  * Read a value of one of these kinds, of at most so many containers in each other. Its elements are
  * of the kinds `inner`.
  */
-export function value(kinds: string, deepest = 0, inner = kinds): any {
+export function value(kinds: number, deepest = 0, inner = kinds): any {
   const kind = head(kinds);
   const length = number as number;
-  if (kind === "n") return null;
-  if (kind === "b") return length === 0xc3;
-  if (kind === "T") return string(length);
-  if (kind === "B") return bytes.slice(take(length), at);
-  if (kind === "i" || kind === "f") return length;
+  if (kind === NIL) return null;
+  if (kind === BOOL) return length === 0xc3;
+  if (kind === TEXT) return string(length);
+  if (kind === BYTES) return bytes.slice(take(length), at);
+  if (kind < TEXT) return length;
   if (!deepest) malformed("depth");
-  const out: any = kind === "a" ? new Array(length) : Object.create(null);
-  for (let i = 0; i < length; i++)
-    out[kind === "a" ? i : value("T")] = value(inner, deepest - 1);
+  const isArray = kind === ARRAY;
+  const out: any = isArray ? new Array(length) : Object.create(null);
+  for (let i = 0; i < length; i++) out[isArray ? i : value(TEXT)] = value(inner, deepest - 1);
   return out;
 }
 

@@ -37,7 +37,7 @@ import { Cacheable, Referenceable, RemoteCache, nameOf } from "./registry.ts";
 import { createIncomingStreams } from "./incoming_streams.ts";
 import { createOutgoingStreams } from "./outgoing_streams.ts";
 import { streamOf } from "./streams.ts";
-import { BASELINE, MINE, type Terms, readTerms } from "./terms.ts";
+import { BASELINE, MINE, TOLD, type Terms, readTerms } from "./terms.ts";
 import type { Draining, Transport } from "./transport.ts";
 import { type Receiver, unjelly } from "./unjellier.ts";
 import { type Expression, Tuple } from "./values.ts";
@@ -152,14 +152,16 @@ export function createSession(): Session {
 
   /** Handle a frame; return whether the connection goes on. */
   const frame = (body: Uint8Array) => {
-    const [row, ...fields] = readFrame(body);
-    const [first, second, third] = fields;
+    const message = readFrame(body);
+    const [row, first, second, third] = message;
     if (!theirs) version(row, first, second);
     else if (row === ROW_VERSION) fault("a second version");
-    else if (row <= ROW_CACHE_SEND) called(row, fields, false);
-    else if (row === ROW_GRAPH && first <= ROW_CACHE_SEND)
-      called(first, [...fields.slice(1, 4), ...fields[4], ...fields.slice(5)], true);
-    else if (row === ROW_GRAPH) answered(first, second, fields[4]);
+    else if (row <= ROW_CACHE_SEND) called(message, false);
+    else if (row === ROW_GRAPH && first <= ROW_CACHE_SEND) {
+      // As a plain call: with arguments and keywords beside each other.
+      message.splice(5, 1, ...message[5]);
+      called(message.slice(1), true);
+    } else if (row === ROW_GRAPH) answered(first, second, message[5]);
     else handlers[row]?.(first, second, third, body.length, row);
     return !session.ended;
   };
@@ -172,10 +174,10 @@ export function createSession(): Session {
     hasTerms(theirs);
   };
 
-  const called = (row: number, fields: any[], isGraph: boolean) => {
+  const called = (message: any[], isGraph: boolean) => {
     reading.begin();
-    const wasRun = incoming.receive(row, fields, isGraph);
-    if (isGraph && !wasRun) reading.refuse(fields.slice(3, 5));
+    const wasRun = incoming.receive(message, isGraph);
+    if (isGraph && !wasRun) reading.refuse(message.slice(4, 6));
   };
 
   /** An answer, or an error, that is not plain. */
@@ -249,8 +251,7 @@ export function createSession(): Session {
 
     begin() {
       hasBegun = true;
-      const { streams, items, window, promised } = MINE;
-      session.put([ROW_VERSION, VERSION, { streams, items, window, promised }]);
+      session.put([ROW_VERSION, VERSION, TOLD]);
       isReady();
     },
 
@@ -284,7 +285,7 @@ export function createSession(): Session {
     writeObject(value, jellier) {
       if (value instanceof Bound) return jellier.put(value._on);
       if (value instanceof RemoteReference) {
-        if (value._calls !== calls) cannot("a reference of another connection");
+        if (value._calls !== calls) cannot("reference of another connection");
         return [word("local"), idOf(value._id)];
       }
       if (value instanceof Referenceable)
@@ -292,7 +293,7 @@ export function createSession(): Session {
       if (value instanceof RemoteCache) return followed.write(value);
       if (value instanceof Cacheable) return owned.write(value, jellier);
       if (value instanceof RemotePromise) return calls.write(value, jellier);
-      if (value instanceof Error && !nameOf(value)) cannot("an error");
+      if (value instanceof Error && !nameOf(value)) cannot("plain error");
       const stream = streamOf(value);
       return stream && producing.open(stream, jellier);
     },

@@ -17,6 +17,9 @@ export class Tuple<T = any> extends Array<T> {}
 /** A frozenset of Python. Members that are objects compare by identity. */
 export class FrozenSet<T = any> extends Set<T> {}
 
+/** 400 years in milliseconds. */
+const YEARS_400 = 146_097 * 86_400_000;
+
 /** A date. */
 export class PyDate {
   readonly year!: number;
@@ -66,25 +69,22 @@ export class PyDateTime {
 
   /** Return an instant as a datetime in UTC: with that zone, or without one. */
   static utc(date: Date, withZone = true): PyDateTime {
-    return new PyDateTime(
-      date.getUTCFullYear(),
-      date.getUTCMonth() + 1,
-      date.getUTCDate(),
-      date.getUTCHours(),
-      date.getUTCMinutes(),
-      date.getUTCSeconds(),
-      date.getUTCMilliseconds() * 1000,
-      withZone ? 0 : undefined,
-    );
+    // What stands behind the year: "01-31T12:00:00.000Z".
+    const parts = date.toISOString().slice(-19).match(/\d+/g)!.map(Number);
+    const [month, day, hour, minute, second, millisecond] = parts as [number, number, ...number[]];
+    const microsecond = millisecond! * 1000;
+    const offset = withZone ? 0 : undefined;
+    const year = date.getUTCFullYear();
+    return new PyDateTime(year, month, day, hour, minute, second, microsecond, offset);
   }
 
   /** Return the instant. A datetime without a zone is taken as one in UTC. */
   toDate(): Date {
     const { year, month, day, hour, minute, second, microsecond, offset = 0 } = this;
-    const date = new Date(0);
-    date.setUTCFullYear(year, month - 1, day);
-    date.setUTCHours(hour, minute, second - offset, Math.floor(microsecond / 1000));
-    return date;
+    const millisecond = Math.floor(microsecond / 1000);
+    // Date.UTC takes years below 100 for others.
+    const later = Date.UTC(year + 400, month - 1, day, hour, minute, second - offset, millisecond);
+    return new Date(later - YEARS_400);
   }
 }
 

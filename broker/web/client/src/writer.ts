@@ -101,12 +101,16 @@ export function frameWriter(): (message: unknown[]) => Uint8Array {
       raw(value);
     } else {
       if (depth > DEEPEST) throw new RangeError("too deep");
-      const isList = Array.isArray(value);
-      const entries: unknown[] = isList ? value : value instanceof Map ? [...value] : Object.entries(value);
-      head(isList ? 0x90 : 0x80, 16, isList ? 0xdb : 0xdd, 1, entries.length);
-      for (const each of isList ? entries : entries.flat()) write(each, depth + 1);
+      if (Array.isArray(value)) {
+        head(0x90, 16, 0xdb, 1, value.length);
+        for (const each of value) write(each, depth + 1);
+      } else {
+        const entries = value instanceof Map ? [...value] : Object.entries(value);
+        head(0x80, 16, 0xdd, 1, entries.length);
+        for (const pair of entries) for (const each of pair) write(each, depth + 1);
+      }
     }
-    return;
+    return undefined;
   };
 
   return (message) => {
