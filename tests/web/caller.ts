@@ -173,16 +173,7 @@ class Client {
     const [row, first, second] = message;
     if (row === 7 && first <= 4) {
       const [, kind, id, target, name, [args, kw], deadline, meta] = message;
-      return this.call(
-        kind,
-        id,
-        target,
-        name,
-        this.value(args),
-        this.value(kw),
-        deadline,
-        meta,
-      );
+      return this.call(kind, id, target, name, this.value(args), this.value(kw), deadline, meta);
     }
     if (row >= 1 && row <= 4) {
       const [, id, target, name, args, kw, deadline, meta] = message;

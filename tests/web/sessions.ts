@@ -323,7 +323,12 @@ test("a secret does not leave where other people can listen", async () => {
       const refused = Promise.resolve(offers(address, credentials));
       await assert.rejects(refused, (error) => error instanceof LoginFailed);
     }
-    for (const address of ["wss://elsewhere", "pbs://elsewhere", "ws://localhost", "pb://127.0.0.1"])
+    for (const address of [
+      "wss://elsewhere",
+      "pbs://elsewhere",
+      "ws://localhost",
+      "pb://127.0.0.1",
+    ])
       await isSent(offers(address, credentials, { timeout: 20 }));
     await isSent(offers("ws://[::1]:80/pb", credentials, { timeout: 20 }));
     const insecure = { timeout: 20, insecurePlaintext: true };

@@ -21,8 +21,7 @@ export function createFollowed(session: Session) {
   const { held, numberOf } = received;
 
   /** The object whose methods are called. */
-  const core = (number: number): RemoteCache =>
-    (held.get(number) ?? unknown(number, "held")).core!;
+  const core = (number: number): RemoteCache => (held.get(number) ?? unknown(number, "held")).core!;
 
   /** Return a cache that was received once more. */
   const again = (number: number): RemoteCache => {

@@ -89,7 +89,7 @@ export function createCalls(session: Session): Calls {
   const write = (id: number, target: Target, request: Request, row: number) => {
     const { name, args, options, toCache } = request;
     const { kw = {}, timeout, meta, credit, once } = options;
-    if (once) throw new TypeError("once needs a reference of a link");
+    if (once) throw new TypeError("once needs the avatar, the root or a recipe of a link");
     const isPlain = arePlain(args.concat(Object.values(kw)));
     const message: unknown[] = isPlain ? [] : [ROW_GRAPH];
     message.push(toCache ? row + ROW_CACHE_CALL - ROW_CALL : row, id, target, name);
@@ -259,8 +259,7 @@ export function createCalls(session: Session): Calls {
       const { _call: call, _step: step } = promise;
       const { settled, id } = call!;
       if (settled) return jellier.put(resultOf(promise));
-      if (id === undefined || !session.promised())
-        return cannot("promise within an argument");
+      if (id === undefined || !session.promised()) return cannot("promise within an argument");
       promise.catch(() => {});
       return [word("promised"), id, ...(step === undefined ? [] : [idOf(step)])];
     },

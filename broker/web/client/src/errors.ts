@@ -45,15 +45,13 @@ export class RemoteError extends Error {
 /** The connection has ended. */
 export class ConnectionLost extends Error {
   /** The code of the peer's goodbye, such as `"closing"`; `"lost"` without a goodbye. */
-  code: string;
+  code!: string;
   /** Whether the call that failed may have run: it was sent. */
-  mayHaveRun: boolean;
+  mayHaveRun!: boolean;
 
   constructor(code = "lost", message = "connection lost", mayHaveRun = false) {
     super(message);
-    this.code = code;
-    this.mayHaveRun = mayHaveRun;
-    this.name = "ConnectionLost";
+    Object.assign(this, { name: "ConnectionLost", code, mayHaveRun });
   }
 }
 

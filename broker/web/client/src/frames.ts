@@ -80,7 +80,11 @@ const FIELDS: Record<string, () => unknown> = {
     INT,
   ),
   i: int(0, MOST_ID),
-  T: read((target) => (Array.isArray(target) ? isPromise(target) : isName(target)), INT | TEXT | ARRAY, INT | TEXT),
+  T: read(
+    (target) => (Array.isArray(target) ? isPromise(target) : isName(target)),
+    INT | TEXT | ARRAY,
+    INT | TEXT,
+  ),
   O: read(isName, INT | TEXT),
   n: text(128),
   s: text(1024),
@@ -100,10 +104,10 @@ const FIELDS: Record<string, () => unknown> = {
 };
 
 /** The fields of each row by its number; those behind the point may be missing. */
-const ROWS =
-  "v.t iTnak.dm iOnak.dm iinak.dm iinak.dm ip. ia. ? i.c i.c i. i. i. i. ss. zA. izz. ir. ir. ib. i.f i. i.".split(
-    " ",
-  );
+const ROWS = (
+  "v.t iTnak.dm iOnak.dm iinak.dm iinak.dm ip. ia. ? i.c i.c i. i. i. i. ss. zA. izz. ir. ir. ib. " +
+  "i.f i. i."
+).split(" ");
 
 /** Read the fields that a row names, as many as there are. */
 function fields(row: string, count: number, out: Message): Message {
@@ -119,7 +123,10 @@ function graph(count: number): Message {
   const isCall = kind < 5;
   const row = isCall ? ROWS[kind]!.slice(0, 3) : "iOn";
   const message = fields(row + "g.dm", count - 1, [ROW_GRAPH, kind]);
-  checked(0, kind !== ROW_TUPLE && (!isCall || (Array.isArray(message[5]) && message[5].length === 2)));
+  checked(
+    0,
+    kind !== ROW_TUPLE && (!isCall || (Array.isArray(message[5]) && message[5].length === 2)),
+  );
   return message;
 }
 

@@ -35,8 +35,7 @@ export function createFraming() {
       let enough = 4;
       while (data.length - at >= 4) {
         const size = view.getUint32(at);
-        if (size > MOST_FRAME)
-          fault(`expression larger than ${MOST_FRAME} bytes (max_expression)`);
+        if (size > MOST_FRAME) fault(`expression larger than ${MOST_FRAME} bytes (max_expression)`);
         enough = 4 + size;
         if (data.length - at < enough) break;
         at += enough;

@@ -17,7 +17,7 @@ import {
 
 /** What a session does with references, caches, streams and promises. */
 export interface Sender {
-  /** Return the expression of an object that is not plain data; undefined if it is a copy or data. */
+  /** Return the expression of an object that is known to the session, else undefined. */
   writeObject(value: object, jellier: Jellier): Expression | undefined;
 }
 
@@ -138,8 +138,7 @@ export class Jellier {
       return e;
     }
     const proto = Object.getPrototypeOf(value);
-    if (proto && proto !== Object.prototype)
-      cannot(value.constructor?.name);
+    if (proto && proto !== Object.prototype) cannot(value.constructor?.name);
     return pairs(Object.entries(value));
   }
 }

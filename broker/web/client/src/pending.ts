@@ -80,8 +80,7 @@ export const promisesIn = ({ args, options }: Request): RemotePromise[] =>
   [...args, ...Object.values(options.kw ?? {})].filter((each) => each instanceof RemotePromise);
 
 /** Return what a promise has become. */
-export const resultOf = ({ _call, _step }: RemotePromise): unknown =>
-  stepInto(_call!.value, _step);
+export const resultOf = ({ _call, _step }: RemotePromise): unknown => stepInto(_call!.value, _step);
 
 /** Return what a promise has become, if it is settled; other values as they are. */
 export const settledValue = (value: unknown): unknown =>

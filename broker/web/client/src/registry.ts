@@ -46,8 +46,7 @@ const names = new Map<object, string>();
 /** Register a class under its name on the wire; return the class. */
 export function register<T extends Class>(cls: T, name: string): T {
   if (!/^[A-Za-z][\w.-]{0,127}$/.test(name)) throw new TypeError("no name for a class: " + name);
-  if ((registered.get(name) ?? cls) !== cls)
-    throw new TypeError(`type '${name}' is registered`);
+  if ((registered.get(name) ?? cls) !== cls) throw new TypeError(`type '${name}' is registered`);
   registered.set(name, cls);
   names.set(cls, name);
   return cls;

@@ -204,7 +204,10 @@ export function createSession(): Session {
     reading.items(row, number, bytes, size);
 
   /** What the messages do that are no calls, and no expressions. */
-  const handlers: Record<number, (first: any, second: any, third: any, size: number, row: number) => void> = {
+  const handlers: Record<
+    number,
+    (first: any, second: any, third: any, size: number, row: number) => void
+  > = {
     [ROW_ANSWER]: (id, value) => calls.answered(id).settle(value),
     [ROW_TUPLE]: (id, values) => calls.answered(id).settle(Tuple.from(values)),
     [ROW_DECREF]: (number, count = 1) => exports.release(number, count),

@@ -30,8 +30,7 @@ export const sleep = (stream: { wake?: (() => void) | undefined }): Promise<void
   new Promise((resolve) => (stream.wake = resolve));
 
 /** End a generator; it may fail, and nobody waits for it. */
-export const close = (items: any): void =>
-  void (async () => items.return?.())().catch(() => {});
+export const close = (items: any): void => void (async () => items.return?.())().catch(() => {});
 
 /** A stream to send: the items of an iterable, and how many items, or bytes, they are. */
 export class Stream<T = unknown> {

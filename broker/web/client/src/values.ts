@@ -111,11 +111,10 @@ export const TIMES: [string, new (...numbers: any[]) => object, number[]][] = [
 
 /** A decimal number: digits times a power of ten. */
 export class Decimal {
-  readonly digits: bigint;
-  readonly exponent: number;
+  readonly digits!: bigint;
+  readonly exponent!: number;
   constructor(digits: bigint, exponent: number) {
-    this.digits = digits;
-    this.exponent = exponent;
+    Object.assign(this, { digits, exponent });
   }
 }
 
@@ -126,7 +125,7 @@ export class UUID {
     this.bytes = bytes;
   }
   toString(): string {
-    const hex = [...this.bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    const hex = [...this.bytes].map((byte) => (byte + 256).toString(16).slice(1)).join("");
     return hex.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
   }
 }
@@ -136,9 +135,9 @@ export type Expression = number | bigint | Float | Uint8Array | Expression[];
 
 /** The types of the numbers of a DataView: the unsigned ints first, by their sizes. */
 export const NUMBER_TYPES =
-  "Uint8 Uint16 Uint32 BigUint64 Int8 Int16 Int32 BigInt64 Float32 Float64".split(
-    " ",
-  ) as ("Uint8" | "BigInt64")[];
+  "Uint8 Uint16 Uint32 BigUint64 Int8 Int16 Int32 BigInt64 Float32 Float64".split(" ") as (
+    "Uint8" | "BigInt64"
+  )[];
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

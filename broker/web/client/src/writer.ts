@@ -13,7 +13,7 @@ const SETTERS = NUMBER_TYPES.map((type) => `set${type}` as "setUint8");
 const bitsOf = (length: number): number =>
   length < 256 ? 0 : length < 65536 ? 1 : length < 2 ** 32 ? 2 : 3;
 
-/** Return a function that returns messages as frames. It is used again and again: it keeps its buffer. */
+/** Return a function that returns messages as frames. It keeps its buffer for the next one. */
 export function frameWriter(): (message: unknown[]) => Uint8Array {
   let bytes = new Uint8Array(256);
   let view = new DataView(bytes.buffer);
@@ -26,7 +26,7 @@ export function frameWriter(): (message: unknown[]) => Uint8Array {
   };
 
   const reserve = (size: number) => {
-    if (at + size > bytes.length) use(2 * (at + size), bytes);
+    if (at + size > bytes.length) use(Math.max(at + size, 2 * bytes.length), bytes);
   };
 
   /** Write a code, and an int of 2ⁿ bytes. */
@@ -69,7 +69,7 @@ export function frameWriter(): (message: unknown[]) => Uint8Array {
       // Names and keys are short, and of ASCII.
       reserve(length + 1);
       let i = 0;
-      for (let code; i < length && (code = value.charCodeAt(i)) < 128; ) bytes[at + ++i] = code;
+      for (let code; i < length && (code = value.charCodeAt(i)) < 128;) bytes[at + ++i] = code;
       if (i === length) {
         bytes[at] = 0xa0 | length;
         at += length + 1;
