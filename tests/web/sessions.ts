@@ -126,6 +126,27 @@ test("a peer may take no promises; calls wait here", async () => {
   assert.equal(await hi, "hi");
 });
 
+test("a promise of another connection is awaited, and not taken for one of this", async () => {
+  const [one, other] = [new Played({ promised: 16 }), new Played({ promised: 16 })];
+  const name = one.session.root.callRemote("name");
+  const { root } = other.session;
+  root.callRemote("say", name).catch(() => {});
+  assert.deepEqual(other.calls, []);
+  one.says([5, 1, "tea"]);
+  await turn();
+  assert.deepEqual(other.sent[0].slice(3, 5), ["say", ["tea"]]);
+  const later = one.session.root.callRemote("name");
+  await assert.rejects(root.callRemote("say", [later]), /cannot be sent/);
+});
+
+test("calls that wait for a promise fail when their connection ends", async () => {
+  const [one, other] = [new Played({ promised: 16 }), new Played({ promised: 16 })];
+  const name = one.session.root.callRemote("name");
+  const said = ["first", "second"].map((text) => other.session.root.callRemote(text, name));
+  other.session.goodbye("closing", "enough");
+  for (const call of said) await assert.rejects(call, /enough/);
+});
+
 test("calls come home; those behind them wait until the last one is there", async () => {
   const played = new Played({ promised: 16 });
   const { session } = played;

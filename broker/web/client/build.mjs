@@ -59,7 +59,6 @@ async function pages() {
       compress: {
         passes: 6,
         inline: 1,
-        hoist_funs: true,
         pure_getters: true,
         unsafe_arrows: true,
         keep_fargs: false,

@@ -59,8 +59,9 @@ export interface Calls {
 export function createCalls(session: Session): Calls {
   const open = new Map<number, PendingCall>();
   let last = 0;
-  /** Calls that wait behind a call to the same object, whose arguments are promises. */
-  const held = new Map<Target, (() => void)[]>();
+  /** When the calls to an object have left that wait for promises among their arguments. */
+  const held = new Map<Target, Promise<void>>();
+  const waiting = new Set<PendingCall | undefined>();
   /** Calls that wait for a promise at the peer, and here. */
   let sent = 0;
   let queued = 0;
@@ -128,7 +129,8 @@ export function createCalls(session: Session): Calls {
   /** Whether a promise among arguments can be sent, or has its value. */
   const isPromisable = ({ _call: call }: RemotePromise) => {
     const { settled, failure, id } = call!;
-    return settled ? failure === undefined : id !== undefined && session.promised() > sent;
+    if (settled) return failure === undefined;
+    return call!.calls === calls && id !== undefined && session.promised() > sent;
   };
 
   /**
@@ -139,26 +141,19 @@ export function createCalls(session: Session): Calls {
     const promises = promisesIn(request);
     const waits = promises.filter((promise) => !isPromisable(promise));
     const run = () => start(id, promises.length ? withValues(request) : request, call);
-    const begin = () => {
-      if (!waits.length) return run();
-      const queue: (() => void)[] = [];
-      held.set(id, queue);
-      const next = () => {
-        held.delete(id);
-        while (queue.length) {
-          queue.shift()!();
-          const again = held.get(id);
-          if (again) return void again.push(...queue);
-        }
-      };
-      Promise.all(waits)
-        .then(run, (error) => call?.fail(error))
-        // The error of a call without an answer has no place to go.
-        .then(next, next);
-    };
-    const behind = held.get(id);
-    if (behind) behind.push(begin);
-    else begin();
+    const before = held.get(id);
+    if (!before && !waits.length) return run();
+    const after = Promise.resolve(before)
+      .then(() => Promise.all(waits))
+      .then(run, (error) => call?.fail(error))
+      // The error of a call without an answer has no place to go.
+      .catch(() => {})
+      .then(() => {
+        waiting.delete(call);
+        if (held.get(id) === after) held.delete(id);
+      });
+    waiting.add(call);
+    held.set(id, after);
   };
 
   /** Return the call that an answer is for. */
@@ -259,7 +254,8 @@ export function createCalls(session: Session): Calls {
       const { _call: call, _step: step } = promise;
       const { settled, id } = call!;
       if (settled) return jellier.put(resultOf(promise));
-      if (id === undefined || !session.promised()) return cannot("promise within an argument");
+      if (call!.calls !== calls || id === undefined || !session.promised())
+        return cannot("promise within an argument");
       promise.catch(() => {});
       return [word("promised"), id, ...(step === undefined ? [] : [idOf(step)])];
     },
@@ -276,8 +272,7 @@ export function createCalls(session: Session): Calls {
           dependent[0]._call!.underWay = 0;
           dependent[0]._call!.flush();
         }
-      for (const queue of [...held.values()]) for (const go of queue) go();
-      held.clear();
+      for (const call of waiting) call?.fail(session.ended);
     },
   };
   return calls;
