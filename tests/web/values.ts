@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { register } from "../../broker/web/client/src/api.ts";
 import { ProtocolError, RemoteError } from "../../broker/web/client/src/errors.ts";
 import { readFrame } from "../../broker/web/client/src/frames.ts";
-import { Jellier, type Sender } from "../../broker/web/client/src/jellier.ts";
+import { type Sender, createJellier } from "../../broker/web/client/src/jellier.ts";
 import { registeredAs } from "../../broker/web/client/src/registry.ts";
 import { type Receiver, unjelly } from "../../broker/web/client/src/unjellier.ts";
 import { frameWriter } from "../../broker/web/client/src/writer.ts";
@@ -64,7 +64,7 @@ for (const { name, expression } of load("jelly.json")) {
     const before = read(expression);
     registerAll(before);
     const value = unjelly(before, receiver);
-    assert.equal(shown(new Jellier(sender).write(value)), shown(before));
+    assert.equal(shown(createJellier(sender).write(value)), shown(before));
   });
 }
 

@@ -39,34 +39,28 @@ const DEEPEST = 110;
 export const cannot = (what: string): never => refuse(NAMES.cannot, `a ${what} cannot be sent`);
 
 /** Writes the values of one message. */
-export class Jellier {
+export interface Jellier {
   /** What is undone if the message is not sent, and what is done when it was. */
-  readonly undo: (() => void)[] = [];
-  readonly sent: (() => void)[] = [];
+  readonly undo: (() => void)[];
+  readonly sent: (() => void)[];
   /** The first credit of the streams in the message, if the caller has asked for less. */
-  credit: Credit | undefined;
-  private _sender: Sender;
-  /** The containers that were met: the expression of each, and its number if it was met twice. */
-  private _met!: Map<object, { e: Expression[]; number: number }>;
-  private _count!: number;
-  private _depth = 0;
-
-  constructor(sender: Sender) {
-    this._sender = sender;
-  }
-
+  credit?: Credit | undefined;
   /** Return the expression of a value; each has a numbering of its own. */
-  write(value: unknown): Expression {
-    this._met = new Map();
-    this._count = 0;
-    const written = this.put(value);
-    for (const { e, number } of this._met.values())
-      if (number) e.push(word("reference"), number, e.splice(0));
-    return written;
-  }
-
+  write(value: unknown): Expression;
   /** Return the expression of a value within the one that is being written. */
-  put(value: any): Expression {
+  put(value: unknown): Expression;
+  /** Return the expression of a container, with its tag. What follows is added later. */
+  begin(value: object, tag: string): Expression[];
+}
+
+/** Return what writes the values of one message. */
+export function createJellier(sender: Sender): Jellier {
+  /** The containers that were met: the expression of each, and its number if it was met twice. */
+  let met: Map<object, { e: Expression[]; number: number }>;
+  let count: number;
+  let depth = 0;
+
+  const put = (value: any): Expression => {
     switch (typeof value) {
       case "boolean":
         return [word("boolean"), word(`${value}`)];
@@ -81,29 +75,22 @@ export class Jellier {
         return cannot(typeof value);
     }
     if (value == null) return [word("None")];
-    if (++this._depth > DEEPEST) throw new RangeError("too deep");
-    const written = this._leaf(value) ?? this._object(value);
-    this._depth--;
+    if (++depth > DEEPEST) throw new RangeError("too deep");
+    const written = leaf(value) ?? object(value);
+    depth--;
     return written;
-  }
+  };
 
-  private _object(value: object): Expression {
-    const place = this._met.get(value);
-    if (!place) return this._sender.writeObject(value, this) ?? this._container(value);
-    return [word("dereference"), (place.number ||= ++this._count)];
-  }
+  const object = (value: object): Expression => {
+    const place = met.get(value);
+    if (!place) return sender.writeObject(value, jellier) ?? container(value);
+    return [word("dereference"), (place.number ||= ++count)];
+  };
 
-  /** Return the expression of a container, with its tag. What follows is added later. */
-  begin(value: object, tag: string): Expression[] {
-    const e = [word(tag)];
-    this._met.set(value, { e, number: 0 });
-    return e;
-  }
-
-  private _leaf(value: object): Expression | undefined {
+  const leaf = (value: object): Expression | undefined => {
     if (value instanceof Uint8Array || value instanceof Float) return value;
     if (value instanceof UUID) return [word("uuid.UUID"), value.bytes];
-    if (value instanceof EnumMember) return [word(enumOf(value)), this.put(value.value)];
+    if (value instanceof EnumMember) return [word(enumOf(value)), put(value.value)];
     if (value instanceof Decimal) return [word("decimal"), int(value.digits), value.exponent];
     for (const [tag, cls, { length }] of TIMES)
       if (value instanceof cls) {
@@ -113,19 +100,16 @@ export class Jellier {
         return [word(tag), text, ...numbers];
       }
     return undefined;
-  }
+  };
 
-  private _container(value: any): Expression {
-    const all = (tag: string, values: Iterable<unknown>) => {
-      const e = this.begin(value, tag);
-      for (const each of values) e.push(this.put(each));
+  const container = (value: any): Expression => {
+    const all = (tag: string, values: Iterable<unknown>, write = put) => {
+      const e = jellier.begin(value, tag);
+      for (const each of values) e.push(write(each));
       return e;
     };
-    const pairs = (entries: Iterable<[unknown, unknown]>) => {
-      const e = this.begin(value, "dictionary");
-      for (const pair of entries) e.push(pair.map((each) => this.put(each)));
-      return e;
-    };
+    const pairs = (entries: Iterable<unknown>) =>
+      all("dictionary", entries, (pair: unknown[]) => pair.map(put));
     if (value instanceof Tuple) return all("tuple", value);
     if (Array.isArray(value)) return all("list", value);
     if (value instanceof FrozenSet) return all("frozenset", value);
@@ -133,14 +117,36 @@ export class Jellier {
     if (value instanceof Map) return pairs(value);
     const name = nameOf(value);
     if (name) {
-      const e = this.begin(value, name);
-      e.push(this.put(value.getStateToCopy ? value.getStateToCopy() : { ...value }));
+      const e = jellier.begin(value, name);
+      e.push(put(value.getStateToCopy ? value.getStateToCopy() : { ...value }));
       return e;
     }
     const proto = Object.getPrototypeOf(value);
     if (proto && proto !== Object.prototype) cannot(value.constructor?.name);
     return pairs(Object.entries(value));
-  }
+  };
+
+  const jellier: Jellier = {
+    undo: [],
+    sent: [],
+    put,
+
+    write(value) {
+      met = new Map();
+      count = 0;
+      const written = put(value);
+      for (const { e, number } of met.values())
+        if (number) e.push(word("reference"), number, e.splice(0));
+      return written;
+    },
+
+    begin(value, tag) {
+      const e = [word(tag)];
+      met.set(value, { e, number: 0 });
+      return e;
+    },
+  };
+  return jellier;
 }
 
 /**
@@ -173,7 +179,7 @@ export function putGraph(
   make: (jellier: Jellier) => unknown[],
   most?: number,
 ): number {
-  const jellier = new Jellier(session);
+  const jellier = createJellier(session);
   try {
     const size = session.put(make(jellier), most);
     for (const done of jellier.sent) done();
