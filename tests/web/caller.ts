@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as pb from "../../broker/web/client/src/api.ts";
 import { readFrame, readItems } from "../../broker/web/client/src/frames.ts";
-import { Session } from "../../broker/web/client/src/session.ts";
-import { type Receiver, Unjellier } from "../../broker/web/client/src/unjellier.ts";
+import { createSession } from "../../broker/web/client/src/session.ts";
+import { type Receiver, unjelly } from "../../broker/web/client/src/unjellier.ts";
 import type { Expression } from "../../broker/web/client/src/values.ts";
 import { hex, load, shown, unhex } from "./notation.ts";
 
@@ -82,7 +82,7 @@ class Items implements AsyncIterator<unknown> {
 /** A client of the vectors: it knows what its frames are about. */
 class Client {
   written: Uint8Array[] = [];
-  session = new Session();
+  session = createSession();
   objects = new Map<number, pb.Referenceable>();
   caches = new Map<number, Held>();
   streams = new Map<number, Items>();
@@ -96,21 +96,22 @@ class Client {
 
   constructor() {
     const { session } = this;
+    const { receiver } = session;
     session.transport = { write: (bytes) => void this.written.push(bytes), close: () => {} };
     for (const [method, kept] of [
       ["remote", this.references],
       ["cached", this.followed],
       ["stream", this.remoteStreams],
     ] as [keyof Receiver, Map<number, any>][]) {
-      const made = (session as any)[method].bind(session);
-      (session as any)[method] = (number: number, more: unknown) => {
+      const made = (receiver as any)[method];
+      (receiver as any)[method] = (number: number, more: unknown) => {
         const value = made(number, more);
         kept.set(number, value);
         return value;
       };
     }
-    const cache = session.cache.bind(session);
-    session.cache = (number, cls) => {
+    const { cache } = receiver;
+    receiver.cache = (number, cls) => {
       const made = cache(number, cls);
       this.followed.set(number, made[0]);
       return made;
@@ -138,12 +139,8 @@ class Client {
   }
 
   /** Return the value of an expression of the client. */
-  value(expression: Expression, unjellier = this.unjellier()): any {
-    return unjellier.read(this.prepared(expression));
-  }
-
-  unjellier(): Unjellier {
-    return new Unjellier({
+  value(expression: Expression): any {
+    return unjelly(this.prepared(expression), {
       remote: (number) => this.object(number),
       local: (name) => {
         if (typeof name !== "string") return this.references.get(name);
@@ -175,18 +172,8 @@ class Client {
     const message = readFrame(frame.subarray(4)) as any[];
     const [row, first, second] = message;
     if (row === 7 && first <= 4) {
-      const unjellier = this.unjellier();
       const [, kind, id, target, name, [args, kw], deadline, meta] = message;
-      return this.call(
-        kind,
-        id,
-        target,
-        name,
-        this.value(args, unjellier),
-        this.value(kw, unjellier),
-        deadline,
-        meta,
-      );
+      return this.call(kind, id, target, name, this.value(args), this.value(kw), deadline, meta);
     }
     if (row >= 1 && row <= 4) {
       const [, id, target, name, args, kw, deadline, meta] = message;

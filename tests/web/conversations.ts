@@ -1,7 +1,7 @@
 /** msgpack.json, played to a session of the client: it is the end that is called in the vectors. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Session } from "../../broker/web/client/src/session.ts";
+import { createSession } from "../../broker/web/client/src/session.ts";
 import { Desk } from "./desk.ts";
 import { load, outline, unhex } from "./notation.ts";
 
@@ -50,7 +50,7 @@ for (const { name, state, messages, fate } of load("msgpack.json")) {
   test(name, async () => {
     const written: Uint8Array[] = [];
     let isClosed = false;
-    const session = new Session();
+    const session = createSession();
     session.transport = {
       write: (bytes) => void written.push(bytes),
       close: () => void (isClosed = true),

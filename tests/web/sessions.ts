@@ -12,8 +12,8 @@ import { readFrame } from "../../broker/web/client/src/frames.ts";
 import { readOffer } from "../../broker/web/client/src/handshake.ts";
 import { login } from "../../broker/web/client/src/login.ts";
 import { saslprep } from "../../broker/web/client/src/saslprep.ts";
-import { Session } from "../../broker/web/client/src/session.ts";
-import { Writer } from "../../broker/web/client/src/writer.ts";
+import { createSession } from "../../broker/web/client/src/session.ts";
+import { frameWriter } from "../../broker/web/client/src/writer.ts";
 import { load, shown, unhex } from "./notation.ts";
 
 const word = (text: string) => new TextEncoder().encode(text);
@@ -21,7 +21,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** A session, and the peer that the test plays. */
 class Played {
-  session = new Session();
+  session = createSession();
   sent: any[] = [];
   closed = false;
   constructor(terms?: Record<string, number>) {
@@ -34,7 +34,7 @@ class Played {
     this.sent = [];
   }
   says(...messages: unknown[][]) {
-    for (const message of messages) this.session.receive(new Writer().frame(message));
+    for (const message of messages) this.session.receive(frameWriter()(message));
   }
   /** The calls that were sent: id, target and name. */
   get calls() {
@@ -124,6 +124,27 @@ test("a peer may take no promises; calls wait here", async () => {
   assert.equal(shown(played.sent[2][5][0]), "[tuple [local 5]]");
   played.says([5, 2, "hi"]);
   assert.equal(await hi, "hi");
+});
+
+test("a promise of another connection is awaited, and not taken for one of this", async () => {
+  const [one, other] = [new Played({ promised: 16 }), new Played({ promised: 16 })];
+  const name = one.session.root.callRemote("name");
+  const { root } = other.session;
+  root.callRemote("say", name).catch(() => {});
+  assert.deepEqual(other.calls, []);
+  one.says([5, 1, "tea"]);
+  await turn();
+  assert.deepEqual(other.sent[0].slice(3, 5), ["say", ["tea"]]);
+  const later = one.session.root.callRemote("name");
+  await assert.rejects(root.callRemote("say", [later]), /cannot be sent/);
+});
+
+test("calls that wait for a promise fail when their connection ends", async () => {
+  const [one, other] = [new Played({ promised: 16 }), new Played({ promised: 16 })];
+  const name = one.session.root.callRemote("name");
+  const said = ["first", "second"].map((text) => other.session.root.callRemote(text, name));
+  other.session.goodbye("closing", "enough");
+  for (const call of said) await assert.rejects(call, /enough/);
 });
 
 test("calls come home; those behind them wait until the last one is there", async () => {
@@ -264,7 +285,7 @@ test("a server that does not know the password is found out, and so is one with 
     const played = new Played({});
     played.session.mechanisms = ["SCRAM-SHA-256"];
     const credentials = { username: "alice", password: "secret" };
-    const avatar = login(played.session, credentials, null, { isPrivate: false });
+    const avatar = login(played.session, credentials, {}, "ws://elsewhere");
     const first = new TextDecoder().decode(played.sent[0][5][0][2]);
     const nonce = /r=(.*)$/.exec(first)![1];
     const challenge = word(`r=${nonce}server,s=c2FsdA==,i=${rounds}`);
@@ -281,7 +302,7 @@ test("a server that does not know the password is found out, and so is one with 
 
 test("bytes come in any pieces", () => {
   const played = new Played({});
-  const said = [1, 2].map((i) => new Writer().frame([5, i, "x".repeat(300 * i)]));
+  const said = [1, 2].map((i) => frameWriter()([5, i, "x".repeat(300 * i)]));
   const calls = [1, 2].map((i) => played.session.root.callRemote(`f${i}`));
   for (const frame of said) for (const byte of frame) played.session.receive(Uint8Array.of(byte));
   return Promise.all(calls).then(([one, two]) => {
@@ -310,22 +331,29 @@ test("a peer that stays silent is asked, and then cut off", async () => {
 });
 
 test("a secret does not leave where other people can listen", async () => {
-  const offers = (isPrivate: boolean) =>
-    connector(async (_, session) => {
-      const login = word("login token password");
-      session.transport = { write: () => {}, close: () => {} };
-      const dialect = word("msgpack/1");
-      session.receive(new Uint8Array([2, 0x80, 9, 0x82, ...dialect, login.length, 0x82, ...login]));
-      return { isPrivate };
-    });
+  const offers = connector(async (_, session) => {
+    const login = word("login token password");
+    session.transport = { write: () => {}, close: () => {} };
+    const dialect = word("msgpack/1");
+    session.receive(new Uint8Array([2, 0x80, 9, 0x82, ...dialect, login.length, 0x82, ...login]));
+  });
+  const isSent = (offered: PromiseLike<unknown>) =>
+    assert.rejects(Promise.resolve(offered), /in 20 ms/);
   for (const credentials of [{ token: "t" }, { username: "u", password: "p" }]) {
-    const refused = offers(false)("ws://elsewhere", credentials);
-    await assert.rejects(Promise.resolve(refused), (error) => error instanceof LoginFailed);
-    const late = offers(true)("ws://elsewhere", credentials, { timeout: 20 });
-    await assert.rejects(Promise.resolve(late), /in 20 ms/);
+    for (const address of ["ws://elsewhere", "ws://localhost.elsewhere", "ws://notlocalhost"]) {
+      const refused = Promise.resolve(offers(address, credentials));
+      await assert.rejects(refused, (error) => error instanceof LoginFailed);
+    }
+    for (const address of [
+      "wss://elsewhere",
+      "pbs://elsewhere",
+      "ws://localhost",
+      "pb://127.0.0.1",
+    ])
+      await isSent(offers(address, credentials, { timeout: 20 }));
+    await isSent(offers("ws://[::1]:80/pb", credentials, { timeout: 20 }));
     const insecure = { timeout: 20, insecurePlaintext: true };
-    const sent = offers(false)("ws://elsewhere", credentials, insecure);
-    await assert.rejects(Promise.resolve(sent), /in 20 ms/);
+    await isSent(offers("ws://elsewhere", credentials, insecure));
   }
 });
 

@@ -4,13 +4,13 @@ import { test } from "node:test";
 import { register } from "../../broker/web/client/src/api.ts";
 import { ProtocolError, RemoteError } from "../../broker/web/client/src/errors.ts";
 import { readFrame } from "../../broker/web/client/src/frames.ts";
-import { Jellier, type Sender } from "../../broker/web/client/src/jellier.ts";
-import { classOf } from "../../broker/web/client/src/registry.ts";
-import { type Receiver, Unjellier } from "../../broker/web/client/src/unjellier.ts";
-import { Writer } from "../../broker/web/client/src/writer.ts";
+import { type Sender, createJellier } from "../../broker/web/client/src/jellier.ts";
+import { registeredAs } from "../../broker/web/client/src/registry.ts";
+import { type Receiver, unjelly } from "../../broker/web/client/src/unjellier.ts";
+import { frameWriter } from "../../broker/web/client/src/writer.ts";
 import { hex, load, read, shown, unhex } from "./notation.ts";
 
-const sender: Sender = { writeObject: () => false };
+const sender: Sender = { writeObject: () => undefined };
 const receiver = {} as Receiver;
 
 /** Expressions that come back in another form, with the reasons. */
@@ -42,7 +42,7 @@ function registerAll(e: any): void {
   if (!Array.isArray(e)) return;
   const tag = e[0] instanceof Uint8Array ? shown(e[0]) : "";
   const isName = /^[A-Za-z_]\w*\.\w+$/.test(tag) && !LEAVES.has(tag);
-  if (isName && !classOf(tag))
+  if (isName && !registeredAs(tag))
     register(
       class {
         state: unknown;
@@ -63,8 +63,8 @@ for (const { name, expression } of load("jelly.json")) {
   test(`${name} comes back`, () => {
     const before = read(expression);
     registerAll(before);
-    const value = new Unjellier(receiver).read(before);
-    assert.equal(shown(new Jellier(sender).write(value)), shown(before));
+    const value = unjelly(before, receiver);
+    assert.equal(shown(createJellier(sender).write(value)), shown(before));
   });
 }
 
@@ -77,7 +77,7 @@ const TAKEN: Record<string, string> = {
 for (const { name, expression, error } of load("jelly_errors.json")) {
   if (expression === undefined || !error || name in TAKEN) continue;
   test(`${name} is refused`, () => {
-    assert.throws(() => new Unjellier(receiver).read(read(expression)), RemoteError);
+    assert.throws(() => unjelly(read(expression), receiver), RemoteError);
   });
 }
 
@@ -85,7 +85,7 @@ for (const { name, messages } of load("login.json"))
   test(`the frames of ${name} come back to the byte`, () => {
     for (const message of messages) {
       const frame = unhex(message["msgpack/1"]);
-      assert.equal(hex(new Writer().frame(readFrame(frame.subarray(4)))), hex(frame));
+      assert.equal(hex(frameWriter()(readFrame(frame.subarray(4)))), hex(frame));
     }
   });
 
@@ -95,7 +95,7 @@ test("frames of msgpack.json are written as they are recorded", () => {
     if (name.startsWith("odd_") || fate.includes("malformed")) continue;
     for (const { record, hex: text } of messages) {
       if (!record || typeof record[0] === "string" || typeof record === "string") continue;
-      assert.equal(hex(new Writer().frame(read(record))), text);
+      assert.equal(hex(frameWriter()(read(record))), text);
       written++;
     }
   }
@@ -146,14 +146,14 @@ test("any expression raises a RemoteError, or is a value", () => {
   };
   for (let i = 0; i < 20_000; i++)
     try {
-      new Unjellier({
+      unjelly(mutate(expressions[next(expressions.length)]), {
         remote: String,
         local: String,
         lcache: String,
         cached: String,
         stream: String,
         cache: () => ["", () => {}],
-      }).read(mutate(expressions[next(expressions.length)]));
+      });
     } catch (error) {
       assert.ok(error instanceof RemoteError, String((error as Error).stack));
     }

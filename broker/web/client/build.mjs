@@ -21,7 +21,14 @@ const PAGES = { page: "broker.js", login: "broker-login.js", again: "broker-agai
 /** What the others do not contain, but import from the first. */
 const SHARED = /\/(errors|connection|contract|pending|promise|references|values)\.ts$/;
 
-/** Build the files for pages. Names with an underscore are private: they may be short. */
+/** Names of members that the modules of the client use among each other, and programs do not. */
+const INTERNAL = `
+  again answered args begin callOn calls cameHome cleanup core dependent drains fail failure fault
+  goodbye handle held home isBusy keep make mechanisms named nextNumber numberOf observer over receive
+  refuse row sent settle settled takeTerms terms toCache underWay undo used writeObject
+`.match(/\w+/g);
+
+/** Build the files for pages. These names, and those with an underscore, may be short. */
 async function pages() {
   let mangleCache = {};
   for (const [entry, file] of Object.entries(PAGES)) {
@@ -39,7 +46,7 @@ async function pages() {
       ...common,
       write: false,
       minifySyntax: true,
-      mangleProps: /^_/,
+      mangleProps: new RegExp(`^(_.*|${INTERNAL.join("|")})$`),
       mangleCache,
       plugins: [others],
       tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
@@ -49,7 +56,13 @@ async function pages() {
     const { code } = await minify(made.outputFiles[0].text, {
       module: true,
       ecma: 2022,
-      compress: { passes: 3, unsafe_arrows: true, unsafe_methods: true, keep_fargs: false },
+      compress: {
+        passes: 6,
+        inline: 1,
+        pure_getters: true,
+        unsafe_arrows: true,
+        keep_fargs: false,
+      },
       format: { preamble: `/*! ${name} ${version}, ${license} */` },
     });
     writeFileSync(new URL(file, new URL(`${folder}/`, import.meta.url)), code + "\n");

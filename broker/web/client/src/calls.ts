@@ -1,20 +1,22 @@
-/** The calls of this end: they are sent in their order, and get their answers. */
-import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import type { Target } from "./frames.ts";
-import { Jellier, type Sender, arePlain, putGraph } from "./jellier.ts";
-import { PendingCall, type Request, promisesIn, settledValue } from "./pending.ts";
+/**
+ * The calls of this end: they are sent in their order, and get their answers. Calls on promises go out
+ * before the result is there, or wait for it here.
+ */
+import { ConnectionLost, NAMES, RemoteError, fault } from "./errors.ts";
+import { type Target, isMeta } from "./frames.ts";
+import { callOwn } from "./incoming.ts";
+import { type Jellier, arePlain, cannot, idOf, putGraph, word } from "./jellier.ts";
+import { PendingCall, type Request, promisesIn, resultOf, settledValue } from "./pending.ts";
 import type { RemotePromise } from "./promise.ts";
-import { PromisedCalls } from "./promised.ts";
-import {
-  ROW_CACHE_CALL,
-  ROW_CACHE_SEND,
-  ROW_CALL,
-  ROW_CANCEL,
-  ROW_GRAPH,
-  ROW_SEND,
-} from "./rows.ts";
+import { RemoteReference } from "./references.ts";
+import { Referenceable } from "./registry.ts";
+import { ROW_CACHE_CALL, ROW_CALL, ROW_CANCEL, ROW_GRAPH, ROW_SEND } from "./rows.ts";
+import type { Session } from "./session.ts";
 import type { Credit } from "./streams.ts";
-import { Tuple } from "./values.ts";
+import { type Expression, Tuple } from "./values.ts";
+
+/** The most open calls behind which a call on a promise is sent, and the most that wait here. */
+const MOST_OPEN = 1024;
 
 /** What a call has beside its arguments. */
 export interface CallOptions {
@@ -32,198 +34,256 @@ export interface CallOptions {
   once?: boolean;
 }
 
-/** What makes calls. */
-export interface Caller {
-  call(id: number | string, request: Request, toCache?: boolean): RemotePromise;
-  /** Call without an answer. */
-  send(id: number | string, request: Request, toCache?: boolean): void;
-}
-
-/** What calls ask of their session. */
-export interface CallHost extends Sender {
-  put(message: unknown[]): number;
-  /** Why calls cannot be made; undefined if they can. */
-  readonly ended: Error | undefined;
-  /** Calls on promises that the peer takes. */
-  readonly promised: number;
-  /** Call a method of an object of this end. */
-  callOwn(target: object, name: string, args: unknown[], options: CallOptions): unknown;
-}
-
 /** The calls of one connection. */
-export class Calls implements Caller {
-  readonly promised: PromisedCalls;
-  private _open = new Map<number, PendingCall>();
-  private _last = 0;
-  private _host: CallHost;
-  /** Calls that wait behind a call to the same object, whose arguments are promises. */
-  private _held = new Map<number | string, (() => void)[]>();
-
-  constructor(host: CallHost) {
-    this._host = host;
-    this.promised = new PromisedCalls(this, host);
-  }
-
+export interface Calls {
+  call(id: number | string, request: Request): RemotePromise;
+  /** Call without an answer; or with one, if there is a call for it. */
+  send(id: number | string, request: Request, call?: PendingCall): void;
+  /** Call a method of the object that a promise becomes. */
+  callOn(on: RemotePromise, request: Request): RemotePromise;
   /** The number of calls that have no answer yet. */
-  get openCount(): number {
-    return this._open.size;
-  }
+  count(): number;
+  /** Return the call that an answer is for. */
+  answered(id: number): PendingCall;
+  /** Reject a call with the error of the peer. */
+  reject(call: PendingCall, error: unknown): void;
+  /** A call on a promise was not run by the peer: its target is an object of this end. */
+  home(id: number): void;
+  /** Return the expression of a promise among the arguments. */
+  write(promise: RemotePromise, jellier: Jellier): Expression;
+  /** The connection has ended. */
+  lost(why: ConnectionLost): void;
+}
 
-  call(id: number | string, request: Request, toCache = false): RemotePromise {
-    const call = this.made(request.name, request.options);
-    this.sendInOrder(call, id, request, toCache);
-    return call.promise;
-  }
-
-  send(id: number | string, request: Request, toCache = false): void {
-    if (this._host.ended) return;
-    this._inOrder(id, request, undefined, (ready) =>
-      this._write(toCache ? ROW_CACHE_SEND : ROW_SEND, ++this._last, id, ready),
-    );
-  }
+/** Return the calls of a session. */
+export function createCalls(session: Session): Calls {
+  const open = new Map<number, PendingCall>();
+  let last = 0;
+  /** When the calls to an object have left that wait for promises among their arguments. */
+  const held = new Map<Target, Promise<void>>();
+  const waiting = new Set<PendingCall | undefined>();
+  /** Calls that wait for a promise at the peer, and here. */
+  let sent = 0;
+  let queued = 0;
 
   /** Make a call, which its AbortSignal or its deadline may end before it is sent. */
-  made(name: string, { signal, timeout, credit }: CallOptions): PendingCall {
-    const call = new PendingCall(this, name, credit);
+  const make = ({ name, options: { signal, timeout, credit } }: Request): PendingCall => {
+    const call = new PendingCall(calls, name, credit);
     if (!signal && timeout === undefined) return call;
     const giveUp = (error: unknown) => {
       // The number of a call that was sent is kept until its answer comes.
-      if (!call.settled && call.id !== undefined) this._host.put([ROW_CANCEL, call.id]);
+      if (!call.settled && call.id !== undefined) session.put([ROW_CANCEL, call.id]);
       call.fail(error);
     };
     const abort = () => giveUp(signal!.reason);
     const late = () => giveUp(new RemoteError(NAMES.timeout, `no answer in ${timeout} ms`));
-    signal?.addEventListener("abort", abort);
     const timer = timeout === undefined ? undefined : setTimeout(late, timeout);
+    signal?.addEventListener("abort", abort);
     call.cleanup = () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
     };
     if (signal?.aborted) abort();
     return call;
-  }
+  };
 
-  /** Send a call behind those to the same object that wait. */
-  sendInOrder(call: PendingCall, id: number | string, request: Request, toCache = false): void {
-    this._inOrder(id, request, call, (ready) => this.start(call, id, ready, toCache));
-  }
-
-  /** Send a call, or keep it until its promised arguments are there; later calls wait behind it. */
-  private _inOrder(
-    id: number | string,
-    request: Request,
-    call: PendingCall | undefined,
-    go: (request: Request) => void,
-  ): void {
-    const promises = promisesIn(request.args, request.options.kw);
-    const waits = promises.filter((promise) => !this.promised.isPromisable(promise));
-    const run = () => {
-      if (call?.settled) return;
-      try {
-        go(promises.length ? withValues(request) : request);
-      } catch (error) {
-        if (!call) throw error;
-        call.fail(error);
-      }
-    };
-    const start = () => {
-      if (!waits.length) return run();
-      const queue: (() => void)[] = [];
-      this._held.set(id, queue);
-      const next = () => {
-        this._held.delete(id);
-        while (queue.length) {
-          queue.shift()!();
-          const again = this._held.get(id);
-          if (again) return void again.push(...queue);
-        }
-      };
-      Promise.all(waits)
-        .then(run, (error) => call?.fail(error))
-        // The error of a call without an answer has no place to go.
-        .then(next, next);
-    };
-    const held = this._held.get(id);
-    if (held) held.push(start);
-    else start();
-  }
-
-  /** Send a call now. */
-  start(call: PendingCall, target: Target, request: Request, toCache = false): void {
-    if (call.settled) return;
-    if (this._host.ended) throw this._host.ended;
-    const id = ++this._last;
-    this._write(toCache ? ROW_CACHE_CALL : ROW_CALL, id, target, request);
-    call.id = id;
-    this._open.set(id, call);
-  }
-
-  private _write(row: number, id: number, target: Target, { name, args, options }: Request): void {
+  const write = (id: number, target: Target, request: Request, row: number) => {
+    const { name, args, options, toCache } = request;
     const { kw = {}, timeout, meta, credit, once } = options;
     if (once) throw new TypeError("once needs the avatar, the root or a recipe of a link");
-    const all = credit ? { ...meta, credit: `${credit.items},${credit.bytes}` } : (meta ?? {});
-    const tail: unknown[] = timeout === undefined ? [] : [Math.ceil(timeout)];
-    if (Object.keys(all).length) tail[1] = checked(all);
-    if (arePlain([...args, ...Object.values(kw)])) {
-      this._host.put([row, id, target, name, args, kw, ...tail]);
-      return;
+    const isPlain = arePlain(args.concat(Object.values(kw)));
+    const message: unknown[] = isPlain ? [] : [ROW_GRAPH];
+    message.push(toCache ? row + ROW_CACHE_CALL - ROW_CALL : row, id, target, name);
+    /** Add the arguments, and what stands behind them. */
+    const complete = (...given: unknown[]) => {
+      message.push(...given);
+      if (timeout !== undefined) message.push(Math.ceil(timeout));
+      const sent = credit ? { ...meta, credit: `${credit.items},${credit.bytes}` } : (meta ?? {});
+      if (!Object.keys(sent).length) return message;
+      if (!isMeta(sent)) throw new TypeError("no such metadata");
+      if (timeout === undefined) message.push(null);
+      message.push(sent);
+      return message;
+    };
+    if (isPlain) session.put(complete(args, kw));
+    else
+      putGraph(session, (jellier) =>
+        complete([jellier.write(Tuple.from(args)), jellier.write(kw)]),
+      );
+  };
+
+  /** Send a call now. */
+  const start = (target: Target, request: Request, call?: PendingCall) => {
+    const { ended } = session;
+    try {
+      if (call?.settled || (ended && !call)) return;
+      if (ended) throw ended;
+      write(++last, target, request, call ? ROW_CALL : ROW_SEND);
+      if (call) open.set((call.id = last), call);
+    } catch (error) {
+      if (!call) throw error;
+      call.fail(error);
     }
-    const jellier = new Jellier(this._host);
-    putGraph(this._host, jellier, () => {
-      const graph = [jellier.write(Tuple.from(args)), jellier.write(kw)];
-      return [ROW_GRAPH, row, id, target, name, graph, ...tail];
-    });
-  }
+  };
+
+  /** Whether a promise among arguments can be sent, or has its value. */
+  const isPromisable = ({ _call: call }: RemotePromise) => {
+    const { settled, failure, id } = call!;
+    if (settled) return failure === undefined;
+    return call!.calls === calls && id !== undefined && session.promised() > sent;
+  };
+
+  /**
+   * Send a call behind those to the same object that wait, or keep it until its promised arguments are
+   * there; later calls wait behind it.
+   */
+  const send = (id: number | string, request: Request, call?: PendingCall): void => {
+    const promises = promisesIn(request);
+    const waits = promises.filter((promise) => !isPromisable(promise));
+    const run = () => start(id, promises.length ? withValues(request) : request, call);
+    const before = held.get(id);
+    if (!before && !waits.length) return run();
+    const after = Promise.resolve(before)
+      .then(() => Promise.all(waits))
+      .then(run, (error) => call?.fail(error))
+      // The error of a call without an answer has no place to go.
+      .catch(() => {})
+      .then(() => {
+        waiting.delete(call);
+        if (held.get(id) === after) held.delete(id);
+      });
+    waiting.add(call);
+    held.set(id, after);
+  };
 
   /** Return the call that an answer is for. */
-  answered(id: number): PendingCall {
-    const call = this._open.get(id);
-    if (!call) throw new ProtocolError(`answer to unknown request ${id}`);
-    this._open.delete(id);
-    this.promised.answered(call);
+  const answered = (id: number): PendingCall => {
+    const call = open.get(id) ?? fault(`answer to unknown request ${id}`);
+    open.delete(id);
+    const source = call.dependent?.[0]._call;
+    if (source) {
+      sent--;
+      source.underWay--;
+      source.flush();
+    }
     return call;
-  }
+  };
 
-  /** Reject a call with the error of the peer. */
-  reject(call: PendingCall, error: unknown): void {
-    // The peer may have forgotten why the promise of the call has failed.
-    call.fail(call.dependent?.[0]._call!.failure ?? error);
-  }
+  /** Make a call on a promise that has been settled. */
+  const resolved = (call: PendingCall, on: RemotePromise, request: Request) => {
+    const { failure, name } = on._call!;
+    if (call.settled) return;
+    if (failure !== undefined) return call.fail(failure);
+    const target = resultOf(on);
+    if (target instanceof RemoteReference) send(target._id, request, call);
+    else if (target instanceof Referenceable)
+      (async () => callOwn(target, request))().then(
+        (value) => call.settle(value),
+        (error) => call.fail(error),
+      );
+    else {
+      const text = `'${name}' returned a value that is not a reference; not run`;
+      call.fail(new RemoteError(NAMES.broken, text));
+    }
+  };
 
-  /** A call on a promise was not run by the peer: its target is an object of this end. */
-  home(id: number): void {
-    this.promised.home(id, this._open.get(id));
-    this.answered(id);
-  }
+  const calls: Calls = {
+    send,
+    answered,
+    count: () => open.size,
 
-  /** The connection has ended. */
-  lost(why: ConnectionLost): void {
-    const open = [...this._open.values()];
-    this._open.clear();
-    // They were sent. A peer that has drained has answered all that it has run.
-    const { code, message } = why;
-    if (code !== "draining") why = new ConnectionLost(code, message, true);
-    for (const call of open) call.fail(why);
-    this.promised.lost(open);
-    for (const queue of [...this._held.values()]) for (const go of queue) go();
-    this._held.clear();
-  }
+    call(id, request) {
+      const call = make(request);
+      send(id, request, call);
+      return call.promise;
+    },
+
+    callOn(on, request) {
+      const { _call: source, _step: step } = on;
+      const { id, queue, settled, isOpen } = source!;
+      const call = make(request);
+      const go = () => resolved(call, on, request);
+      const isSent =
+        !settled &&
+        id !== undefined &&
+        !queue.length &&
+        sent < session.promised() &&
+        open.size < MOST_OPEN &&
+        !promisesIn(request).length;
+      // Its failure is that of the calls on it.
+      on.catch(() => {});
+      if (isOpen) go();
+      else if (isSent) {
+        start(step === undefined ? [id] : [id, step], request, call);
+        if (call.id !== undefined) {
+          call.dependent = [on, request];
+          source!.underWay++;
+          sent++;
+        }
+      } else if (queued >= MOST_OPEN)
+        call.fail(new RemoteError(NAMES.busy, `${MOST_OPEN} calls wait for promises here`));
+      else {
+        queued++;
+        queue.push(() => {
+          queued--;
+          go();
+        });
+      }
+      return call.promise;
+    },
+
+    reject(call, error) {
+      // The peer may have forgotten why the promise of the call has failed.
+      call.fail(call.dependent?.[0]._call!.failure ?? error);
+    },
+
+    home(id) {
+      const call = open.get(id);
+      const [on, request] = call?.dependent ?? [];
+      const source = on?._call;
+      if (!source?.cameHome && !(on && resultOf(on) instanceof Referenceable))
+        fault(`request ${id} did not come home`);
+      call!.cameHome = true;
+      const go = () => resolved(call!, on!, request!);
+      if (source!.settled) go();
+      else source!.queue.push(go);
+      answered(id);
+    },
+
+    write(promise, jellier) {
+      const { _call: call, _step: step } = promise;
+      const { settled, id } = call!;
+      if (settled) return jellier.put(resultOf(promise));
+      if (call!.calls !== calls || id === undefined || !session.promised())
+        return cannot("promise within an argument");
+      promise.catch(() => {});
+      return [word("promised"), id, ...(step === undefined ? [] : [idOf(step)])];
+    },
+
+    lost({ code, message }) {
+      const pending = [...open.values()];
+      open.clear();
+      // They were sent. A peer that has drained has answered all that it has run.
+      const why = new ConnectionLost(code, message, code !== "draining");
+      for (const call of pending) call.fail(why);
+      // No call comes home.
+      for (const { dependent } of pending)
+        if (dependent) {
+          dependent[0]._call!.underWay = 0;
+          dependent[0]._call!.flush();
+        }
+      for (const call of waiting) call?.fail(session.ended);
+    },
+  };
+  return calls;
 }
 
 /** Return a request with the values of its promises that are settled. */
-function withValues({ name, args, options }: Request): Request {
-  const entries = Object.entries(options.kw ?? {}).map(([key, value]) => [
-    key,
-    settledValue(value),
-  ]);
-  const kw: Record<string, unknown> = Object.fromEntries(entries);
-  return { name, args: args.map(settledValue), options: { ...options, kw } };
-}
-
-function checked(meta: Record<string, string>): Record<string, string> {
-  const entries = Object.entries(meta);
-  const isLegal = ([key, value]: [string, string]) =>
-    /^[a-z0-9-]{1,64}$/.test(key) && value.length <= 512;
-  if (entries.length > 8 || !entries.every(isLegal)) throw new TypeError("no such metadata");
-  return meta;
+function withValues(request: Request): Request {
+  const { args, options } = request;
+  const entries = Object.entries(options.kw ?? {});
+  const kw: Record<string, unknown> = Object.fromEntries(
+    entries.map(([key, value]) => [key, settledValue(value)]),
+  );
+  return { ...request, args: args.map(settledValue), options: { ...options, kw } };
 }

@@ -1,15 +1,15 @@
 /** One connection: it is made, with its login. */
 import { ConnectionLost } from "./errors.ts";
-import type { Channel, Credentials } from "./login.ts";
+import type { Credentials } from "./login.ts";
 import type { RemoteReference } from "./references.ts";
 import type { RemoteCache } from "./registry.ts";
-import { Session } from "./session.ts";
+import { type Session, createSession } from "./session.ts";
 import type { Draining } from "./transport.ts";
 
 const SILENCE = 20_000;
 
-/** Gives a session its transport; resolves when that is open. */
-export type Opener = (address: string, session: Session) => Promise<Channel>;
+/** Gives a session its transport; resolves when that is open, with its binding if there is one. */
+export type Opener = (address: string, session: Session) => Promise<Uint8Array | void>;
 
 /** The delays between attempts: random, from 0 to a number that grows. Seconds. */
 export interface Retry {
@@ -62,7 +62,7 @@ export class Connection {
 
   /** The avatar, if credentials were given. */
   get avatar(): RemoteReference {
-    if (!this._avatar) throw new TypeError("no avatar: connect was called without credentials");
+    if (!this._avatar) throw new TypeError("no avatar without credentials");
     return this._avatar;
   }
 
@@ -98,8 +98,8 @@ export interface Plan {
 /** Connect to an address, and log in. */
 export async function attempt(plan: Plan, address: string): Promise<Connection> {
   const { opener, credentials, options } = plan;
-  const { timeout = 10_000, signal, mind = null, insecurePlaintext } = options;
-  const session = new Session();
+  const { timeout = 10_000, signal, mind = null } = options;
+  const session = createSession();
   // It is loaded while the connection is made.
   const logins =
     credentials && credentials !== "anonymous" ? import("./login.ts") : undefined;
@@ -110,12 +110,11 @@ export async function attempt(plan: Plan, address: string): Promise<Connection> 
   signal?.addEventListener("abort", end);
   if (signal?.aborted) end();
   const steps = async () => {
-    const channel = await opener(address, session);
+    const binding = await opener(address, session);
     await session.ready;
     const given = typeof credentials === "function" ? await credentials() : credentials;
-    if (insecurePlaintext) channel.isPrivate = true;
     if (given === "anonymous") return session.root.callRemote("loginAnonymous", mind);
-    return given && (await logins!).login(session, given, mind, channel);
+    return given && (await logins!).login(session, given, options, address, binding);
   };
   const ended = session.closed.then((why) => {
     signal?.removeEventListener("abort", end);

@@ -17,12 +17,12 @@ export const NAMES = {
 /** An error with a name on the wire: one that a peer sent, or one about a call. */
 export class RemoteError extends Error {
   /** The dotted name of the error. */
-  type: string;
+  type!: string;
   /** The names of its class and of its bases, nearest first. */
-  parents: string[];
-  traceback: string;
+  parents!: string[];
+  traceback!: string;
   /** The declared fields of the error, such as `after` of `ServerBusy`, in seconds. */
-  fields: Record<string, unknown>;
+  fields!: Record<string, unknown>;
 
   constructor(
     type: string,
@@ -32,11 +32,8 @@ export class RemoteError extends Error {
     fields: Record<string, unknown> = {},
   ) {
     super(message);
-    this.type = type;
-    this.parents = parents;
-    this.traceback = traceback;
-    this.fields = fields;
-    this.name = type.slice(type.lastIndexOf(".") + 1);
+    const name = type.slice(type.lastIndexOf(".") + 1);
+    Object.assign(this, { name, type, parents, traceback, fields });
   }
 
   /** Whether the error has this name, or a base of it has. */
@@ -48,15 +45,13 @@ export class RemoteError extends Error {
 /** The connection has ended. */
 export class ConnectionLost extends Error {
   /** The code of the peer's goodbye, such as `"closing"`; `"lost"` without a goodbye. */
-  code: string;
+  code!: string;
   /** Whether the call that failed may have run: it was sent. */
-  mayHaveRun: boolean;
+  mayHaveRun!: boolean;
 
   constructor(code = "lost", message = "connection lost", mayHaveRun = false) {
     super(message);
-    this.code = code;
-    this.mayHaveRun = mayHaveRun;
-    this.name = "ConnectionLost";
+    Object.assign(this, { name: "ConnectionLost", code, mayHaveRun });
   }
 }
 
@@ -68,9 +63,18 @@ export class LoginFailed extends Error {
 /** A fault of the peer that ends the connection. */
 export class ProtocolError extends Error {}
 
-/** Return a fault of a frame. */
-export const malformed = (text: string): ProtocolError =>
-  new ProtocolError("malformed message: " + text);
+/** Throw a fault of the peer. */
+export function fault(text: string): never {
+  throw new ProtocolError(text);
+}
+
+/** Throw a fault of a frame. */
+export const malformed = (text: string): never => fault("malformed message: " + text);
+
+/** Throw an error with a name on the wire. */
+export function refuse(type: string, text: string): never {
+  throw new RemoteError(type, text);
+}
 
 /** Whether another attempt may succeed. */
 export function isTransient(error: unknown): boolean {

@@ -1,6 +1,6 @@
 /** Errors become expressions. */
 import { RemoteError } from "./errors.ts";
-import { Jellier, type Sender, word } from "./jellier.ts";
+import { type Sender, createJellier, word } from "./jellier.ts";
 import { nameOf } from "./registry.ts";
 import type { Expression } from "./values.ts";
 
@@ -12,7 +12,7 @@ export function writeFailure(error: unknown, sender: Sender): Expression {
     known?.type ||
     `javascript.${String((error as Error)?.name ?? "Error").slice(0, 100)}`;
   const write = (fields: object) =>
-    new Jellier(sender).write({
+    createJellier(sender).write({
       type: word(type),
       value: String((error as Error)?.message ?? error)
         .slice(0, 10_000)

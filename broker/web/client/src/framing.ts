@@ -1,47 +1,50 @@
 /** The bytes of a connection become frames. Pieces are joined once, when a frame is complete. */
-import { ProtocolError } from "./errors.ts";
+import { fault } from "./errors.ts";
 import { MOST_FRAME } from "./frames.ts";
 
-/** Collects the bytes that come in. */
-export class Framing {
-  private _pieces: Uint8Array[] = [];
-  private _size = 0;
-  private _needed = 0;
-
-  /** Add bytes; return all that wait if there may be enough of them, else undefined. */
-  add(bytes: Uint8Array): Uint8Array | undefined {
-    if (!this._size) return bytes;
-    this._pieces.push(bytes);
-    this._size += bytes.length;
-    if (this._size < this._needed) return undefined;
-    const joined = joinBytes(this._pieces);
-    this._pieces = [];
-    this._size = 0;
-    return joined;
-  }
+/** Return what collects the bytes that come in. */
+export function createFraming() {
+  let pieces: Uint8Array[] = [];
+  let size = 0;
+  let needed = 0;
 
   /** Keep bytes until there are so many. */
-  keep(bytes: Uint8Array, needed: number): void {
-    if (!bytes.length) return;
-    this._pieces = [bytes.slice()];
-    this._size = bytes.length;
-    this._needed = needed;
-  }
+  const keep = (bytes: Uint8Array, enough: number): undefined => {
+    pieces = [bytes.slice()];
+    size = bytes.length;
+    needed = enough;
+  };
 
-  /** Call with the body of each complete frame, while it returns true; keep the rest. */
-  split(data: Uint8Array, frame: (body: Uint8Array) => boolean): void {
-    const view = new DataView(data.buffer, data.byteOffset, data.length);
-    let at = 0;
-    while (data.length - at >= 4) {
-      const size = view.getUint32(at);
-      if (size > MOST_FRAME)
-        throw new ProtocolError(`expression larger than ${MOST_FRAME} bytes (max_expression)`);
-      if (data.length - at - 4 < size) return this.keep(data.subarray(at), size + 4);
-      at += 4 + size;
-      if (!frame(data.subarray(at - size, at))) return;
-    }
-    this.keep(data.subarray(at), 4);
-  }
+  return {
+    keep,
+
+    /** Add bytes; return all that wait if there may be enough of them, else undefined. */
+    add(bytes: Uint8Array): Uint8Array | undefined {
+      if (!size) return bytes;
+      pieces.push(bytes);
+      size += bytes.length;
+      if (size < needed) return undefined;
+      size = 0;
+      return joinBytes(pieces);
+    },
+
+    /** Call with the body of each complete frame, while it returns true; keep the rest. */
+    split(data: Uint8Array, frame: (body: Uint8Array) => boolean): void {
+      const view = new DataView(data.buffer, data.byteOffset, data.length);
+      let at = 0;
+      let enough = 4;
+      while (data.length - at >= 4) {
+        const size = view.getUint32(at);
+        if (size > MOST_FRAME) fault(`expression larger than ${MOST_FRAME} bytes (max_expression)`);
+        enough = 4 + size;
+        if (data.length - at < enough) break;
+        at += enough;
+        enough = 4;
+        if (!frame(data.subarray(at - size, at))) return;
+      }
+      if (at < data.length) keep(data.subarray(at), enough);
+    },
+  };
 }
 
 /** Return pieces as one. */

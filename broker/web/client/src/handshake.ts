@@ -1,7 +1,6 @@
 /** The handshake: the server's offer, in banana, and this end's choice. */
-import { ProtocolError } from "./errors.ts";
+import { fault } from "./errors.ts";
 import { word } from "./jellier.ts";
-import { decode } from "./values.ts";
 
 const DIALECT = "msgpack/1";
 const MOST_OFFER = 4096;
@@ -15,42 +14,32 @@ export interface Offer {
 }
 
 /** The choice of the dialect, in banana. */
-export function choice(): Uint8Array {
-  const name = word(DIALECT);
-  return Uint8Array.of(name.length, 0x82, ...name);
+export const choice = (): Uint8Array => Uint8Array.of(DIALECT.length, 0x82, ...word(DIALECT));
+
+function check(isRight: boolean, text = "not a Perspective Broker server"): void {
+  if (!isRight) fault("no offer: " + text);
 }
 
 /** Return the offer at the beginning of some bytes, or undefined if it is not complete. */
 export function readOffer(bytes: Uint8Array): Offer | undefined {
   let at = 0;
-  const head = (code: number): number | undefined => {
+  /** Read a number, and its code. */
+  const head = (code: number): number => {
     let number = 0;
     let scale = 1;
-    for (;;) {
-      const byte = bytes[at++];
-      if (at > MOST_OFFER || scale > 2 ** 28) throw new ProtocolError("no offer");
-      if (byte === undefined) return undefined;
-      if (byte >= 128) {
-        if (byte !== code) throw new ProtocolError("no offer: not a Perspective Broker server");
-        return number;
-      }
-      number += byte * scale;
-      scale *= 128;
-    }
+    for (; bytes[at]! < 128; scale *= 128) number += bytes[at++]! * scale;
+    check(scale < 2 ** 29 && number <= MOST_OFFER && (bytes[at++] ?? code) === code);
+    return number;
   };
-  const count = head(0x80);
-  if (count === undefined) return undefined;
   const offered: string[] = [];
-  for (let i = 0; i < count; i++) {
+  for (let left = head(0x80); left; left--) {
     const length = head(0x82);
-    if (length !== undefined && length > MOST_OFFER) throw new ProtocolError("no offer");
-    if (length === undefined || at + length > bytes.length) return undefined;
-    offered.push(decode(bytes.subarray(at, (at += length))));
+    offered.push(String.fromCharCode(...bytes.subarray(at, (at += length))));
   }
-  if (!offered.includes(DIALECT))
-    throw new ProtocolError(`the server offers ${offered.join(", ")}, and not ${DIALECT}`);
+  check(at <= MOST_OFFER);
+  if (at > bytes.length) return undefined;
+  check(offered.includes(DIALECT), `${offered.join(", ")}, and not ${DIALECT}`);
   const logins = offered.filter((each) => /^login( |$)/.test(each));
-  if (logins.length > 1 || (logins[0]?.length ?? 0) > 256)
-    throw new ProtocolError("no offer: its logins");
+  check(logins.length < 2 && (logins[0]?.length ?? 0) <= 256, "its logins");
   return { mechanisms: logins[0]?.split(" ").slice(1), size: at };
 }

@@ -1,11 +1,12 @@
 /** The streams that this end reads. */
-import { type ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
+import { type ConnectionLost, NAMES, ProtocolError, fault, malformed, refuse } from "./errors.ts";
 import { countItems, readItems } from "./frames.ts";
 import { word } from "./jellier.ts";
-import { ROW_CREDIT, ROW_ITEMS, ROW_PIECE, ROW_STOP } from "./rows.ts";
-import { type Credit, type StreamHost, least } from "./streams.ts";
+import { ROW_CREDIT, ROW_ITEM_GRAPH, ROW_PIECE, ROW_STOP } from "./rows.ts";
+import type { Session } from "./session.ts";
+import { type Credit, grant, least, sleep } from "./streams.ts";
 import { MINE } from "./terms.ts";
-import { Unjellier, malformedJelly } from "./unjellier.ts";
+import { check, unjelly } from "./unjellier.ts";
 import type { Expression } from "./values.ts";
 
 /** The credit in bytes of a stream of pieces, and of all streams together. */
@@ -13,25 +14,21 @@ const LARGE_WINDOW = 1_048_576;
 const ALL_WINDOWS = 16_777_216;
 
 /** A stream that this end reads. */
-class Incoming {
-  frames: { row: number; bytes: Uint8Array; items: number; size: number }[] = [];
-  /** Items that are decoded, and were not taken. */
-  ready: unknown[] = [];
-  left: Credit;
-  used: Credit = { items: 0, bytes: 0 };
-  first: Credit;
-  ended = false;
-  stopped = false;
-  failure: unknown;
-  wake: (() => void) | undefined;
+interface Incoming {
   number: number;
-
-  constructor(number: number, first: Credit) {
-    this.number = number;
-    this.first = first;
-    this.left = { ...first };
-  }
+  frames: { row: number; bytes: Uint8Array; items: number; size: number }[];
+  /** Items that are decoded, and were not taken. */
+  ready: unknown[];
+  first: Credit;
+  left: Credit;
+  used: Credit;
+  ended?: boolean;
+  stopped?: boolean;
+  failure?: unknown;
+  wake?: (() => void) | undefined;
 }
+
+const OVER = { done: true, value: undefined } as const;
 
 /**
  * A stream of the peer: `for await (const item of stream)`. Leaving the loop stops it, and so does
@@ -42,14 +39,17 @@ export class RemoteStream<T = any> implements AsyncIterableIterator<T, void> {
   readonly size: number | undefined;
   /** The items that were taken. */
   received = 0;
-  private _stream: Incoming;
-  private _streams: IncomingStreams;
+  private _take!: () => Promise<IteratorResult<T, void>>;
+  /** Take no more items. */
+  readonly stop!: () => void;
 
   /** @internal */
-  constructor(streams: IncomingStreams, stream: Incoming, size: number | undefined) {
-    this._streams = streams;
-    this._stream = stream;
-    this.size = size;
+  constructor(
+    size: number | undefined,
+    _take: () => Promise<IteratorResult<unknown, void>>,
+    stop: () => void,
+  ) {
+    Object.assign(this, { size, _take, stop });
   }
 
   [Symbol.asyncIterator](): this {
@@ -58,184 +58,187 @@ export class RemoteStream<T = any> implements AsyncIterableIterator<T, void> {
 
   /** Return the next item. */
   async next(): Promise<IteratorResult<T, void>> {
-    const value = await this._streams.take(this._stream);
-    if (!value) return { done: true, value: undefined };
-    this.received++;
-    return { done: false, value: value[0] as T };
+    const taken = await this._take();
+    if (!taken.done) this.received++;
+    return taken;
   }
 
   /** Take no more items. */
   async return(): Promise<IteratorResult<T, void>> {
     this.stop();
-    return { done: true, value: undefined };
-  }
-
-  /** Take no more items. */
-  stop(): void {
-    this._streams.stop(this._stream);
+    return OVER;
   }
 }
 
 /** The streams of the peer that are open. */
-export class IncomingStreams {
-  private _open = new Map<number, Incoming>();
-  private _host: StreamHost;
-  private _dropped = new FinalizationRegistry<Incoming>((stream) => this.stop(stream));
-
-  constructor(host: StreamHost) {
-    this._host = host;
-  }
-
+export interface IncomingStreams {
+  /** Begin to read a message. Its streams have this first credit. */
+  begin(credit?: Credit): void;
   /** Take a stream of the peer. */
-  receive(number: number, size: number | undefined, first?: Credit): RemoteStream {
-    if (this._open.has(number)) throw malformedJelly(`stream ${number} is open already`);
-    const stream = new Incoming(number, least(MINE, first));
-    this._open.set(number, stream);
-    if (this._open.size > MINE.streams) {
-      this.stop(stream);
-      if (this._open.size > 2 * MINE.streams)
-        this._host.fault(new ProtocolError("too many streams"));
-      throw new RemoteError(NAMES.limit, `more than ${MINE.streams} streams (max_streams)`);
-    }
-    const reader = new RemoteStream(this, stream, size);
-    this._dropped.register(reader, stream);
-    return reader;
-  }
-
+  receive(number: number, size: number | undefined): RemoteStream;
   /** Stop the streams in an expression whose message is refused: those that it has opened, and those
    * that were not read. */
-  refuse(e: unknown, opened: number[]): void {
-    if (!Array.isArray(e)) return;
-    const [tag, number] = e;
-    if (tag instanceof Uint8Array && e.length > 1 && tag.join() === word("stream").join()) {
-      const known = this._open.get(number);
-      if (known) {
-        if (opened.includes(number)) this.stop(known);
-      } else if (typeof number === "number" && this._open.size <= 2 * MINE.streams) {
-        const stream = new Incoming(number, least(MINE));
-        this._open.set(number, stream);
-        this.stop(stream);
-      }
-    } else e.forEach((each) => this.refuse(each, opened));
-  }
-
-  stop(stream: Incoming): void {
-    stream.frames = [];
-    stream.ready = [];
-    if (!stream.stopped && !stream.ended) this._host.put([ROW_STOP, stream.number]);
-    stream.stopped = true;
-    stream.wake?.();
-  }
-
-  private _made(number: number): Incoming {
-    const stream = this._open.get(number);
-    if (!stream || stream.ended) throw new ProtocolError(`stream ${number} is not open`);
-    return stream;
-  }
-
+  refuse(e: unknown): void;
   /** Receive items. */
-  items(row: number, number: number, bytes: Uint8Array, size: number): void {
-    const stream = this._made(number);
-    const items = row === ROW_PIECE ? 1 : countItems(row, bytes);
-    const { left } = stream;
-    if (left.items < items)
-      throw new ProtocolError(`stream ${number}: ${items - left.items} items beyond its credit`);
-    if (left.bytes <= 0)
-      throw new ProtocolError(`stream ${number}: a frame beyond its credit of bytes`);
-    left.items -= items;
-    left.bytes -= size;
-    if (stream.stopped) return;
-    if (row === ROW_PIECE) this._enlarge(stream);
-    stream.frames.push({ row, bytes, items, size });
-    stream.wake?.();
-  }
-
-  /** Give more bytes to a stream of pieces, as long as all streams together have no more than 16 MiB. */
-  private _enlarge(stream: Incoming): void {
-    const extra = LARGE_WINDOW - stream.first.bytes;
-    let all = extra;
-    for (const each of this._open.values()) all += each.first.bytes;
-    if (extra <= 0 || stream.first.bytes < MINE.window || all > ALL_WINDOWS) return;
-    stream.first.bytes += extra;
-    stream.left.bytes += extra;
-    this._host.put([ROW_CREDIT, stream.number, 0, extra]);
-  }
-
+  items(row: number, number: number, bytes: Uint8Array, size: number): void;
   /** Receive the end of a stream. */
-  end(number: number, failure: Expression | null | undefined): void {
-    const stream = this._made(number);
-    stream.ended = true;
-    this._open.delete(number);
-    if (failure) {
-      try {
-        stream.failure = new Unjellier(this._host).read(failure);
-      } catch (error) {
-        stream.failure = error;
-      }
-    }
+  end(number: number, failure: Expression | null | undefined): void;
+  /** The connection has ended. */
+  lost(why: ConnectionLost): void;
+}
+
+/** Return the streams of the peer of a session. */
+export function createIncomingStreams(session: Session): IncomingStreams {
+  const open = new Map<number, Incoming>();
+  /** The streams that the message that is being read has opened, and their first credit. */
+  let opened: number[];
+  let credit: Credit | undefined;
+
+  const stop = (stream: Incoming) => {
+    const { number, stopped, ended } = stream;
+    Object.assign(stream, { frames: [], ready: [], stopped: true });
+    if (!stopped && !ended) session.put([ROW_STOP, number]);
     stream.wake?.();
-  }
+  };
 
-  /** Return the next item of a stream in an array, or undefined at its end. */
-  async take(stream: Incoming): Promise<[unknown] | undefined> {
-    if (stream.wake) throw new TypeError("this stream is being read");
-    for (;;) {
-      if (stream.ready.length) return [stream.ready.shift()];
-      if (stream.frames.length) {
-        this._decode(stream);
-        continue;
-      }
-      if (stream.failure !== undefined) {
-        const { failure } = stream;
-        stream.failure = undefined;
-        throw failure;
-      }
-      if (stream.ended || stream.stopped) return undefined;
-      await new Promise<void>((resolve) => (stream.wake = resolve));
-      stream.wake = undefined;
-    }
-  }
+  const end = (stream: Incoming, failure: unknown) => {
+    Object.assign(stream, { ended: true, failure });
+    stream.wake?.();
+  };
 
-  private _decode(stream: Incoming): void {
+  const dropped = new FinalizationRegistry(stop);
+
+  const add = (number: number) => {
+    const first = least(MINE, credit);
+    const used = { items: 0, bytes: 0 };
+    const stream: Incoming = { number, frames: [], ready: [], first, left: { ...first }, used };
+    open.set(number, stream);
+    return stream;
+  };
+
+  const made = (number: number) => open.get(number) ?? fault(`stream ${number} is not open`);
+
+  /** Give more credit for bytes to a stream of pieces, as long as all have no more than 16 MiB. */
+  const enlarge = ({ number, first, left }: Incoming) => {
+    const extra = LARGE_WINDOW - first.bytes;
+    let all = extra;
+    for (const each of open.values()) all += each.first.bytes;
+    if (extra <= 0 || first.bytes < MINE.window || all > ALL_WINDOWS) return;
+    grant(first, 0, extra);
+    grant(left, 0, extra);
+    session.put([ROW_CREDIT, number, 0, extra]);
+  };
+
+  /** Decode a frame, and give its credit back when half of the credit is used. */
+  const decode = (stream: Incoming) => {
+    const { number, first, used, left } = stream;
     const { row, bytes, items, size } = stream.frames.shift()!;
     try {
-      if (row === ROW_PIECE) stream.ready = [bytes];
-      else {
-        const read = readItems(row, bytes);
-        stream.ready =
-          row === ROW_ITEMS
-            ? (read as unknown[])
-            : new Unjellier(this._host).read(read as Expression);
-        if (!Array.isArray(stream.ready)) throw new ProtocolError("malformed message: no list");
-      }
+      const read = row === ROW_PIECE ? [bytes] : readItems(row, bytes);
+      const ready = row === ROW_ITEM_GRAPH ? unjelly(read as Expression, session.receiver) : read;
+      if (!Array.isArray(ready)) malformed("no list");
+      stream.ready = ready;
     } catch (error) {
-      if (error instanceof ProtocolError) this._host.fault(error);
-      else this.stop(stream);
+      if (error instanceof ProtocolError) session.fault(error);
+      else stop(stream);
       throw error;
     }
-    this._giveBack(stream, items, size);
-  }
-
-  /** Give credit back for items that the program takes, when half of it is used. */
-  private _giveBack(stream: Incoming, items: number, size: number): void {
-    const { used, first, left } = stream;
-    used.items += items;
-    used.bytes += size;
-    if (stream.ended || stream.stopped) return;
-    if (used.items * 2 < first.items && used.bytes * 2 < first.bytes) return;
-    left.items += used.items;
-    left.bytes += used.bytes;
-    this._host.put([ROW_CREDIT, stream.number, used.items, used.bytes]);
+    grant(used, items, size);
+    const isLittle = used.items * 2 < first.items && used.bytes * 2 < first.bytes;
+    if (stream.ended || stream.stopped || isLittle) return;
+    grant(left, used.items, used.bytes);
+    session.put([ROW_CREDIT, number, used.items, used.bytes]);
     stream.used = { items: 0, bytes: 0 };
-  }
+  };
 
-  /** The connection has ended. */
-  lost(why: ConnectionLost): void {
-    for (const stream of this._open.values()) {
-      stream.ended = true;
-      stream.failure = why;
-      stream.wake?.();
+  /** Return the next item of a stream. */
+  const take = async (stream: Incoming): Promise<IteratorResult<unknown, void>> => {
+    if (stream.wake) throw new TypeError("this stream is being read");
+    while (!stream.ready.length) {
+      const { failure } = stream;
+      if (stream.frames.length) decode(stream);
+      else if (failure !== undefined) {
+        stream.failure = undefined;
+        throw failure;
+      } else if (stream.ended || stream.stopped) return OVER;
+      else {
+        await sleep(stream);
+        stream.wake = undefined;
+      }
     }
-    this._open.clear();
-  }
+    return { done: false, value: stream.ready.shift() };
+  };
+
+  const drop = (e: unknown): void => {
+    if (!Array.isArray(e)) return;
+    credit = undefined;
+    const [tag, number] = e;
+    if (tag instanceof Uint8Array && e.length > 1 && tag.join() === word("stream").join()) {
+      const known = open.get(number);
+      if (known) {
+        if (opened.includes(number)) stop(known);
+      } else if (typeof number === "number" && open.size <= 2 * MINE.streams) stop(add(number));
+    } else e.forEach(drop);
+  };
+
+  return {
+    refuse: drop,
+
+    begin(first) {
+      opened = [];
+      credit = first;
+    },
+
+    receive(number, size) {
+      check(!open.has(number), `stream ${number} is open already`);
+      const stream = add(number);
+      if (open.size > MINE.streams) {
+        stop(stream);
+        if (open.size > 2 * MINE.streams) session.fault(new ProtocolError("too many streams"));
+        refuse(NAMES.limit, `more than ${MINE.streams} streams (max_streams)`);
+      }
+      opened.push(number);
+      const reader = new RemoteStream(
+        size,
+        () => take(stream),
+        () => stop(stream),
+      );
+      dropped.register(reader, stream);
+      return reader;
+    },
+
+    items(row, number, bytes, size) {
+      const stream = made(number);
+      const { left } = stream;
+      const items = row === ROW_PIECE ? 1 : countItems(row, bytes);
+      const excess = items - left.items;
+      if (excess > 0 || left.bytes <= 0) {
+        const what = excess > 0 ? `${excess} items` : "a frame";
+        const of = excess > 0 ? "" : " of bytes";
+        fault(`stream ${number}: ${what} beyond its credit${of}`);
+      }
+      grant(left, -items, -size);
+      if (stream.stopped) return;
+      if (row === ROW_PIECE) enlarge(stream);
+      stream.frames.push({ row, bytes, items, size });
+      stream.wake?.();
+    },
+
+    end(number, failure) {
+      const stream = made(number);
+      let error: unknown;
+      open.delete(number);
+      try {
+        if (failure) error = unjelly(failure, session.receiver);
+      } catch (other) {
+        error = other;
+      }
+      end(stream, error);
+    },
+
+    lost(why) {
+      for (const stream of open.values()) end(stream, why);
+      open.clear();
+    },
+  };
 }

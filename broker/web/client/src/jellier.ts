@@ -1,6 +1,7 @@
 /** Values become expressions. */
-import { NAMES, RemoteError } from "./errors.ts";
+import { NAMES, refuse } from "./errors.ts";
 import { EnumMember, enumOf, nameOf } from "./registry.ts";
+import type { Session } from "./session.ts";
 import type { Credit } from "./streams.ts";
 import {
   Decimal,
@@ -16,8 +17,8 @@ import {
 
 /** What a session does with references, caches, streams and promises. */
 export interface Sender {
-  /** Add an object that is not plain data to an expression; return false if it is a copy or data. */
-  writeObject(value: object, out: Expression[], jellier: Jellier): boolean;
+  /** Return the expression of an object that is known to the session, else undefined. */
+  writeObject(value: object, jellier: Jellier): Expression | undefined;
 }
 
 const words: Record<string, Uint8Array> = Object.create(null);
@@ -25,99 +26,72 @@ const words: Record<string, Uint8Array> = Object.create(null);
 /** Return a word as bytes. */
 export const word = (text: string): Uint8Array => (words[text] ??= encode(text));
 
+/** Return the expression of a name or a number. */
+export const idOf = (id: string | number): Expression => (typeof id === "string" ? word(id) : id);
+
+/** Return an int, as digits if it has more than 64 bits. */
+const int = (value: bigint): Expression =>
+  fits(value) ? value : [word("int"), encode(`${value}`)];
+
 /** More than any message may have: the writer counts exactly. */
 const DEEPEST = 110;
 
-const cannot = (what: string) => new RemoteError(NAMES.cannot, what + " cannot be sent");
-
-/** The place of an object: the expression that holds it, and where. */
-interface Place {
-  list: Expression[];
-  at: number;
-  number: number;
-}
+export const cannot = (what: string): never => refuse(NAMES.cannot, `a ${what} cannot be sent`);
 
 /** Writes the values of one message. */
-export class Jellier {
+export interface Jellier {
   /** What is undone if the message is not sent, and what is done when it was. */
-  readonly undo: (() => void)[] = [];
-  readonly sent: (() => void)[] = [];
+  readonly undo: (() => void)[];
+  readonly sent: (() => void)[];
   /** The first credit of the streams in the message, if the caller has asked for less. */
-  credit: Credit | undefined;
-  private _sender: Sender;
-  private _met = new Map<object, Place>();
-  private _count = 0;
-  private _depth = 0;
-
-  constructor(sender: Sender) {
-    this._sender = sender;
-  }
-
+  credit?: Credit | undefined;
   /** Return the expression of a value; each has a numbering of its own. */
-  write(value: unknown): Expression {
-    this._met = new Map();
-    this._count = 0;
-    const out: Expression[] = [];
-    this.put(out, value);
-    return out[0]!;
-  }
+  write(value: unknown): Expression;
+  /** Return the expression of a value within the one that is being written. */
+  put(value: unknown): Expression;
+  /** Return the expression of a container, with its tag. What follows is added later. */
+  begin(value: object, tag: string): Expression[];
+}
 
-  /** Add a value to an expression. */
-  put(out: Expression[], value: any): void {
+/** Return what writes the values of one message. */
+export function createJellier(sender: Sender): Jellier {
+  /** The containers that were met: the expression of each, and its number if it was met twice. */
+  let met: Map<object, { e: Expression[]; number: number }>;
+  let count: number;
+  let depth = 0;
+
+  const put = (value: any): Expression => {
     switch (typeof value) {
-      case "undefined":
-        out.push([word("None")]);
-        return;
       case "boolean":
-        out.push([word("boolean"), word(value ? "true" : "false")]);
-        return;
+        return [word("boolean"), word(`${value}`)];
       case "string":
-        out.push([word("unicode"), encode(value)]);
-        return;
+        return [word("unicode"), encode(value)];
       case "number":
-        out.push(value);
-        return;
+        return value;
       case "bigint":
-        out.push(fits(value) ? value : [word("int"), encode(String(value))]);
-        return;
-      case "object":
-        if (++this._depth > DEEPEST) throw new RangeError("too deep");
-        if (value === null) out.push([word("None")]);
-        else this._object(out, value);
-        this._depth--;
-        return;
+        return int(value);
+      case "function":
+      case "symbol":
+        return cannot(typeof value);
     }
-    throw cannot("a " + typeof value);
-  }
+    if (value == null) return [word("None")];
+    if (++depth > DEEPEST) throw new RangeError("too deep");
+    const written = leaf(value) ?? object(value);
+    depth--;
+    return written;
+  };
 
-  private _object(out: Expression[], value: any): void {
-    const leaf = this._leaf(value);
-    if (leaf !== undefined) {
-      out.push(leaf);
-      return;
-    }
-    const place = this._met.get(value);
-    if (place) {
-      if (!place.number) {
-        place.number = ++this._count;
-        place.list[place.at] = [word("reference"), place.number, place.list[place.at]!];
-      }
-      out.push([word("dereference"), place.number]);
-      return;
-    }
-    if (!this._sender.writeObject(value, out, this)) this._container(value, this.begin(out, value));
-  }
+  const object = (value: object): Expression => {
+    const place = met.get(value);
+    if (!place) return sender.writeObject(value, jellier) ?? container(value);
+    return [word("dereference"), (place.number ||= ++count)];
+  };
 
-  /** Add an expression that is filled later, as the place of an object. */
-  begin(out: Expression[], value: object): Expression[] {
-    const expression: Expression[] = [];
-    this._met.set(value, { list: out, at: out.length, number: 0 });
-    out.push(expression);
-    return expression;
-  }
-
-  private _leaf(value: object): Expression | undefined {
+  const leaf = (value: object): Expression | undefined => {
     if (value instanceof Uint8Array || value instanceof Float) return value;
+    if (value instanceof UUID) return [word("uuid.UUID"), value.bytes];
+    if (value instanceof EnumMember) return [word(enumOf(value)), put(value.value)];
+    if (value instanceof Decimal) return [word("decimal"), int(value.digits), value.exponent];
     for (const [tag, cls, { length }] of TIMES)
       if (value instanceof cls) {
         // The numbers are its fields, in order; the offset of a datetime is the last.
@@ -125,102 +99,93 @@ export class Jellier {
         const text = encode(numbers.splice(0, length / 2).join(" "));
         return [word(tag), text, ...numbers];
       }
-    if (value instanceof Decimal) {
-      const { digits, exponent } = value;
-      return [
-        word("decimal"),
-        fits(digits) ? digits : [word("int"), encode(`${digits}`)],
-        exponent,
-      ];
-    }
-    if (value instanceof EnumMember) {
-      const out: Expression[] = [word(enumOf(value))];
-      this.put(out, value.value);
-      return out;
-    }
-    return value instanceof UUID ? [word("uuid.UUID"), value.bytes] : undefined;
-  }
+    return undefined;
+  };
 
-  private _container(value: any, out: Expression[]): void {
-    const all = (tag: string, values: Iterable<unknown>) => {
-      out.push(word(tag));
-      for (const each of values) this.put(out, each);
+  const container = (value: any): Expression => {
+    const all = (tag: string, values: Iterable<unknown>, write = put) => {
+      const e = jellier.begin(value, tag);
+      for (const each of values) e.push(write(each));
+      return e;
     };
-    const pairs = (entries: Iterable<[unknown, unknown]>) => {
-      out.push(word("dictionary"));
-      for (const [key, each] of entries) {
-        const pair: Expression[] = [];
-        out.push(pair);
-        this.put(pair, key);
-        this.put(pair, each);
-      }
-    };
+    const pairs = (entries: Iterable<unknown>) =>
+      all("dictionary", entries, (pair: unknown[]) => pair.map(put));
     if (value instanceof Tuple) return all("tuple", value);
     if (Array.isArray(value)) return all("list", value);
     if (value instanceof FrozenSet) return all("frozenset", value);
     if (value instanceof Set) return all("set", value);
     if (value instanceof Map) return pairs(value);
     const name = nameOf(value);
-    if (name !== undefined) {
-      out.push(word(name));
-      return this.put(out, value.getStateToCopy ? value.getStateToCopy() : { ...value });
+    if (name) {
+      const e = jellier.begin(value, name);
+      e.push(put(value.getStateToCopy ? value.getStateToCopy() : { ...value }));
+      return e;
     }
     const proto = Object.getPrototypeOf(value);
-    if (proto !== null && proto !== Object.prototype)
-      throw cannot(`an object of class ${value.constructor?.name}`);
-    pairs(Object.entries(value));
-  }
+    if (proto && proto !== Object.prototype) cannot(value.constructor?.name);
+    return pairs(Object.entries(value));
+  };
+
+  const jellier: Jellier = {
+    undo: [],
+    sent: [],
+    put,
+
+    write(value) {
+      met = new Map();
+      count = 0;
+      const written = put(value);
+      for (const { e, number } of met.values())
+        if (number) e.push(word("reference"), number, e.splice(0));
+      return written;
+    },
+
+    begin(value, tag) {
+      const e = [word(tag)];
+      met.set(value, { e, number: 0 });
+      return e;
+    },
+  };
+  return jellier;
 }
 
 /**
  * Whether values may cross in the plain form: trees of exactly these types, at most six containers
  * deep, in which no container is met twice.
  */
-export function arePlain(values: Iterable<unknown>): boolean {
-  const met = new Set<object>();
-  const isPlain = (value: unknown, deepest: number): boolean => {
-    switch (typeof value) {
-      case "bigint":
-        return fits(value);
-      case "function":
-      case "symbol":
-        return false;
-      case "object":
-        break;
-      default:
-        return true;
-    }
-    if (value === null || value instanceof Float) return true;
-    if (deepest === 0 || met.has(value)) return false;
-    const proto = Object.getPrototypeOf(value);
+export function arePlain(values: unknown[]): boolean {
+  const met = new Set<unknown>();
+  const isPlain = (value: any, deepest: number): boolean => {
+    const type = typeof value;
+    if (type === "bigint") return fits(value);
+    if (type !== "object" || !value || value instanceof Float)
+      return type !== "function" && type !== "symbol";
+    if (!deepest || met.has(value)) return false;
     met.add(value);
-    if (proto === Array.prototype)
-      return (value as unknown[]).every((each) => isPlain(each, deepest - 1));
-    if (proto === Map.prototype)
-      return [...(value as Map<unknown, unknown>)].every(
-        ([key, each]) => typeof key === "string" && isPlain(each, deepest - 1),
-      );
-    if (proto !== null && proto !== Object.prototype) return false;
-    return Object.values(value).every((each) => isPlain(each, deepest - 1));
+    const proto = Object.getPrototypeOf(value);
+    if (proto === Map.prototype) {
+      if (![...value.keys()].every((key) => typeof key === "string")) return false;
+      value = [...value.values()];
+    } else if (proto && proto !== Array.prototype && proto !== Object.prototype) return false;
+    const all = Array.isArray(value) ? value : Object.values(value);
+    return all.every((each) => isPlain(each, deepest - 1));
   };
-  for (const value of values) if (!isPlain(value, 6)) return false;
-  return true;
+  return values.every((value) => isPlain(value, 6));
 }
 
 /** Write a message with expressions; what it would open is undone if it cannot be written. */
 export function putGraph(
-  host: { put(message: unknown[], most?: number): number },
-  jellier: Jellier,
-  make: () => unknown[],
+  session: Session,
+  make: (jellier: Jellier) => unknown[],
   most?: number,
 ): number {
-  let size: number;
+  const jellier = createJellier(session);
   try {
-    size = host.put(make(), most);
+    const size = session.put(make(jellier), most);
+    for (const done of jellier.sent) done();
+    return size;
   } catch (error) {
     for (const undo of jellier.undo.reverse()) undo();
     throw error;
   }
-  for (const done of jellier.sent) done();
-  return size;
 }

@@ -41,7 +41,7 @@ export class Kept implements Linking {
   private _end: unknown;
   private _keys = new OnceKeys();
   /** The calls of results: they wait for the result. */
-  private _onResults = { promised: { call: callOnResult } } as unknown as Calls;
+  private _onResults = { callOn: callOnResult } as unknown as Calls;
 
   constructor(patience: number, first: (connection: Connection) => RemoteReference) {
     this._patience = patience;

@@ -168,7 +168,7 @@ export class Link {
 
   /** Close a connection when its calls have ended: there is another one. */
   private async _leave(left: Connection): Promise<void> {
-    while (left.isOpen && left._session.isBusy)
+    while (left.isOpen && left._session.isBusy())
       await new Promise((resolve) => setTimeout(resolve, LOOK));
     left._session.goodbye("moved", "the client has moved");
   }

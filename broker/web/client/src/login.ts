@@ -1,4 +1,5 @@
 /** Logins: the strongest way that the server offers and the credentials fit. */
+import type { ConnectOptions } from "./connection.ts";
 import { LoginFailed } from "./errors.ts";
 import type { RemoteReference } from "./references.ts";
 import { scram } from "./scram.ts";
@@ -9,24 +10,25 @@ import { encode } from "./values.ts";
 export type Credentials =
   { username: string; password: string } | { token: string } | "anonymous" | "certificate";
 
-/** What a login knows of its connection. */
-export interface Channel {
-  /** Whether other people cannot listen: TLS, or the loopback. */
-  isPrivate: boolean;
-  /** The binding of a TLS 1.3 connection, 32 bytes; no browser gives it. */
-  binding?: Uint8Array | undefined;
+/** Whether other people cannot listen: inside TLS, and on the loopback. */
+function isPrivateAddress(address: string): boolean {
+  const { protocol, hostname } = new URL(address);
+  return /^(wss|pbs):$/.test(protocol) || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }
 
-/** Log in; return the avatar. */
+/**
+ * Log in; return the avatar. `binding` is that of a TLS 1.3 connection, 32 bytes; no browser gives it.
+ */
 export async function login(
   session: Session,
   credentials: Exclude<Credentials, "anonymous">,
-  mind: unknown,
-  channel: Channel,
+  { mind = null, insecurePlaintext }: ConnectOptions,
+  address: string,
+  binding?: Uint8Array | void,
 ): Promise<RemoteReference> {
   const { root, mechanisms } = session;
+  const isPrivate = insecurePlaintext || isPrivateAddress(address);
   if (!mechanisms) throw new LoginFailed("the server asks for no login");
-  const { isPrivate, binding } = channel;
   for (const mechanism of mechanisms) {
     if (credentials === "certificate") {
       if (mechanism === "certificate") return root.callRemote("loginCertificate", mind);

@@ -4,7 +4,7 @@ import tls from "node:tls";
 import { connector } from "./connect.ts";
 import type { Opener } from "./connection.ts";
 import { ConnectionLost } from "./errors.ts";
-import { isPrivate, openWebSocket } from "./websocket.ts";
+import { openWebSocket } from "./websocket.ts";
 
 export * from "./api.ts";
 
@@ -51,7 +51,7 @@ const opener =
       socket.on("close", () => ended("connection lost"));
       socket.on(url.protocol === "pb:" ? "connect" : "secureConnect", () => {
         isOpen = true;
-        resolve({ isPrivate: isPrivate(url), binding: bindingOf(socket) });
+        resolve(bindingOf(socket));
       });
     });
   };

@@ -1,8 +1,9 @@
 /** The streams that this end produces. */
-import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import { Jellier, arePlain, putGraph, word } from "./jellier.ts";
+import { NAMES, fault, refuse } from "./errors.ts";
+import { type Jellier, arePlain, putGraph, word } from "./jellier.ts";
 import { ROW_END, ROW_ITEM_GRAPH, ROW_ITEMS, ROW_PIECE } from "./rows.ts";
-import { type Credit, type Stream, type StreamHost, least } from "./streams.ts";
+import type { Session } from "./session.ts";
+import { type Credit, type Stream, close, grant, least, sleep } from "./streams.ts";
 import { BASELINE, MINE, type Terms } from "./terms.ts";
 import type { Expression } from "./values.ts";
 
@@ -11,176 +12,160 @@ const MOST_ITEMS = 65_536;
 const MOST_BATCH = 256;
 
 /** A stream that this end produces. */
-class Outgoing {
-  readonly number: number;
-  readonly iterator: AsyncIterator<unknown> | Iterator<unknown>;
-  readonly credit: Credit;
-  over = false;
-  wake: (() => void) | undefined;
-
-  constructor(number: number, items: any, credit: Credit) {
-    this.number = number;
-    this.iterator = (items[Symbol.asyncIterator] ?? items[Symbol.iterator]).call(items);
-    this.credit = credit;
-  }
-
-  grant(items: number, bytes: number): void {
-    this.credit.items += items;
-    this.credit.bytes += bytes;
-    this.wake?.();
-  }
+interface Outgoing {
+  number: number;
+  iterator: any;
+  credit: Credit;
+  over?: boolean;
+  wake?: () => void;
 }
 
 /** The streams to the peer that are open. */
-export class OutgoingStreams {
-  private _open = new Map<number, Outgoing>();
-  private _terms = BASELINE;
-  private _last = 0;
-  private _host: StreamHost;
-  private _sent = new WeakSet<object>();
-
-  constructor(host: StreamHost) {
-    this._host = host;
-  }
-
+export interface OutgoingStreams {
+  /** Return the expression of a stream; it begins when the message is sent. */
+  open(stream: Stream, jellier: Jellier): Expression;
   /** Use the terms of the peer, also for the streams that were opened before they came. */
-  takeTerms(terms: Terms): void {
-    const before = this._terms;
-    this._terms = terms;
-    for (const stream of this._open.values())
-      stream.grant(terms.items - before.items, terms.window - before.window);
-  }
+  takeTerms(terms: Terms): void;
+  /** Receive credit from the reader of a stream. */
+  credit(number: number, items: number, bytes: number): void;
+  /** The reader of a stream wants no more. */
+  stopped(number: number): void;
+  /** The connection has ended. */
+  lost(): void;
+}
 
-  /** Add a stream to an expression; it begins when the message is sent. */
-  open(stream: Stream, out: Expression[], jellier: Jellier): void {
-    const { items, size } = stream;
-    if (this._sent.has(items)) throw new RemoteError(NAMES.cannot, "this stream has been sent");
-    const most = Math.min(this._terms.streams, MINE.streams);
-    if (this._open.size >= most)
-      throw new RemoteError(NAMES.busy, `${most} streams open (max_streams)`);
-    const number = (this._last = this._host.nextNumber());
-    const outgoing = new Outgoing(number, items, least(this._terms, jellier.credit));
-    this._open.set(number, outgoing);
-    this._sent.add(items);
-    jellier.undo.push(() => {
-      this._open.delete(number);
-      this._sent.delete(items);
-    });
-    jellier.sent.push(() => void this._produce(outgoing));
-    out.push([word("stream"), number, ...(size === undefined ? [] : [size])]);
-  }
+/** Return the streams of a session to the peer. */
+export function createOutgoingStreams(session: Session): OutgoingStreams {
+  const opened = new Map<number, Outgoing>();
+  const sent = new WeakSet<object>();
+  let theirs = BASELINE;
+  let last = 0;
 
-  private async _produce(stream: Outgoing): Promise<void> {
-    const { credit, iterator } = stream;
-    const batch: unknown[] = [];
-    let failure: Expression | undefined;
-    const pull = async () => {
-      try {
-        return await iterator.next();
-      } catch (error) {
-        // The items before an error go out before it.
-        this._send(stream, batch.splice(0));
-        throw error;
-      }
+  const sendOf = (stream: Outgoing, row: number, items: unknown[]) => {
+    const { length } = items;
+    const message = (jellier: Jellier) => {
+      const body = row === ROW_PIECE ? items[0] : row === ROW_ITEMS ? items : jellier.write(items);
+      return [row, stream.number, body];
     };
     try {
-      for (;;) {
-        // Items that are ready go out together.
-        const next = pull();
-        if (batch.length && !(await isReady(next))) this._send(stream, batch.splice(0));
-        const { done, value } = await next;
-        if (stream.over) return;
-        if (!done) batch.push(value);
-        if (done || batch.length >= Math.min(credit.items, MOST_BATCH))
-          this._send(stream, batch.splice(0));
-        if (done) break;
-        while ((credit.items <= 0 || credit.bytes <= 0) && !stream.over)
-          await new Promise<void>((resolve) => (stream.wake = resolve));
-      }
+      const size = putGraph(session, message, length > 1 ? MOST_ITEMS : undefined);
+      grant(stream.credit, -length, -size);
     } catch (error) {
-      failure = this._host.failure(error);
-      this._close(stream);
+      if (length < 2) throw error;
+      sendOf(stream, row, items.slice(0, length >> 1));
+      sendOf(stream, row, items.slice(length >> 1));
     }
-    if (!stream.over) this._end(stream, failure);
-  }
+  };
 
   /** Send items in as few messages as their types and sizes allow. */
-  private _send(stream: Outgoing, items: unknown[]): void {
-    const row = (item: unknown) =>
+  const send = (stream: Outgoing, items: unknown[]) => {
+    const rowOf = (item: unknown) =>
       item instanceof Uint8Array ? ROW_PIECE : arePlain([item]) ? ROW_ITEMS : ROW_ITEM_GRAPH;
-    for (let from = 0, to = 0; from < items.length; from = to) {
-      const kind = row(items[to++]);
-      if (kind !== ROW_PIECE) while (to < items.length && row(items[to]) === kind) to++;
-      this._sendOf(stream, kind, items.slice(from, to));
+    for (let from = 0, to = 0; from < items.length && !stream.over; from = to) {
+      const row = rowOf(items[to++]);
+      if (row !== ROW_PIECE) while (to < items.length && rowOf(items[to]) === row) to++;
+      sendOf(stream, row, items.slice(from, to));
     }
-  }
+  };
 
-  private _sendOf(stream: Outgoing, row: number, items: unknown[]): void {
-    const { number, credit } = stream;
-    const most = items.length > 1 ? MOST_ITEMS : undefined;
-    try {
-      const jellier = new Jellier(this._host);
-      const message = () => {
-        if (row === ROW_PIECE) return [row, number, items[0]];
-        return [row, number, row === ROW_ITEMS ? items : jellier.write(items)];
-      };
-      credit.bytes -= putGraph(this._host, jellier, message, most);
-      credit.items -= items.length;
-    } catch (error) {
-      if (most === undefined) throw error;
-      const half = items.length >> 1;
-      this._sendOf(stream, row, items.slice(0, half));
-      this._sendOf(stream, row, items.slice(half));
-    }
-  }
-
-  private _end(stream: Outgoing, failure?: Expression): void {
+  const end = (stream: Outgoing, failure: Expression[] = []) => {
     stream.over = true;
-    this._open.delete(stream.number);
-    this._host.put([ROW_END, stream.number, ...(failure ? [failure] : [])]);
-  }
+    opened.delete(stream.number);
+    session.put([ROW_END, stream.number, ...failure]);
+  };
 
-  private _close(stream: Outgoing): void {
-    // The producer may fail at its end; its reader has gone.
-    Promise.resolve(stream.iterator.return?.()).catch(() => {});
-  }
-
-  private _read(number: number): Outgoing | undefined {
-    if (number > this._last || number < 1) throw new ProtocolError(`stream ${number} is not open`);
-    return this._open.get(number);
-  }
-
-  /** Receive credit from the reader of a stream. */
-  credit(number: number, items: number, bytes: number): void {
-    this._read(number)?.grant(items, bytes);
-  }
-
-  /** The reader of a stream wants no more. */
-  stopped(number: number): void {
-    const stream = this._read(number);
-    if (!stream) return;
-    this._end(stream);
+  /** Stop a producer. */
+  const halt = (stream: Outgoing) => {
+    stream.over = true;
     stream.wake?.();
-    this._close(stream);
-  }
+    close(stream.iterator);
+  };
 
-  /** The connection has ended. */
-  lost(): void {
-    for (const stream of this._open.values()) {
-      stream.over = true;
-      stream.wake?.();
-      this._close(stream);
+  const produce = async (stream: Outgoing) => {
+    const { credit, iterator } = stream;
+    const batch: unknown[] = [];
+    const flush = () => send(stream, batch.splice(0));
+    let failure: Expression[] | undefined;
+    try {
+      try {
+        for (;;) {
+          // Items that are ready go out together.
+          const next = (async () => iterator.next())();
+          if (batch.length && !(await isReady(next))) flush();
+          const { done, value } = await next;
+          if (done || stream.over) break;
+          batch.push(value);
+          if (batch.length >= Math.min(credit.items, MOST_BATCH)) flush();
+          while ((credit.items <= 0 || credit.bytes <= 0) && !stream.over) await sleep(stream);
+        }
+      } finally {
+        // The items before an error go out before it.
+        flush();
+      }
+    } catch (error) {
+      failure = [session.failure(error)];
+      close(iterator);
     }
-    this._open.clear();
-  }
+    if (!stream.over) end(stream, failure);
+  };
+
+  const made = (number: number) => {
+    if (number > last || number < 1) fault(`stream ${number} is not open`);
+    return opened.get(number);
+  };
+
+  const credit = (number: number, items: number, bytes: number) => {
+    const stream = made(number);
+    if (!stream) return;
+    grant(stream.credit, items, bytes);
+    stream.wake?.();
+  };
+
+  return {
+    credit,
+
+    takeTerms(terms) {
+      for (const number of opened.keys())
+        credit(number, terms.items - theirs.items, terms.window - theirs.window);
+      theirs = terms;
+    },
+
+    open({ items, size }, jellier) {
+      if (sent.has(items)) refuse(NAMES.cannot, "this stream has been sent");
+      const most = Math.min(theirs.streams, MINE.streams);
+      if (opened.size >= most) refuse(NAMES.busy, `more than ${most} streams (max_streams)`);
+      const number = (last = session.nextNumber());
+      const iterate = (items as any)[Symbol.asyncIterator] ?? (items as any)[Symbol.iterator];
+      const first = least(theirs, jellier.credit);
+      const stream = { number, iterator: iterate.call(items), credit: first };
+      opened.set(number, stream);
+      sent.add(items);
+      jellier.undo.push(() => {
+        opened.delete(number);
+        sent.delete(items);
+      });
+      jellier.sent.push(() => void produce(stream));
+      return [word("stream"), number, ...(size === undefined ? [] : [size])];
+    },
+
+    stopped(number) {
+      const stream = made(number);
+      if (!stream) return;
+      end(stream);
+      halt(stream);
+    },
+
+    lost() {
+      opened.forEach(halt);
+      opened.clear();
+    },
+  };
 }
 
 /** Whether the next item of a generator is there without waiting for anything else. */
 async function isReady(next: Promise<unknown>): Promise<boolean> {
   let ready = false;
-  const note = () => {
-    ready = true;
-  };
+  const note = () => (ready = true);
   next.then(note, note);
   for (let turns = 0; turns < 6 && !ready; turns++) await null;
   return ready;

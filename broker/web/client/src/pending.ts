@@ -9,6 +9,8 @@ export interface Request {
   name: string;
   args: unknown[];
   options: CallOptions;
+  /** It is a change of a cache: an object of this end that the peer follows. */
+  toCache?: boolean;
 }
 
 /** A call that wants an answer. */
@@ -22,13 +24,13 @@ export class PendingCall {
   promise!: RemotePromise;
   resolve!: (value: any) => void;
   reject!: (error: unknown) => void;
-  settled = false;
+  settled?: boolean;
   value: any;
   failure: unknown;
   /** The promise that it was sent on, and what was sent, in case that it comes home. */
   dependent: [RemotePromise, Request] | undefined;
   /** It was not run by the peer: its target is an object of this end. */
-  cameHome = false;
+  cameHome?: boolean;
   /** Calls on this one that were sent, and are not answered. */
   underWay = 0;
   /** Calls on this one that wait here. */
@@ -44,8 +46,10 @@ export class PendingCall {
 
   /** Whether calls on it need not wait: it is settled, and no call on it may still come home. */
   get isOpen(): boolean {
-    if (!this.settled) return false;
-    return !this.underWay || this.failure !== undefined || this.value instanceof RemoteReference;
+    return (
+      !!this.settled &&
+      (!this.underWay || this.failure !== undefined || this.value instanceof RemoteReference)
+    );
   }
 
   /** Take the result, or the error, unless there is one. */
@@ -72,12 +76,12 @@ export class PendingCall {
 }
 
 /** Return the promises among arguments. */
-export function promisesIn(args: unknown[], kw: Record<string, unknown> = {}): RemotePromise[] {
-  return [...args, ...Object.values(kw)].filter((each) => each instanceof RemotePromise);
-}
+export const promisesIn = ({ args, options }: Request): RemotePromise[] =>
+  [...args, ...Object.values(options.kw ?? {})].filter((each) => each instanceof RemotePromise);
+
+/** Return what a promise has become. */
+export const resultOf = ({ _call, _step }: RemotePromise): unknown => stepInto(_call!.value, _step);
 
 /** Return what a promise has become, if it is settled; other values as they are. */
-export function settledValue(value: unknown): unknown {
-  if (!(value instanceof RemotePromise) || !value._call!.settled) return value;
-  return stepInto(value._call!.value, value._step);
-}
+export const settledValue = (value: unknown): unknown =>
+  value instanceof RemotePromise && value._call!.settled ? resultOf(value) : value;

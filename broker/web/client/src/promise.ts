@@ -20,7 +20,7 @@ export class RemotePromise<T = any> extends Promise<T> {
 
   /** Return the promise of an element of the result: of a list, or of a dict. One step at most. */
   at(step: number | string): RemotePromise {
-    if (this._step !== undefined) throw new TypeError("one step into a promise at most");
+    if (this._step !== undefined) throw new TypeError("one step at most");
     return promiseOf(this._call!, step);
   }
 
@@ -31,7 +31,7 @@ export class RemotePromise<T = any> extends Promise<T> {
 
   /** Call a method with keywords, a deadline, an AbortSignal, metadata. */
   callRemoteWith(options: CallOptions, name: string, ...args: unknown[]): RemotePromise {
-    return this._call!.calls.promised.call(this, { name, args, options });
+    return this._call!.calls.callOn(this, { name, args, options });
   }
 
   /** Call a method without an answer. */
@@ -48,7 +48,7 @@ export class RemotePromise<T = any> extends Promise<T> {
   async *[Symbol.asyncIterator](): AsyncGenerator<any, void> {
     const stream = (await this) as any;
     if (!stream?.[Symbol.asyncIterator])
-      throw new TypeError(`'${this._call?.name}' returned something that is not a stream`);
+      throw new TypeError(`'${this._call?.name}' returned a value that is not a stream`);
     yield* stream;
   }
 }

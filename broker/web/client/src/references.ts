@@ -1,10 +1,11 @@
 /** Objects that one end owns and the other end holds, and how often each was received. */
-import { NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import type { Jellier } from "./jellier.ts";
-import { type Referenceable } from "./registry.ts";
-import type { CallOptions, Caller } from "./calls.ts";
-import type { RemotePromise } from "./promise.ts";
+import { NAMES, fault, refuse } from "./errors.ts";
+import type { CallOptions, Calls } from "./calls.ts";
 import { type Contract, type Typed, typed } from "./contract.ts";
+import type { Jellier } from "./jellier.ts";
+import type { RemotePromise } from "./promise.ts";
+import type { CacheObserver, RemoteCache } from "./registry.ts";
+import type { Session } from "./session.ts";
 
 /** So many unknown objects end the connection. */
 const MOST_UNKNOWN = 100;
@@ -12,28 +13,28 @@ const MOST_UNKNOWN = 100;
 /** An object of the peer. The peer is told when the last RemoteReference to it is collected. */
 export class RemoteReference {
   /** @internal */
-  readonly _caller: Caller;
+  readonly _calls: Calls;
   /** @internal */
   readonly _id: number | string;
 
-  constructor(caller: Caller, id: number | string) {
-    this._caller = caller;
+  constructor(calls: Calls, id: number | string) {
+    this._calls = calls;
     this._id = id;
   }
 
   /** Call a method. The promise can be called itself, before the answer has come. */
   callRemote(name: string, ...args: unknown[]): RemotePromise {
-    return this._caller.call(this._id, { name, args, options: {} });
+    return this.callRemoteWith({}, name, ...args);
   }
 
   /** Call a method with keywords, a deadline, an AbortSignal, metadata. */
   callRemoteWith(options: CallOptions, name: string, ...args: unknown[]): RemotePromise {
-    return this._caller.call(this._id, { name, args, options });
+    return this._calls.call(this._id, { name, args, options });
   }
 
   /** Call a method without an answer. A connection that has ended is not an error. */
   send(name: string, ...args: unknown[]): void {
-    this._caller.send(this._id, { name, args, options: {} });
+    this._calls.send(this._id, { name, args, options: {} });
   }
 
   /** Return an object with the methods of a contract. */
@@ -42,115 +43,135 @@ export class RemoteReference {
   }
 }
 
-interface Export {
-  object: object;
+/** An object of this end, and how often it was sent. */
+export interface Sent<T> {
+  object: T;
   number: number;
   count: number;
+  /** What follows the object if it is a cache. */
+  observer?: CacheObserver;
 }
 
-/** The objects of this end that the peer holds. */
-export class Exports {
+/**
+ * Return the objects of one kind that the peer holds. `what` begins the text of an error: what a peer
+ * does that drops an object.
+ */
+export function createSent<T extends object>(
+  session: Session,
+  what: string,
+  forget: (sent: Sent<T>) => void = () => {},
+) {
+  const byNumber = new Map<number, Sent<T>>();
+  const byObject = new Map<T, Sent<T>>();
+
+  /** The peer has dropped an object so many times; return whether it was the last. */
+  const release = (number: number, count: number): boolean => {
+    const sent = byNumber.get(number);
+    if (!sent || sent.count < count)
+      return fault(`${what} ${number} by ${count} (held ${sent?.count ?? 0})`);
+    sent.count -= count;
+    if (sent.count) return false;
+    byNumber.delete(number);
+    byObject.delete(sent.object);
+    forget(sent);
+    return true;
+  };
+
+  return {
+    release,
+
+    /** Count an object as sent once more, until that is undone. */
+    add(object: T, { undo }: Jellier): Sent<T> {
+      const sent = byObject.get(object) ?? { object, number: session.nextNumber(), count: 0 };
+      const { number } = sent;
+      byObject.set(object, sent);
+      byNumber.set(number, sent);
+      sent.count++;
+      undo.push(() => release(number, 1));
+      return sent;
+    },
+
+    get: (number: number): T | undefined => byNumber.get(number)?.object,
+
+    clear(): void {
+      for (const { number, count } of [...byNumber.values()]) release(number, count);
+    },
+  };
+}
+
+/** Return the objects of this end that the peer may call. */
+export function createExports(session: Session) {
   /** Objects under a name, which are not counted. */
-  readonly named = new Map<string, object>();
-  private _byNumber = new Map<number, Export>();
-  private _byObject = new Map<object, Export>();
-  private _nextNumber: () => number;
-  private _unknown = 0;
+  const named = new Map<string, object>();
+  const sent = createSent(session, "decref of object");
+  let unknown = 0;
+  return {
+    ...sent,
+    named,
 
-  constructor(nextNumber: () => number) {
-    this._nextNumber = nextNumber;
-  }
-
-  /** Count an object as sent once more; return its number. */
-  add(object: Referenceable, jellier: Jellier): number {
-    let found = this._byObject.get(object);
-    if (!found) {
-      found = { object, number: this._nextNumber(), count: 0 };
-      this._byObject.set(object, found);
-      this._byNumber.set(found.number, found);
-    }
-    const { number } = found;
-    found.count++;
-    jellier.undo.push(() => this.release(number, 1));
-    return number;
-  }
-
-  /** Return the object with a number or a name. */
-  get(id: number | string): object {
-    const found = typeof id === "string" ? this.named.get(id) : this._byNumber.get(id)?.object;
-    if (found) return found;
-    const text = `object ${typeof id === "string" ? `'${id}'` : id} is not exported to this connection`;
-    if (++this._unknown >= MOST_UNKNOWN) throw new ProtocolError(text);
-    throw new RemoteError(NAMES.object, text);
-  }
-
-  /** The peer has dropped an object so many times. */
-  release(number: number, count: number): void {
-    const found = this._byNumber.get(number);
-    if (!found || found.count < count)
-      throw new ProtocolError(`decref of object ${number} by ${count} (held ${found?.count ?? 0})`);
-    found.count -= count;
-    if (found.count) return;
-    this._byNumber.delete(number);
-    this._byObject.delete(found.object);
-  }
-
-  clear(): void {
-    this._byNumber.clear();
-    this._byObject.clear();
-  }
+    /** Return the object with a number or a name. */
+    find(id: number | string): object {
+      const isName = typeof id === "string";
+      const found = isName ? named.get(id) : sent.get(id);
+      if (found) return found;
+      const text = `object ${isName ? `'${id}'` : id} is not exported to this connection`;
+      return ++unknown < MOST_UNKNOWN ? refuse(NAMES.object, text) : fault(text);
+    },
+  };
 }
 
 /** An object of the peer: what the program holds of it, and how often it was received. */
-interface Import {
-  reference: WeakRef<RemoteReference>;
+export interface Received<T extends object> {
+  handle?: WeakRef<T>;
   count: number;
+  /** The state of a cache, which is kept when its handle has gone. */
+  core?: RemoteCache;
 }
 
-/** The objects of the peer that this end holds. */
-export class Imports {
-  private _held = new Map<number, Import>();
-  private _caller: Caller;
-  private _decref: (number: number, count: number) => void;
-  private _dropped = new FinalizationRegistry<number>((number) => this._collected(number));
+/**
+ * Return the objects of one kind of the peer that this end holds. The peer is told by a message of this
+ * row when what the program holds is collected.
+ */
+export function createReceived<T extends object>(session: Session, row: number) {
+  const held = new Map<number, Received<T>>();
+  const numbers = new WeakMap<T, number>();
 
-  constructor(caller: Caller, decref: (number: number, count: number) => void) {
-    this._caller = caller;
-    this._decref = decref;
-  }
+  /** Drop an object if the program holds this, or nothing, of it: it may have been received again. */
+  const drop = (number: number, handle?: T) => {
+    const known = held.get(number);
+    if (!known || known.handle!.deref() !== handle) return;
+    const { count, core } = known;
+    known.count = 0;
+    if (!core) held.delete(number);
+    if (count) session.put([row, number, count]);
+  };
 
-  /** Return the reference with a number, received once more. */
-  receive(number: number): RemoteReference {
-    const known = this._held.get(number);
-    let reference = known?.reference.deref();
-    if (!reference) {
-      reference = new RemoteReference(this._caller, number);
-      this._dropped.register(reference, number);
-      this._held.set(number, { reference: new WeakRef(reference), count: known?.count ?? 0 });
-    }
-    this._held.get(number)!.count++;
-    return reference;
-  }
+  const dropped = new FinalizationRegistry<number>((number) => drop(number));
 
-  /** Drop a reference now; the program does not use it any more. */
-  release(reference: RemoteReference): void {
-    const number = reference._id as number;
-    const known = this._held.get(number);
-    if (known?.reference.deref() === reference) this._drop(number, known);
-  }
+  return {
+    held,
 
-  private _drop(number: number, known: Import): void {
-    this._held.delete(number);
-    this._decref(number, known.count);
-  }
+    /** Count an object as received once more; return what the program holds of it. */
+    receive(number: number, make: (core: RemoteCache) => T): T {
+      const known: Received<T> = held.get(number) ?? { count: 0 };
+      held.set(number, known);
+      let handle = known.count++ ? known.handle!.deref() : undefined;
+      if (!handle) {
+        handle = make(known.core!);
+        known.handle = new WeakRef(handle);
+        numbers.set(handle, number);
+        dropped.register(handle, number);
+      }
+      return handle;
+    },
 
-  private _collected(number: number): void {
-    const known = this._held.get(number);
-    // It may have been received again meanwhile.
-    if (known && !known.reference.deref()) this._drop(number, known);
-  }
+    /** Return the number of what the program holds, if this end still has it. */
+    numberOf(handle: T): number | undefined {
+      const number = numbers.get(handle)!;
+      return held.has(number) ? number : undefined;
+    },
 
-  clear(): void {
-    this._held.clear();
-  }
+    /** Drop an object now; the program does not use it any more. */
+    release: (handle: T): void => drop(numbers.get(handle)!, handle),
+  };
 }

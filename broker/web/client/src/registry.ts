@@ -39,20 +39,22 @@ export abstract class Cacheable {
   stoppedObserving(_observer: CacheObserver): void {}
 }
 
-const classes = new Map<string, Class>();
-const names = new Map<Function, string>();
+/** Classes, and the members of Enums, by their names. */
+const registered = new Map<string, Class | EnumMember[]>();
+const names = new Map<object, string>();
 
 /** Register a class under its name on the wire; return the class. */
 export function register<T extends Class>(cls: T, name: string): T {
   if (!/^[A-Za-z][\w.-]{0,127}$/.test(name)) throw new TypeError("no name for a class: " + name);
-  if ((classes.get(name) ?? cls) !== cls) throw new TypeError(`'${name}' is registered already`);
-  classes.set(name, cls);
+  if ((registered.get(name) ?? cls) !== cls) throw new TypeError(`type '${name}' is registered`);
+  registered.set(name, cls);
   names.set(cls, name);
   return cls;
 }
 
-/** The class that is registered under a name. */
-export const classOf = (name: string): Class | undefined => classes.get(name);
+/** The class, or the members of the Enum, that is registered under a name. */
+export const registeredAs = (name: string): Class | EnumMember[] | undefined =>
+  registered.get(name);
 
 /** The name under which the class of an object is registered. */
 export const nameOf = (value: object): string | undefined => names.get(value.constructor);
@@ -67,25 +69,19 @@ export class EnumMember<T = any> {
   }
 }
 
-const enums = new Map<string, EnumMember[]>();
-const enumNames = new Map<EnumMember, string>();
-
 /** Register an Enum of Python: its members by their names, each with its value; return them. */
 export function registerEnum<T extends Record<string, string | number>>(
   values: T,
   name: string,
 ): { readonly [K in keyof T]: EnumMember<T[K]> } {
   const made = Object.entries(values).map(([key, value]) => new EnumMember(key, value));
-  enums.set(name, made);
-  for (const member of made) enumNames.set(member, name);
+  registered.set(name, made);
+  for (const member of made) names.set(member, name);
   return Object.fromEntries(made.map((member) => [member.name, member])) as any;
 }
 
-/** The members of the Enum that is registered under a name. */
-export const membersOf = (name: string): EnumMember[] | undefined => enums.get(name);
-
 /** The name under which the Enum of a member is registered. */
-export const enumOf = (member: EnumMember): string => enumNames.get(member)!;
+export const enumOf = (member: EnumMember): string => names.get(member)!;
 
 /** Set the fields of a state, except those that would change what the object is. */
 export function setFields(object: any, state: unknown): void {
@@ -102,14 +98,14 @@ export function makeError(
   traceback: string,
   fields: Record<string, unknown>,
 ): RemoteError {
-  for (const name of [type, ...parents.slice(0, 100)]) {
-    const cls = classes.get(name);
-    if (cls?.prototype instanceof RemoteError) {
-      const error = new cls(type, message, parents, traceback, fields) as RemoteError;
-      setFields(error, fields);
-      // A class with a constructor of its own may have set others.
-      return Object.assign(error, { type, message, parents, traceback, fields });
-    }
-  }
-  return new RemoteError(type, message, parents, traceback, fields);
+  const classes = [type, ...parents.slice(0, 100)].map(registeredAs);
+  const cls: any = classes.find((each) => isClassOf(each, RemoteError));
+  const error: RemoteError = new (cls ?? RemoteError)(type, message, parents, traceback, fields);
+  if (!cls) return error;
+  setFields(error, fields);
+  // A class with a constructor of its own may have set others.
+  return Object.assign(error, { type, message, parents, traceback, fields });
 }
+
+/** Whether something is a class with this base class. */
+export const isClassOf = (cls: any, base: Class): boolean => cls?.prototype instanceof base;

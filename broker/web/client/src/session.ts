@@ -1,9 +1,7 @@
 /** One connection without its transport: bytes come in, and bytes go out. */
 import {
   ROW_ANSWER,
-  ROW_CACHE_CALL,
   ROW_CACHE_SEND,
-  ROW_CALL,
   ROW_CANCEL,
   ROW_CREDIT,
   ROW_DECACHE,
@@ -23,33 +21,42 @@ import {
   ROW_UNCACHE,
   ROW_VERSION,
 } from "./rows.ts";
-import { type CallHost, Calls } from "./calls.ts";
-import { FollowedCaches, OwnedCaches } from "./caches.ts";
+import { type Calls, createCalls } from "./calls.ts";
+import { createFollowed, createOwned } from "./caches.ts";
 import { Bound } from "./contract.ts";
-import { ConnectionLost, NAMES, ProtocolError, RemoteError } from "./errors.ts";
-import { type Message, readFrame } from "./frames.ts";
+import { ConnectionLost, NAMES, RemoteError, fault, refuse } from "./errors.ts";
+import { type Target, readFrame } from "./frames.ts";
 import { writeFailure } from "./failures.ts";
-import { Framing } from "./framing.ts";
+import { createFraming } from "./framing.ts";
 import { choice, readOffer } from "./handshake.ts";
-import { IncomingCalls, type IncomingHost, callOwn } from "./incoming.ts";
-import { Jellier, word } from "./jellier.ts";
+import { createIncomingCalls } from "./incoming.ts";
+import { type Sender, cannot, idOf, word } from "./jellier.ts";
 import { RemotePromise } from "./promise.ts";
-import { Exports, Imports, RemoteReference } from "./references.ts";
+import { RemoteReference, createExports, createReceived } from "./references.ts";
 import { Cacheable, Referenceable, RemoteCache, nameOf } from "./registry.ts";
-import { IncomingStreams } from "./incoming_streams.ts";
-import { OutgoingStreams } from "./outgoing_streams.ts";
-import { type Credit, type StreamHost, streamOf } from "./streams.ts";
-import { BASELINE, MINE, type Terms, readTerms } from "./terms.ts";
+import { createIncomingStreams } from "./incoming_streams.ts";
+import { createOutgoingStreams } from "./outgoing_streams.ts";
+import { streamOf } from "./streams.ts";
+import { BASELINE, MINE, TOLD, type Terms, readTerms } from "./terms.ts";
 import type { Draining, Transport } from "./transport.ts";
-import { type Receiver, Unjellier } from "./unjellier.ts";
+import { type Receiver, unjelly } from "./unjellier.ts";
 import { type Expression, Tuple } from "./values.ts";
-import { Writer } from "./writer.ts";
+import { frameWriter } from "./writer.ts";
 
 const VERSION = 6;
 const MOST_PINGS = 40;
 
+/** A promise, and what settles it. */
+function deferred<T>(): [Promise<T>, (value: T) => void, (error: Error) => void] {
+  let settle!: [(value: T) => void, (error: Error) => void];
+  const promise = new Promise<T>((...both) => (settle = both));
+  return [promise, ...settle];
+}
+
 /** The session of one connection. */
-export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
+export interface Session extends Sender {
+  /** What carries the bytes. */
+  transport: Transport;
   /** The ways to log in that the server offers; undefined if it asks for no login. */
   mechanisms: string[] | undefined;
   /** Set when the peer takes no new calls. */
@@ -66,367 +73,283 @@ export class Session implements CallHost, IncomingHost, StreamHost, Receiver {
   readonly terms: Promise<Terms>;
   /** The root of the peer. */
   readonly root: RemoteReference;
-  readonly exports: Exports;
-
-  /** What carries the bytes. */
-  transport: Transport = { write() {}, close() {} };
-  private _framing = new Framing();
-  private _writer = new Writer();
-  private _phase: "offer" | "version" | "open" = "offer";
-  private _terms: Terms | undefined;
-  private _number = 0;
-  private _pings = 0;
-  /** Ticks of the watch without a byte of the peer. */
-  private _silence = 0;
-  /** The highest number of a call of the peer. */
-  private _highest = 0;
-  private _calls: Calls;
-  private _incoming: IncomingCalls;
-  private _imports: Imports;
-  private _followed: FollowedCaches;
-  private _owned: OwnedCaches;
-  private _reading: IncomingStreams;
-  private _producing: OutgoingStreams;
-  /** The first credit of streams in the answer that is being read. */
-  private _credit: Credit | undefined;
-  /** The numbers of the streams that the message that is being read has opened. */
-  private _opened: number[] = [];
-  private _isReady!: (error?: Error) => void;
-  private _isClosed!: (why: ConnectionLost) => void;
-  private _isDraining!: () => void;
-  private _hasTerms!: (terms: Terms) => void;
-
-  constructor() {
-    const next = () => this.nextNumber();
-    this._calls = new Calls(this);
-    this._incoming = new IncomingCalls(this);
-    this.exports = new Exports(next);
-    this._imports = new Imports(this._calls, (number, count) =>
-      this._count(ROW_DECREF, number, count),
-    );
-    this._followed = new FollowedCaches((number, count) => this._count(ROW_DECACHE, number, count));
-    this._owned = new OwnedCaches(this._calls, next);
-    this._reading = new IncomingStreams(this);
-    this._producing = new OutgoingStreams(this);
-    this.root = new RemoteReference(this._calls, "root");
-    this.ready = new Promise((resolve, reject) => {
-      this._isReady = (error) => (error ? reject(error) : resolve());
-    });
-    this.ready.catch(() => {});
-    this.closed = new Promise((resolve) => (this._isClosed = resolve));
-    this.drains = new Promise((resolve) => (this._isDraining = resolve));
-    this.terms = new Promise((resolve) => (this._hasTerms = resolve));
-  }
-
-  nextNumber(): number {
-    return ++this._number;
-  }
-
-  /** Whether calls of either end have no answer yet. */
-  get isBusy(): boolean {
-    return this._calls.openCount + this._incoming.count > 0;
-  }
-
-  get promised(): number {
-    return (this._terms ?? BASELINE).promised;
-  }
-
-  // -- bytes ---------------------------------------------------------------------------------
+  readonly calls: Calls;
+  readonly exports: ReturnType<typeof createExports>;
+  readonly receiver: Receiver;
 
   /** Begin without a handshake, as either end after the choice of the dialect. */
-  begin(): void {
-    this._phase = "version";
-    const { streams, items, window, promised } = MINE;
-    this.put([ROW_VERSION, VERSION, { streams, items, window, promised }]);
-    this._isReady();
-  }
-
+  begin(): void;
   /** Receive bytes of the peer. */
-  receive(bytes: Uint8Array): void {
-    if (this.ended) return;
-    this._silence = 0;
-    try {
-      let data = this._framing.add(bytes);
-      if (data && this._phase === "offer") data = this._offer(data);
-      if (data) this._framing.split(data, (body) => this._frame(body));
-    } catch (error) {
-      this.fault(error);
-    }
-  }
-
-  private _offer(data: Uint8Array): Uint8Array | undefined {
-    const offer = readOffer(data);
-    if (!offer) {
-      this._framing.keep(data, 0);
-      return undefined;
-    }
-    this.mechanisms = offer.mechanisms;
-    this.transport.write(choice());
-    this.begin();
-    return data.subarray(offer.size);
-  }
-
+  receive(bytes: Uint8Array): void;
   /** Write a message; return the bytes of its frame without its length. */
-  put(message: unknown[], most = this._terms?.frame ?? MINE.frame): number {
-    if (this.ended) return 0;
-    const frame = this._writer.frame(message);
-    const size = frame.length - 4;
-    if (size > most)
-      throw new RemoteError(
-        NAMES.large,
-        `a message of ${size} bytes; the peer takes ${most} (frame)`,
-      );
-    this.transport.write(frame);
-    return size;
-  }
+  put(message: unknown[], most?: number): number;
+  nextNumber(): number;
+  /** Whether calls of either end have no answer yet. */
+  isBusy(): boolean;
+  /** Calls on promises that the peer takes. */
+  promised(): number;
+  /** The object that a call is for. */
+  target(target: Target, isCache: boolean): object;
+  /** Drop a reference, or a cache, now: the program does not use it any more. */
+  release(value: RemoteReference | RemoteCache): void;
+  /** Return the expression of an error. */
+  failure(error: unknown): Expression;
+  /** Answer a call with an error. */
+  fail(id: number, error: unknown): void;
+  /** Ping a peer that is silent for so many milliseconds, and end the connection if it stays so. */
+  watch(every: number): void;
+  /** Say goodbye, and close. */
+  goodbye(code?: string, text?: string): void;
+  /** End the connection because of a fault of the peer. */
+  fault(error: unknown): void;
+  /** The connection has ended. */
+  lost(why?: ConnectionLost): void;
+}
 
-  private _count(row: number, number: number, count: number): void {
-    this.put([row, number, count]);
-  }
+/** Return a new session, without a transport. */
+export function createSession(): Session {
+  const framing = createFraming();
+  const write = frameWriter();
+  let hasBegun = false;
+  let theirs: Terms | undefined;
+  let number = 0;
+  let pings = 0;
+  /** Ticks of the watch without a byte of the peer. */
+  let silence = 0;
+  const [ready, isReady, isNotReady] = deferred<void>();
+  const [closed, isClosed] = deferred<ConnectionLost>();
+  const [drains, isDraining] = deferred<void>();
+  const [terms, hasTerms] = deferred<Terms>();
+  ready.catch(() => {});
 
-  // -- messages ------------------------------------------------------------------------------
+  const session = {} as Session;
+
+  const calls = createCalls(session);
+  const incoming = createIncomingCalls(session);
+  const exports = createExports(session);
+  const imports = createReceived<RemoteReference>(session, ROW_DECREF);
+  const followed = createFollowed(session);
+  const owned = createOwned(session);
+  const reading = createIncomingStreams(session);
+  const producing = createOutgoingStreams(session);
+  const receiver: Receiver = {
+    remote: (number) => imports.receive(number, () => new RemoteReference(calls, number)),
+    local: exports.find,
+    lcache: owned.find,
+    cached: followed.again,
+    cache: followed.make,
+    stream: reading.receive,
+  };
+
+  const offered = (data: Uint8Array) => {
+    const offer = readOffer(data);
+    if (!offer) return framing.keep(data, 0);
+    session.mechanisms = offer.mechanisms;
+    session.transport.write(choice());
+    session.begin();
+    return data.subarray(offer.size);
+  };
 
   /** Handle a frame; return whether the connection goes on. */
-  private _frame(body: Uint8Array): boolean {
+  const frame = (body: Uint8Array) => {
     const message = readFrame(body);
-    const [row, first, second] = message;
-    if (this._phase === "version") this._version(message);
-    else if (row === ROW_VERSION) throw new ProtocolError("a second version");
-    else if (row <= ROW_CACHE_SEND) this._called(row, message.slice(1), false);
-    else if (row === ROW_GRAPH && first <= ROW_CACHE_SEND)
-      this._called(first, message.slice(2), true);
-    else if (row === ROW_GRAPH) this._graph(first, message[2], message[5]);
-    else if (row === ROW_ANSWER) this._answered(first, second);
-    else if (row === ROW_TUPLE) this._answered(first, Tuple.from(second));
-    else this._other(row, first, second, message, body.length);
-    return !this.ended;
-  }
+    const [row, first, second, third] = message;
+    if (!theirs) version(row, first, second);
+    else if (row === ROW_VERSION) fault("a second version");
+    else if (row <= ROW_CACHE_SEND) called(message, false);
+    else if (row === ROW_GRAPH && first <= ROW_CACHE_SEND) {
+      // As a plain call: with arguments and keywords beside each other.
+      message.splice(5, 1, ...message[5]);
+      called(message.slice(1), true);
+    } else if (row === ROW_GRAPH) answered(first, second, message[5]);
+    else handlers[row]?.(first, second, third, body.length, row);
+    return !session.ended;
+  };
 
-  private _version([row, number, terms]: Message): void {
-    if (row !== ROW_VERSION) throw new ProtocolError("the first frame is not the version");
-    if (number !== VERSION)
-      throw new ProtocolError(`the peer speaks version ${number}, not ${VERSION}`);
-    this._phase = "open";
-    this._terms = readTerms(terms);
-    this._producing.takeTerms(this._terms);
-    this._hasTerms(this._terms);
-  }
+  const version = (row: number, number: number, sent: Record<string, number>) => {
+    if (row !== ROW_VERSION) fault("the first frame is not the version");
+    if (number !== VERSION) fault(`the peer speaks version ${number}, not ${VERSION}`);
+    theirs = readTerms(sent);
+    producing.takeTerms(theirs);
+    hasTerms(theirs);
+  };
 
-  private _other(row: number, first: any, second: any, message: Message, size: number): void {
-    switch (row) {
-      case ROW_DECREF:
-        return this.exports.release(first, second ?? 1);
-      case ROW_DECACHE:
-        if (this._owned.release(first, second ?? 1)) this.put([ROW_UNCACHE, first]);
-        return;
-      case ROW_UNCACHE:
-        return this._followed.end(first);
-      case ROW_CANCEL:
-        return this._incoming.cancel(first);
-      case ROW_PING:
-        if (++this._pings > MOST_PINGS) throw new ProtocolError("too many pings");
-        return void this.put([ROW_PONG, first]);
-      case ROW_GOODBYE:
-        this.lost(new ConnectionLost(first, second));
-        return this.transport.close();
-      case ROW_DRAINING:
-        this.draining = { after: first, elsewhere: second };
-        return this._isDraining();
-      case ROW_CREDIT:
-        return this._producing.credit(first, second, message[3]);
-      case ROW_ITEMS:
-      case ROW_ITEM_GRAPH:
-      case ROW_PIECE:
-        return this._reading.items(row, first, second, size);
-      case ROW_END:
-        return this._reading.end(first, second);
-      case ROW_STOP:
-        return this._producing.stopped(first);
-      case ROW_HOME:
-        return this._calls.home(first);
-    }
-  }
+  const called = (message: any[], isGraph: boolean) => {
+    reading.begin();
+    const wasRun = incoming.receive(message, isGraph);
+    if (isGraph && !wasRun) reading.refuse(message.slice(4, 6));
+  };
 
-  /** A call: `fields` begin with its id. */
-  private _called(kind: number, fields: any[], isGraph: boolean): void {
-    const [id, target, name, third, fourth] = fields;
-    const [deadline, meta] = fields.slice(isGraph ? 4 : 5);
-    if (Array.isArray(target) && target[0] > this._highest)
-      throw new ProtocolError(`promise of request ${target[0]}, which has not been made`);
-    if (id > this._highest) this._highest = id;
-    this._opened = [];
-    const toCache = kind === ROW_CACHE_CALL || kind === ROW_CACHE_SEND;
-    const find = () => {
-      if (toCache) return this._followed.core(target);
-      if (Array.isArray(target))
-        throw new RemoteError(
-          NAMES.object,
-          "a promise cannot be called here (the term 'promised' is 0)",
-        );
-      return this.exports.get(target);
-    };
-    const wasRun = this._incoming.receive({
-      id,
-      wantsAnswer: kind === ROW_CALL || kind === ROW_CACHE_CALL,
-      prefix: toCache ? "observe_" : "remote_",
-      name,
-      find,
-      read: () => (isGraph ? this._arguments(third) : [third, fourth]),
-      deadline,
-      meta,
-    });
-    if (isGraph && !wasRun) this._reading.refuse(third, this._opened);
-  }
-
-  private _arguments([first, second]: [Expression, Expression]): [
-    unknown[],
-    Record<string, unknown>,
-  ] {
-    const unjellier = new Unjellier(this);
-    const args = unjellier.read(first);
-    const kw = unjellier.read(second);
-    if (!Array.isArray(args) || !kw || Object.getPrototypeOf(kw) !== null)
-      throw new RemoteError(NAMES.malformed, "arguments");
-    return [args, kw];
-  }
-
-  private _answered(id: number, value: unknown): void {
-    this._calls.answered(id).settle(value);
-  }
-
-  private _graph(kind: number, id: number, expression: Expression): void {
-    const call = this._calls.answered(id);
-    this._credit = call.credit;
-    this._opened = [];
-    let value: unknown;
+  /** An answer, or an error, that is not plain. */
+  const answered = (kind: number, id: number, expression: Expression) => {
+    const call = calls.answered(id);
+    let value: any;
+    let failure: unknown;
+    reading.begin(call.credit);
     try {
-      value = new Unjellier(this).read(expression);
+      value = unjelly(expression, receiver);
+      if (kind === ROW_GRAPH)
+        failure = value instanceof Error ? value : new RemoteError("", String(value));
     } catch (error) {
-      this._reading.refuse(expression, this._opened);
-      return this._calls.reject(call, error);
-    } finally {
-      this._credit = undefined;
+      failure = error;
+      reading.refuse(expression);
     }
-    if (call.settled) this._reading.refuse(expression, this._opened);
-    if (kind === ROW_ANSWER) call.settle(value);
-    else
-      this._calls.reject(call, value instanceof Error ? value : new RemoteError("", String(value)));
-  }
+    if (call.settled) reading.refuse(expression);
+    reading.begin();
+    if (failure === undefined) call.settle(value);
+    else calls.reject(call, failure);
+  };
 
-  // -- what a session does with objects ------------------------------------------------------
+  const items = (number: number, bytes: any, _: unknown, size: number, row: number) =>
+    reading.items(row, number, bytes, size);
 
-  writeObject(value: object, out: Expression[], jellier: Jellier): boolean {
-    if (value instanceof Bound) {
-      jellier.put(out, value._on);
-    } else if (value instanceof RemoteReference) {
-      if (value._caller !== this._calls)
-        throw new RemoteError(NAMES.cannot, "a reference of another connection cannot be sent");
-      out.push([word("local"), typeof value._id === "string" ? word(value._id) : value._id]);
-    } else if (value instanceof Referenceable) {
-      out.push([word("remote"), this.exports.add(value, jellier)]);
-    } else if (value instanceof RemoteCache) {
-      out.push(this._followed.write(value));
-    } else if (value instanceof Cacheable) {
-      this._owned.write(value, jellier.begin(out, value), jellier);
-    } else if (value instanceof RemotePromise) {
-      this._calls.promised.write(value, out, jellier);
-    } else if (value instanceof Error && !nameOf(value)) {
-      throw new RemoteError(NAMES.cannot, "an error cannot be sent as a value");
-    } else {
+  /** What the messages do that are no calls, and no expressions. */
+  const handlers: Record<
+    number,
+    (first: any, second: any, third: any, size: number, row: number) => void
+  > = {
+    [ROW_ANSWER]: (id, value) => calls.answered(id).settle(value),
+    [ROW_TUPLE]: (id, values) => calls.answered(id).settle(Tuple.from(values)),
+    [ROW_DECREF]: (number, count = 1) => exports.release(number, count),
+    [ROW_DECACHE](number, count = 1) {
+      if (owned.release(number, count)) session.put([ROW_UNCACHE, number]);
+    },
+    [ROW_UNCACHE]: followed.end,
+    [ROW_CANCEL]: incoming.cancel,
+    [ROW_PING](number) {
+      if (++pings > MOST_PINGS) fault("too many pings");
+      session.put([ROW_PONG, number]);
+    },
+    [ROW_GOODBYE](code, text) {
+      session.lost(new ConnectionLost(code, text));
+      session.transport.close();
+    },
+    [ROW_DRAINING](after, elsewhere) {
+      session.draining = { after, elsewhere };
+      isDraining();
+    },
+    [ROW_CREDIT]: producing.credit,
+    [ROW_ITEMS]: items,
+    [ROW_ITEM_GRAPH]: items,
+    [ROW_PIECE]: items,
+    [ROW_END]: reading.end,
+    [ROW_STOP]: producing.stopped,
+    [ROW_HOME]: calls.home,
+  };
+
+  const members: Omit<Session, "mechanisms" | "draining" | "ended"> = {
+    root: new RemoteReference(calls, "root"),
+    calls,
+    exports,
+    receiver,
+    transport: { write() {}, close() {} },
+    ready,
+    closed,
+    drains,
+    terms,
+    nextNumber: () => ++number,
+    isBusy: () => calls.count() + incoming.count() > 0,
+    promised: () => (theirs ?? BASELINE).promised,
+    failure: (error) => writeFailure(error, session),
+
+    begin() {
+      hasBegun = true;
+      session.put([ROW_VERSION, VERSION, TOLD]);
+      isReady();
+    },
+
+    receive(bytes) {
+      if (session.ended) return;
+      silence = 0;
+      try {
+        let data = framing.add(bytes);
+        if (data && !hasBegun) data = offered(data);
+        if (data) framing.split(data, frame);
+      } catch (error) {
+        session.fault(error);
+      }
+    },
+
+    put(message, most = (theirs ?? MINE).frame) {
+      if (session.ended) return 0;
+      const frame = write(message);
+      const size = frame.length - 4;
+      if (size > most) refuse(NAMES.large, `${size} bytes; the peer takes ${most} (frame)`);
+      session.transport.write(frame);
+      return size;
+    },
+
+    target(target, isCache) {
+      if (isCache) return followed.core(target as number);
+      if (!Array.isArray(target)) return exports.find(target);
+      return refuse(NAMES.object, "promises are not called here");
+    },
+
+    writeObject(value, jellier) {
+      if (value instanceof Bound) return jellier.put(value._on);
+      if (value instanceof RemoteReference) {
+        if (value._calls !== calls) cannot("reference of another connection");
+        return [word("local"), idOf(value._id)];
+      }
+      if (value instanceof Referenceable)
+        return [word("remote"), exports.add(value, jellier).number];
+      if (value instanceof RemoteCache) return followed.write(value);
+      if (value instanceof Cacheable) return owned.write(value, jellier);
+      if (value instanceof RemotePromise) return calls.write(value, jellier);
+      if (value instanceof Error && !nameOf(value)) cannot("plain error");
       const stream = streamOf(value);
-      if (!stream) return false;
-      this._producing.open(stream, out, jellier);
-    }
-    return true;
-  }
+      return stream && producing.open(stream, jellier);
+    },
 
-  remote(number: number): RemoteReference {
-    return this._imports.receive(number);
-  }
+    release(value) {
+      if (value instanceof RemoteReference) imports.release(value);
+      else followed.release(value);
+    },
 
-  local(name: number | string): object {
-    return this.exports.get(name);
-  }
+    fail(id, error) {
+      const put = (error: unknown) =>
+        session.put([ROW_GRAPH, ROW_GRAPH, id, 0, "", session.failure(error)]);
+      try {
+        put(error);
+      } catch {
+        put(new RemoteError(NAMES.large, "the error"));
+      }
+    },
 
-  lcache(number: number): Cacheable {
-    return this._owned.get(number);
-  }
+    watch(every) {
+      const timer = setInterval(() => {
+        pings = 0;
+        if (silence++) session.goodbye("lost", "no answer from the peer");
+        else session.put([ROW_PING, 1]);
+      }, every);
+      void closed.then(() => clearInterval(timer));
+    },
 
-  cached(number: number): RemoteCache {
-    return this._followed.receive(number);
-  }
+    goodbye(code = "closing", text = "the client has closed") {
+      if (session.ended) return;
+      if (hasBegun) session.put([ROW_GOODBYE, code, text.slice(0, 1024)]);
+      session.lost(new ConnectionLost(code, text));
+      session.transport.close();
+    },
 
-  cache(number: number, cls: new () => RemoteCache): [RemoteCache, (state: unknown) => void] {
-    return this._followed.make(number, cls);
-  }
+    fault(error) {
+      session.goodbye("error", error instanceof Error ? error.message : String(error));
+    },
 
-  stream(number: number, size: number | undefined): unknown {
-    const stream = this._reading.receive(number, size, this._credit);
-    this._opened.push(number);
-    return stream;
-  }
-
-  callOwn = callOwn;
-
-  /** Drop a reference, or a cache, now: the program does not use it any more. */
-  release(value: RemoteReference | RemoteCache): void {
-    if (value instanceof RemoteReference) this._imports.release(value);
-    else this._followed.release(value);
-  }
-
-  // -- errors, and the end -------------------------------------------------------------------
-
-  /** Return the expression of an error. */
-  failure(error: unknown): Expression {
-    return writeFailure(error, this);
-  }
-
-  /** Answer a call with an error. */
-  fail(id: number, error: unknown): void {
-    const put = (failure: Expression) => this.put([ROW_GRAPH, ROW_GRAPH, id, 0, "", failure]);
-    try {
-      put(this.failure(error));
-    } catch {
-      put(this.failure(new RemoteError(NAMES.large, "the error")));
-    }
-  }
-
-  /** Ping a peer that is silent for so many milliseconds, and end the connection if it stays so. */
-  watch(every: number): void {
-    const timer = setInterval(() => {
-      this._pings = 0;
-      if (this._silence++) this.goodbye("lost", "no answer from the peer");
-      else this.put([ROW_PING, 1]);
-    }, every);
-    void this.closed.then(() => clearInterval(timer));
-  }
-
-  /** Say goodbye, and close. */
-  goodbye(code = "closing", text = "the client has closed"): void {
-    if (this.ended) return;
-    if (this._phase !== "offer") this.put([ROW_GOODBYE, code, text.slice(0, 1024)]);
-    this.lost(new ConnectionLost(code, text));
-    this.transport.close();
-  }
-
-  /** End the connection because of a fault of the peer. */
-  fault(error: unknown): void {
-    this.goodbye("error", error instanceof Error ? error.message : String(error));
-  }
-
-  /** The connection has ended. */
-  lost(why = new ConnectionLost()): void {
-    if (this.ended) return;
-    this.ended = why;
-    this._isReady(why);
-    this._incoming.lost(why);
-    this._reading.lost(why);
-    this._producing.lost();
-    this._calls.lost(why);
-    this._owned.clear();
-    this._followed.clear();
-    this._imports.clear();
-    this.exports.clear();
-    this._isClosed(why);
-  }
+    lost(why = new ConnectionLost()) {
+      if (session.ended) return;
+      session.ended = why;
+      isNotReady(why);
+      incoming.lost(why);
+      reading.lost(why);
+      producing.lost();
+      calls.lost(why);
+      owned.clear();
+      followed.held.clear();
+      imports.held.clear();
+      exports.clear();
+      isClosed(why);
+    },
+  };
+  return Object.assign(session, members);
 }

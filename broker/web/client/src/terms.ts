@@ -24,14 +24,14 @@ export const BASELINE: Terms = {
   instance: 0,
 };
 
-/** What this end takes. Calls on promises of its answers are not taken. */
-export const MINE: Terms = { ...BASELINE, streams: 64, items: 256, window: 262_144, promised: 0 };
+/** What this end tells of its terms. Calls on promises of its answers are not taken. */
+export const TOLD = { streams: 64, items: 256, window: 262_144, promised: 0 };
+
+/** What this end takes. */
+export const MINE: Terms = { ...BASELINE, ...TOLD };
 
 /** Return the terms of a peer's version. */
 export function readTerms(sent: Record<string, number> | null | undefined): Terms {
-  const terms: Terms = { ...BASELINE };
-  for (const name of Object.keys(terms) as (keyof Terms)[])
-    terms[name] = sent?.[name] ?? terms[name];
-  terms.frame = Math.max(terms.frame, 65_536);
-  return terms;
+  const terms = { ...BASELINE, ...sent };
+  return { ...terms, frame: Math.max(terms.frame, 65_536) };
 }

@@ -1,6 +1,6 @@
 /** Expressions become values. */
-import { NAMES, RemoteError } from "./errors.ts";
-import { RemoteCache, classOf, makeError, membersOf, setFields } from "./registry.ts";
+import { NAMES, RemoteError, refuse } from "./errors.ts";
+import { RemoteCache, isClassOf, makeError, registeredAs, setFields } from "./registry.ts";
 import {
   Decimal,
   type Expression,
@@ -24,227 +24,207 @@ export interface Receiver {
   cache(number: number, cls: new () => RemoteCache): [unknown, (state: unknown) => void];
 }
 
-export const malformedJelly = (text: string): RemoteError => new RemoteError(NAMES.malformed, text);
+export function check(isRight: unknown, text: string): asserts isRight {
+  if (!isRight) refuse(NAMES.malformed, text);
+}
 
-const FAILURE = "twisted.spread.pb.CopyableFailure";
 const MOST_DIGITS = 135;
 
-/** Reads the expressions of one message. */
-export class Unjellier {
-  private _receiver: Receiver;
-  private _known = new Map<unknown, unknown>();
-
-  constructor(receiver: Receiver) {
-    this._receiver = receiver;
+/** Return the text of bytes. */
+function textOf(e: Expression | undefined): string {
+  check(e instanceof Uint8Array, "no text");
+  try {
+    return decode(e);
+  } catch {
+    return refuse(NAMES.malformed, "UTF-8");
   }
+}
 
-  /** Return the value of an expression; each has a numbering of its own. */
-  read(expression: Expression): any {
-    this._known = new Map();
-    return this._read(expression);
-  }
+/** Return the number in an expression, an int from 0. */
+function numberOf(e: Expression[], at = 1): number {
+  const number = e[at] as number;
+  check(
+    (Number.isInteger(number) || typeof number === "bigint") && number >= 0,
+    `${textOf(e[0])} without a number`,
+  );
+  return number;
+}
 
-  private _read(e: Expression, number?: Expression): any {
-    if (!Array.isArray(e)) {
-      const value = e instanceof Float ? e.value : e;
-      return this._keep(value, number);
-    }
-    const tag = this._word(e[0]);
-    switch (tag) {
-      case "None":
-        return this._keep(null, number);
-      case "list":
-      case "tuple":
-        return this._fill(e, number, tag === "list" ? [] : new Tuple(), "push");
-      case "set":
-      case "frozenset":
-        return this._fill(e, number, tag === "set" ? new Set() : new FrozenSet(), "add");
-      case "dictionary":
-        return this._dictionary(e, number);
-      case "reference":
-        return this._keep(this._read(e[2] ?? [], this._number(e, "reference")), number, false);
-      case "dereference": {
-        const known = this._number(e, "dereference");
-        if (!this._known.has(known)) throw malformedJelly(`reference ${known} was never defined`);
-        return this._keep(this._known.get(known), number);
-      }
-    }
-    const leaf = this._leaf(tag, e) ?? this._held(tag, e);
-    return leaf === undefined ? this._instance(tag, e, number) : this._keep(leaf, number);
-  }
+/** Return an int that was written as digits. */
+function digitsOf(e: Expression[]): number | bigint {
+  const text = textOf(e[1]);
+  check(text.length <= MOST_DIGITS + 1 && /^-?\d+$/.test(text), "int");
+  return narrow(BigInt(text));
+}
 
-  private _keep<T>(value: T, number: Expression | undefined, isNew = true): T {
+function decimalOf([, digits, exponent]: Expression[]): Decimal {
+  const read = Array.isArray(digits) ? digitsOf(digits) : digits;
+  check(
+    Number.isInteger(exponent) && (typeof read === "bigint" || Number.isInteger(read)),
+    "decimal",
+  );
+  return new Decimal(BigInt(read as number), exponent as number);
+}
+
+/** Return a date, a time or a duration, whose numbers have a least and a most. */
+function timeOf(e: Expression[], [, cls, limits]: (typeof TIMES)[number]): object {
+  const numbers = textOf(e[1]).split(" ");
+  const offset = (e[2] ?? 0) as number;
+  const [year, month, day] = numbers.map(Number);
+  const fits = (text: string, i: number) =>
+    /^-?\d{1,9}$/.test(text) && +text >= limits[2 * i]! && +text <= limits[2 * i + 1]!;
+  const isDate = limits[1] === 9999;
+  const isReal =
+    !isDate || new Date(Date.UTC(2000 + (year! % 400), month! - 1, day)).getUTCDate() === day;
+  check(
+    numbers.length * 2 === limits.length &&
+      numbers.every(fits) &&
+      isReal &&
+      Number.isInteger(offset) &&
+      Math.abs(offset) < 86_400,
+    "time",
+  );
+  return new cls(...numbers.map(Number), ...(isDate ? [e[2]] : []));
+}
+
+/** Return a value, unless it is not a key or a member in Python. */
+function keyOf<T>(value: T): T {
+  const isMutable =
+    (Array.isArray(value) && !(value instanceof Tuple)) ||
+    (value instanceof Set && !(value instanceof FrozenSet)) ||
+    value instanceof Map ||
+    (value && Object.getPrototypeOf(value) === null);
+  check(!isMutable, "key");
+  return value;
+}
+
+/** The declared fields of an error. */
+const fieldsOf = (state: any) => (state && typeof state === "object" ? state : {});
+
+/** Return the error of a failure's state. */
+function failureOf(state: any): RemoteError {
+  const text = (value: any) => (typeof value === "string" ? value : textOf(value));
+  check(state && !(state instanceof Map), "failure");
+  const { type, value, parents, traceback = "", fields } = state;
+  const names = Array.isArray(parents) ? parents.map(text) : [];
+  return makeError(text(type), text(value), names, text(traceback), fieldsOf(fields));
+}
+
+/** Return the value of an expression. */
+export function unjelly(expression: Expression, receiver: Receiver): any {
+  const known = new Map<number, unknown>();
+
+  /** Note the value that a number refers to, if there is one. */
+  const keep = <T>(value: T, number: number | undefined): T => {
     if (number !== undefined) {
-      if (isNew && this._known.has(number))
-        throw malformedJelly(`reference ${number} defined twice`);
-      this._known.set(number, value);
+      check(!known.has(number), `reference ${number} defined twice`);
+      known.set(number, value);
     }
     return value;
-  }
+  };
 
-  /** Return the text of bytes. */
-  private _word(e: Expression | undefined): string {
-    if (!(e instanceof Uint8Array)) throw malformedJelly("no text");
-    try {
-      return decode(e);
-    } catch {
-      throw malformedJelly("text that is not UTF-8");
-    }
-  }
-
-  /** Return the number of an expression, an int from 0. */
-  private _number(e: Expression[], tag: string): number {
-    const number = e[1] as number;
-    if (!(Number.isInteger(number) || typeof number === "bigint") || number < 0)
-      throw malformedJelly(`${tag} without a number`);
-    return number;
-  }
-
-  /** Return a date, a time or a duration, whose numbers have a least and a most. */
-  private _time(e: Expression[], [, cls, limits]: (typeof TIMES)[number]): object {
-    const numbers = this._word(e[1]).split(" ");
-    const offset = e[2] as number | undefined;
-    const [year, month, day] = numbers.map(Number);
-    const fits = (text: string, i: number) =>
-      /^-?\d{1,9}$/.test(text) && +text >= limits[2 * i]! && +text <= limits[2 * i + 1]!;
-    const isDate = limits[1] === 9999;
-    const isReal =
-      !isDate || new Date(Date.UTC(2000 + (year! % 400), month! - 1, day)).getUTCDate() === day;
-    const isOffset = Number.isInteger(offset ?? 0) && Math.abs(offset ?? 0) < 86_400;
-    if (numbers.length * 2 !== limits.length || !numbers.every(fits) || !isReal || !isOffset)
-      throw malformedJelly("time");
-    return new cls(...numbers.map(Number), ...(isDate ? [offset] : []));
-  }
-
-  private _leaf(tag: string, e: Expression[]): unknown {
-    const time = TIMES.find((each) => each[0] === tag);
-    if (time) return this._time(e, time);
-    switch (tag) {
-      case "boolean": {
-        const text = this._word(e[1]);
-        if (text !== "true" && text !== "false") throw malformedJelly(tag);
-        return text === "true";
-      }
-      case "unicode":
-        return this._word(e[1]);
-      case "int":
-        return this._digits(e);
-      case "decimal":
-        return this._decimal(e);
-      case "uuid.UUID":
-        if (e[1] instanceof Uint8Array && e[1].length === 16) return new UUID(e[1]);
-        throw malformedJelly(tag);
-    }
-    return undefined;
-  }
-
-  private _digits(e: Expression[]): number | bigint {
-    const text = this._word(e[1]);
-    if (text.length > MOST_DIGITS + 1 || !/^-?\d+$/.test(text)) throw malformedJelly("int");
-    return narrow(BigInt(text));
-  }
-
-  private _decimal(e: Expression[]): Decimal {
-    const [, digits, exponent] = e;
-    if (!Number.isInteger(exponent)) throw malformedJelly("decimal");
-    const read = Array.isArray(digits) ? this._digits(digits) : digits;
-    if (typeof read !== "bigint" && !Number.isInteger(read)) throw malformedJelly("decimal");
-    return new Decimal(BigInt(read as bigint), exponent as number);
-  }
-
-  private _fill(e: Expression[], number: Expression | undefined, out: any, add: string): unknown {
-    this._keep(out, number);
-    for (let i = 1; i < e.length; i++) {
-      const value = this._read(e[i]!);
-      if (add === "add") this._checkKey(value);
-      out[add](value);
-    }
-    return out;
-  }
-
-  /** Refuse what is not a key or a member in Python. */
-  private _checkKey(value: unknown): void {
-    const isTuple = value instanceof Tuple;
-    if (
-      (Array.isArray(value) && !isTuple) ||
-      (value instanceof Set && !(value instanceof FrozenSet))
-    )
-      throw malformedJelly("key");
-    if (value instanceof Map || (value && Object.getPrototypeOf(value) === null))
-      throw malformedJelly("key");
-  }
-
-  private _dictionary(e: Expression[], number: Expression | undefined): unknown {
-    const pairs = e.slice(1) as Expression[][];
-    for (const pair of pairs)
-      if (!Array.isArray(pair) || pair.length !== 2) throw malformedJelly("dictionary");
+  const dictionary = (pairs: Expression[], number: number | undefined) => {
+    check(
+      pairs.every((pair) => Array.isArray(pair) && pair.length === 2),
+      "dictionary",
+    );
     // What it becomes is known before its values are read: they may contain it.
-    const isText = ([key]: Expression[]) => Array.isArray(key) && this._word(key[0]) === "unicode";
-    const texts = pairs.every(isText);
-    const out = this._keep<any>(texts ? Object.create(null) : new Map(), number);
-    for (const pair of pairs) {
-      const key = this._read(pair[0]!);
-      this._checkKey(key);
-      const value = this._read(pair[1]!);
-      if (texts) out[key] = value;
-      else out.set(key, value);
+    const isText = ([key]: any) => Array.isArray(key) && textOf(key[0]) === "unicode";
+    const out = keep<any>(pairs.every(isText) ? Object.create(null) : new Map(), number);
+    for (const [first, second] of pairs as Expression[][]) {
+      const key = keyOf(read(first!));
+      const value = read(second!);
+      if (out instanceof Map) out.set(key, value);
+      else out[key] = value;
     }
     return out;
-  }
+  };
 
-  /** Read references, caches and streams: what the session knows by a number. */
-  private _held(tag: string, e: Expression[]): unknown {
-    const receiver = this._receiver;
-    if (tag === "local" && e[1] instanceof Uint8Array) return receiver.local(this._word(e[1]));
-    if (!/^(remote|local|lcache|cached|stream)$/.test(tag)) return undefined;
-    const size = e.length > 2 ? this._number(e.slice(1), tag) : undefined;
-    return receiver[tag as "stream"](this._number(e, tag), size);
-  }
-
-  /** Read errors, Enums, caches and copies. */
-  private _instance(tag: string, e: Expression[], number: Expression | undefined): unknown {
-    if (tag === FAILURE) return this._keep(this._failure(this._read(e[1] ?? [])), number);
-    const members = membersOf(tag);
-    if (members) {
-      const value = this._read(e[1] ?? []);
-      const found = members.find((member) => member.value === value);
-      if (!found) throw malformedJelly(`${tag}: no such member`);
-      return this._keep(found, number);
+  /** Read errors, times, Enums, caches and copies. */
+  const instance = (tag: string, e: Expression[], number: number | undefined) => {
+    const inner = (at: number) => read(e[at] ?? []);
+    const time = TIMES.find((each) => each[0] === tag);
+    if (time) return keep(timeOf(e, time), number);
+    const cls = registeredAs(tag) ?? refuse(NAMES.insecure, `type '${tag}' is not registered`);
+    if (Array.isArray(cls)) {
+      const value = inner(1);
+      const found = cls.find((member) => member.value === value);
+      check(found, `${tag}: no such member`);
+      return keep(found, number);
     }
-    const cls = classOf(tag);
-    if (!cls) throw new RemoteError(NAMES.insecure, `type '${tag}' is not registered`);
-    if (cls.prototype instanceof RemoteCache) {
-      const [cache, setState] = this._receiver.cache(this._number(e, tag), cls);
-      this._keep(cache, number);
-      setState(this._read(e[2] ?? []));
+    if (isClassOf(cls, RemoteCache)) {
+      const [cache, setState] = receiver.cache(numberOf(e), cls);
+      keep(cache, number);
+      setState(inner(2));
       return cache;
     }
-    if (e.length < 2) throw malformedJelly(tag);
-    if (cls.prototype instanceof RemoteError) return this._keep(this._failureOf(tag, e), number);
-    const copy = this._keep(new cls(), number);
-    const state = this._read(e[1]!);
+    check(e.length > 1, tag);
+    // An error that its sender has declared as a copy.
+    if (isClassOf(cls, RemoteError))
+      return keep(makeError(tag, "", [tag], "", fieldsOf(inner(1))), number);
+    const copy = keep(new cls(), number);
+    const state = inner(1);
     if (copy.setCopyableState) copy.setCopyableState(state);
     else setFields(copy, state);
     return copy;
-  }
+  };
 
-  /** An error that its sender has declared as a copy. */
-  private _failureOf(tag: string, e: Expression[]): RemoteError {
-    const fields = this._read(e[1]!);
-    return makeError(tag, "", [tag], "", fields && typeof fields === "object" ? fields : {});
-  }
+  /** Return the value of an expression, which has a number if others refer to it. */
+  const read = (e: Expression, number?: number): any => {
+    if (!Array.isArray(e)) return keep(e instanceof Float ? e.value : e, number);
+    const tag = textOf(e[0]);
+    const of = <T>(value: T) => keep(value, number);
+    switch (tag) {
+      case "None":
+        return of(null);
+      case "boolean":
+        check(/^(true|false)$/.test(textOf(e[1])), tag);
+        return of(textOf(e[1]) === "true");
+      case "unicode":
+        return of(textOf(e[1]));
+      case "int":
+        return of(digitsOf(e));
+      case "decimal":
+        return of(decimalOf(e));
+      case "uuid.UUID":
+        check(e[1] instanceof Uint8Array && e[1].length === 16, tag);
+        return of(new UUID(e[1]));
+      case "list":
+      case "tuple": {
+        const list = of(tag === "list" ? [] : new Tuple());
+        for (const each of e.slice(1)) list.push(read(each));
+        return list;
+      }
+      case "set":
+      case "frozenset": {
+        const set = of(tag === "set" ? new Set() : new FrozenSet());
+        for (const each of e.slice(1)) set.add(keyOf(read(each)));
+        return set;
+      }
+      case "dictionary":
+        return dictionary(e.slice(1), number);
+      case "reference":
+        return of(read(e[2] ?? [], numberOf(e)));
+      case "dereference": {
+        const other = numberOf(e);
+        check(known.has(other), `reference ${other} was never defined`);
+        return of(known.get(other));
+      }
+      case "local":
+      case "remote":
+      case "lcache":
+      case "cached":
+      case "stream": {
+        // The root is known by its name.
+        const isNamed = tag === "local" && e[1] instanceof Uint8Array;
+        const size = e.length > 2 ? numberOf(e, 2) : undefined;
+        return of(receiver[tag as "stream"](isNamed ? (textOf(e[1]) as any) : numberOf(e), size));
+      }
+      case "twisted.spread.pb.CopyableFailure":
+        return of(failureOf(read(e[1] ?? [])));
+    }
+    return instance(tag, e, number);
+  };
 
-  private _failure(state: any): RemoteError {
-    const text = (value: unknown) =>
-      typeof value === "string" ? value : this._word(value as Expression);
-    if (!state || state instanceof Map) throw malformedJelly("failure");
-    const parents = Array.isArray(state.parents) ? state.parents.map(text) : [];
-    return makeError(
-      text(state.type),
-      text(state.value),
-      parents,
-      text(state.traceback ?? ""),
-      state.fields && typeof state.fields === "object" ? state.fields : {},
-    );
-  }
+  return read(expression);
 }

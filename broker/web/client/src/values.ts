@@ -17,29 +17,27 @@ export class Tuple<T = any> extends Array<T> {}
 /** A frozenset of Python. Members that are objects compare by identity. */
 export class FrozenSet<T = any> extends Set<T> {}
 
+/** 400 years in milliseconds. */
+const YEARS_400 = 146_097 * 86_400_000;
+
 /** A date. */
 export class PyDate {
-  readonly year: number;
-  readonly month: number;
-  readonly day: number;
+  readonly year!: number;
+  readonly month!: number;
+  readonly day!: number;
   constructor(year: number, month: number, day: number) {
-    this.year = year;
-    this.month = month;
-    this.day = day;
+    Object.assign(this, { year, month, day });
   }
 }
 
 /** A time of day. */
 export class PyTime {
-  readonly hour: number;
-  readonly minute: number;
-  readonly second: number;
-  readonly microsecond: number;
+  readonly hour!: number;
+  readonly minute!: number;
+  readonly second!: number;
+  readonly microsecond!: number;
   constructor(hour = 0, minute = 0, second = 0, microsecond = 0) {
-    this.hour = hour;
-    this.minute = minute;
-    this.second = second;
-    this.microsecond = microsecond;
+    Object.assign(this, { hour, minute, second, microsecond });
   }
 }
 
@@ -48,13 +46,13 @@ export class PyTime {
  * a datetime without a zone. A Date of JavaScript is an instant: `utc` and `toDate` convert.
  */
 export class PyDateTime {
-  readonly year: number;
-  readonly month: number;
-  readonly day: number;
-  readonly hour: number;
-  readonly minute: number;
-  readonly second: number;
-  readonly microsecond: number;
+  readonly year!: number;
+  readonly month!: number;
+  readonly day!: number;
+  readonly hour!: number;
+  readonly minute!: number;
+  readonly second!: number;
+  readonly microsecond!: number;
   readonly offset: number | undefined;
   constructor(
     year: number,
@@ -66,49 +64,37 @@ export class PyDateTime {
     microsecond = 0,
     offset?: number,
   ) {
-    this.year = year;
-    this.month = month;
-    this.day = day;
-    this.hour = hour;
-    this.minute = minute;
-    this.second = second;
-    this.microsecond = microsecond;
-    this.offset = offset;
+    Object.assign(this, { year, month, day, hour, minute, second, microsecond, offset });
   }
 
   /** Return an instant as a datetime in UTC: with that zone, or without one. */
   static utc(date: Date, withZone = true): PyDateTime {
-    return new PyDateTime(
-      date.getUTCFullYear(),
-      date.getUTCMonth() + 1,
-      date.getUTCDate(),
-      date.getUTCHours(),
-      date.getUTCMinutes(),
-      date.getUTCSeconds(),
-      date.getUTCMilliseconds() * 1000,
-      withZone ? 0 : undefined,
-    );
+    // What stands behind the year: "01-31T12:00:00.000Z".
+    const parts = date.toISOString().slice(-19).match(/\d+/g)!.map(Number);
+    const [month, day, hour, minute, second, millisecond] = parts as [number, number, ...number[]];
+    const microsecond = millisecond! * 1000;
+    const offset = withZone ? 0 : undefined;
+    const year = date.getUTCFullYear();
+    return new PyDateTime(year, month, day, hour, minute, second, microsecond, offset);
   }
 
   /** Return the instant. A datetime without a zone is taken as one in UTC. */
   toDate(): Date {
-    const date = new Date(0);
-    date.setUTCFullYear(this.year, this.month - 1, this.day);
-    date.setUTCHours(this.hour, this.minute, this.second - (this.offset ?? 0));
-    date.setUTCMilliseconds(Math.floor(this.microsecond / 1000));
-    return date;
+    const { year, month, day, hour, minute, second, microsecond, offset = 0 } = this;
+    const millisecond = Math.floor(microsecond / 1000);
+    // Date.UTC takes years below 100 for others.
+    const later = Date.UTC(year + 400, month - 1, day, hour, minute, second - offset, millisecond);
+    return new Date(later - YEARS_400);
   }
 }
 
 /** A duration. Only the days may be negative. */
 export class TimeDelta {
-  readonly days: number;
-  readonly seconds: number;
-  readonly microseconds: number;
+  readonly days!: number;
+  readonly seconds!: number;
+  readonly microseconds!: number;
   constructor(days: number, seconds = 0, microseconds = 0) {
-    this.days = days;
-    this.seconds = seconds;
-    this.microseconds = microseconds;
+    Object.assign(this, { days, seconds, microseconds });
   }
 }
 
@@ -125,11 +111,10 @@ export const TIMES: [string, new (...numbers: any[]) => object, number[]][] = [
 
 /** A decimal number: digits times a power of ten. */
 export class Decimal {
-  readonly digits: bigint;
-  readonly exponent: number;
+  readonly digits!: bigint;
+  readonly exponent!: number;
   constructor(digits: bigint, exponent: number) {
-    this.digits = digits;
-    this.exponent = exponent;
+    Object.assign(this, { digits, exponent });
   }
 }
 
@@ -140,7 +125,7 @@ export class UUID {
     this.bytes = bytes;
   }
   toString(): string {
-    const hex = [...this.bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    const hex = [...this.bytes].map((byte) => (byte + 256).toString(16).slice(1)).join("");
     return hex.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
   }
 }
@@ -148,12 +133,18 @@ export class UUID {
 /** A value of plain data that is an expression of the wire. */
 export type Expression = number | bigint | Float | Uint8Array | Expression[];
 
+/** The types of the numbers of a DataView: the unsigned ints first, by their sizes. */
+export const NUMBER_TYPES =
+  "Uint8 Uint16 Uint32 BigUint64 Int8 Int16 Int32 BigInt64 Float32 Float64".split(" ") as (
+    "Uint8" | "BigInt64"
+  )[];
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Return text as UTF-8. Half of a surrogate pair is an error. */
 export function encode(text: string): Uint8Array {
-  if (/\p{Surrogate}/u.test(text)) throw new RangeError("text with half of a surrogate pair");
+  if (!text.isWellFormed()) throw new RangeError("half of a surrogate pair");
   return encoder.encode(text);
 }
 

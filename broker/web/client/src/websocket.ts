@@ -5,12 +5,6 @@ import { joinBytes } from "./framing.ts";
 
 const MOST_MESSAGE = 65_536;
 
-/** Whether an address is private: inside TLS, or the loopback. */
-export function isPrivate(url: URL): boolean {
-  if (url.protocol === "wss:" || url.protocol === "pbs:") return true;
-  return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(url.hostname);
-}
-
 /** Open a WebSocket. Its messages are pieces of the stream of bytes. */
 export const openWebSocket: Opener = (address, session) =>
   new Promise((resolve, reject) => {
@@ -29,7 +23,7 @@ export const openWebSocket: Opener = (address, session) =>
       },
       close: () => queueMicrotask(() => socket.close(1000)),
     };
-    socket.onopen = () => resolve({ isPrivate: isPrivate(new URL(address)) });
+    socket.onopen = () => resolve(undefined);
     socket.onmessage = ({ data }) => {
       if (typeof data === "string") socket.close(4003);
       else session.receive(new Uint8Array(data));
