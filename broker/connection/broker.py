@@ -125,6 +125,8 @@ class Broker(PublishedBroker):
     _fault: Exception | None = None
     _idle: Deferred[None] | None = None
     _log_throttle: LogThrottle | None = None
+    # Until there is a transport.
+    _scheduler: Scheduler = ImmediateScheduler()
     _is_aborted = False
     # The notices of this end and of the peer, if they drain.
     _notice: Notice | None = None
@@ -148,13 +150,11 @@ class Broker(PublishedBroker):
         context = self.session.incoming.context
         context.run(CURRENT_CALL.set, SharedCall(self.peer, self.connection))
         # The methods have nothing of the code that makes the connection.
-        context.run(DEADLINE.set, None)
-        context.run(ATTACHED.set, None)
-        # One bound method, which the pump and all watchdogs share.
-        self.setup_timeouts = SetupTimeouts(self.abort)
-        self._scheduler: Scheduler = ImmediateScheduler()
-        abort = self.setup_timeouts.on_timeout
-        self.pump = Pump(self, self.session, self.policy, abort, self._allow)
+        for variable in (DEADLINE, ATTACHED):
+            if context.get(variable) is not None:
+                context.run(variable.set, None)
+        self.setup_timeouts = SetupTimeouts(self)
+        self.pump = Pump(self, self.session, self.policy)
         self.calls = PendingCalls(
             self, self.session, self.pump.soon_flush, self.pump.flush_later, self.policy
         )
@@ -211,8 +211,8 @@ class Broker(PublishedBroker):
     def connectionMade(self) -> None:
         """Send the offer of dialects, or wait for it (published)."""
         seconds = self.policy.offer_timeout
-        self.setup_timeouts.begin(self._scheduler, self._is_reading)
-        self.setup_timeouts.add("offer", seconds, "" if self.isClient else AT_SERVER)
+        what = "" if self.isClient else AT_SERVER
+        self.setup_timeouts.begin(self._scheduler, "offer", seconds, what)
         # The offer may depend on the peer's certificate, and on the TLS connection.
         self.port.when_secured(self._begin_session)
 
@@ -233,14 +233,15 @@ class Broker(PublishedBroker):
         if pump.has_turn:
             # Messages wait for their turn already, so no decoding now.
             inbox.store(data)
-        elif inbox.is_idle:
+        elif inbox.is_idle or (inbox.lane is None and not self.calls.is_batched):
             pump.run(began, data)
             if inbox.is_idle:
                 return
         else:
             inbox.receive(data)
             pump.run(began)
-        if inbox.pending and self.transport is not None:
+        reader = inbox.reader
+        if reader is not None and reader.pending and self.transport is not None:
             self._watch_message()
             pump.weigh()
 
@@ -248,11 +249,7 @@ class Broker(PublishedBroker):
         """Limit the time of a message whose first bytes have come."""
         if self._message_timeout is None:
             self._message_timeout = MessageTimeout(
-                self._scheduler,
-                self.policy,
-                self.session,
-                self.setup_timeouts.on_timeout,
-                self._is_reading,
+                self._scheduler, self.policy, self.session, self.abort, self._is_reading
             )
         self._message_timeout.watch()
 
@@ -491,12 +488,13 @@ class Broker(PublishedBroker):
     def _on_ready(self, event: Ready) -> None:
         self.calls.is_open = True
         self._use_lane()
-        self.setup_timeouts.done("offer")
         self.peer.certificate = self.port.peer_certificate
         self._watch_peer()
         if self._notice is not None:
             self._say_draining(self._notice)
         self.connectionReady()
+        # Now, so that a login that has begun needs no timer of its own.
+        self.setup_timeouts.done("offer")
 
     def _use_lane(self) -> None:
         session = self.session
@@ -511,13 +509,7 @@ class Broker(PublishedBroker):
         silence, answer_time = policy.ping_after, policy.ping_timeout
         if Feature.PING in self.session.outbox.features:
             self._keepalive = Keepalive(
-                self._scheduler,
-                silence,
-                answer_time,
-                self._ping,
-                self.setup_timeouts.on_timeout,
-                self.session.forget_pings,
-                self.pump,
+                self._scheduler, silence, answer_time, self, self.pump, self.session
             )
         else:
             self.port.watch_peer(silence, answer_time)
@@ -525,7 +517,12 @@ class Broker(PublishedBroker):
     def _is_reading(self) -> bool:
         return self.pump.is_reading
 
-    def _allow(self, seconds: float) -> None:
+    @property
+    def is_reading(self) -> bool:
+        """Whether reading is on."""
+        return self.pump.is_reading
+
+    def allow(self, seconds: float) -> None:
         """Do not count ``seconds``, in which nothing was read, against the peer."""
         for watcher in (self._keepalive, self._message_timeout, self.setup_timeouts):
             if watcher is not None:
@@ -542,7 +539,8 @@ class Broker(PublishedBroker):
             self.session.on_pong = self._pings.answered
         return self._pings
 
-    def _ping(self) -> None:
+    def keep_alive(self) -> None:
+        """Ping the peer, if the dialect has pings, as a keepalive does."""
         if self.pings is not None:
             self.pings.keep_alive()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any, Protocol
 
 from broker.connection import log
 from broker.connection.budget import SMALL, Budget, Share
@@ -36,15 +37,23 @@ _TOO_LONG = 1.0
 _BATCH = 32
 
 
+class Pumped(Logged, Protocol):
+    """The connection of a pump."""
+
+    def abort(self, error: Any) -> None:
+        """End the connection because of an error."""
+
+    def allow(self, seconds: float) -> None:
+        """Do not count ``seconds``, in which nothing was read, against the peer."""
+
+
 class Pump:
     """Handles the messages of a session, and writes its bytes.
 
     Args:
-        owner: the connection, as `broker.connection.log` logs it.
+        owner: the connection: logged, ended by errors, and told for how long nothing was read.
         session: the session.
         policy: the length of a turn, and how much may wait.
-        abort: called with the error that ends the connection.
-        allow: called with the seconds in which nothing was read, when reading resumes.
 
     Attributes:
         budget: of the server; None at a client.
@@ -53,8 +62,6 @@ class Pump:
     """
 
     __slots__ = (
-        "_abort",
-        "_allow",
         "_calls",
         "_flow_control",
         "_has_flush",
@@ -75,21 +82,17 @@ class Pump:
 
     def __init__(
         self,
-        owner: Logged,
+        owner: Pumped,
         session: Session,
         policy: Policy,
-        abort: Callable[..., object],
-        allow: Callable[[float], object],
     ):
         self.has_turn = False
         self.turns = Turns(policy.turn_time)
         self.budget: Budget | None = None
-        self._allow = allow
         self._owner = owner
         self._session = session
-        self._stats = session.stats
+        self._stats = session.counters
         self._policy = policy
-        self._abort = abort
         self._port: TransportPort | None = None
         self._calls: PendingCalls
         self._scheduler: Scheduler | None = None
@@ -162,7 +165,7 @@ class Pump:
                     self._tell_blocked(1, now - began)
                 more = more and self._run_on(now)
         except ProtocolError as error:
-            self._abort(error)
+            self._owner.abort(error)
             return
         except (KeyboardInterrupt, SystemExit):
             # The loop may go on: the other messages are handled in a later turn.
@@ -193,7 +196,7 @@ class Pump:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a hook may raise anything
-            self._abort(error)
+            self._owner.abort(error)
 
     def _run_on(self, now: float) -> bool:
         """Handle more, in growing slices, until the deadline; return whether messages are left."""
@@ -361,9 +364,9 @@ class Pump:
             self._flow_control = FlowControl(
                 session,
                 policy,
-                Reading(port, scheduler.now, self._allow),
+                Reading(port, scheduler.now, self._owner.allow),
                 unsent,
-                WriteStallWatchdog(scheduler, policy, unsent, session.stats, self._abort),
+                WriteStallWatchdog(scheduler, policy, unsent, session.stats, self._owner.abort),
                 self.ask_for_turn,
                 share,
             )
@@ -380,7 +383,7 @@ class Pump:
 
     def _close(self, error: Exception) -> None:
         self._session.forget_received()
-        self._abort(error)
+        self._owner.abort(error)
 
 
 def _no_time() -> float:

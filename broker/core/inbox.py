@@ -44,7 +44,7 @@ from broker.core.queued import (
 from broker.core.stats import Stats
 from broker.core.tracer import Tracing
 from broker.core.wire.dialects import MessageReader
-from broker.core.wire.messages import CallMessage
+from broker.core.wire.messages import CallMessage, Version
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.work import PUT_OFF, Work, WorkLeft
 from jelly.errors import ProtocolError
@@ -80,6 +80,7 @@ class Inbox:
         is_closed: whether further bytes are ignored.
         is_idle: whether there is a lane, and nothing waits, not even a part of a message. Then the
             next bytes may be given to :meth:`take`.
+        make_lane: makes a lane when the next bytes arrive, or None: no lane may take frames.
         lane: handles most frames, or None; see `broker.core.lane`.
         tracing: reports received bytes to a tracer, or None.
         wants_data: whether the unhandled bytes are few enough to read more.
@@ -103,7 +104,6 @@ class Inbox:
         "_held",
         "_held_bytes",
         "_is_stream_open",
-        "_make_lane",
         "_messages",
         "_outbox",
         "_owner",
@@ -122,6 +122,7 @@ class Inbox:
         "is_full",
         "is_idle",
         "lane",
+        "make_lane",
         "max_backlog",
         "read",
         "reader",
@@ -159,7 +160,7 @@ class Inbox:
         self.arrived = 0.0
         self.tracing: Tracing | None = None
         self.lane: Lane | None = None
-        self._make_lane: Callable[[], Lane] | None = None
+        self.make_lane: Callable[[], Lane] | None = None
         self._running_lane: Lane | None = None
         self._arrivals: Arrivals | None = None
         self._owner = owner
@@ -238,8 +239,8 @@ class Inbox:
         if self._backlog > self.max_backlog:
             self.wants_data = False
         messages = self._messages
-        if self.lane is None and self._make_lane is not None:
-            self.lane = self._make_lane()
+        if self.lane is None and self.make_lane is not None:
+            self.lane = self.make_lane()
         if self.lane is not None and not messages:
             self._keep(self.lane.reader, data)
         else:
@@ -279,16 +280,13 @@ class Inbox:
         Args:
             make: makes the lane, when the next bytes arrive.
         """
-        self.close_lane()
-        self._make_lane = make
+        self.is_idle = False
+        if self._running_lane is not None:
+            self._settle()
+        self.make_lane = make
         if self.lane is not None:
             self.lane.retire()
             self.lane = None
-
-    @property
-    def has_lane(self) -> bool:
-        """Whether a lane may take frames."""
-        return self._make_lane is not None
 
     def close_lane(self) -> None:
         """Have the lane take no further frame, since something begins to wait."""
@@ -577,8 +575,11 @@ class Inbox:
             self.has_unstarted_tasks or self.holds_calls or self._held
         ):  # fmt: skip
             message = messages.popleft()
-            work = self.handlers[type(message)](owner, message)
-            most -= 1
+            kind = type(message)
+            work = self.handlers[kind](owner, message)
+            if kind is not Version:
+                # It is the first, and quickly handled: with the message behind it, in one step.
+                most -= 1
             if work is not None:
                 self.take_work(work, message)
                 break

@@ -25,6 +25,7 @@ from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import COMMANDS, Feature
 from broker.core.wire.dialects import NONE, Dialect, MessageWriter
 from broker.core.wire.expressions import to_expression
+from broker.core.wire.handshake import written
 from broker.core.wire.messages import (
     PROTOCOL_VERSION,
     Goodbye,
@@ -304,6 +305,14 @@ class Outbox:
         else:
             taken = self._translator.taken
             self.unsent.append(dialect.version(self._limits, taken, self.serving))
+
+    def greet(self, names: bytes | tuple[bytes, ...]) -> None:
+        """Send the offer of a server, or the choice of a client, in the handshake.
+
+        Raises:
+            EncodeError: it exceeds a limit.
+        """
+        self.unsent.append(written(names, self._limits))
 
     def send_expression(self, expression: Expression) -> None:
         """Send an expression unchanged, without calling hooks.

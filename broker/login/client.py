@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.connection.broker import Broker
-from broker.core.calls.attached import attach_nothing
+from broker.core.calls.attached import ATTACHED
 from broker.defer import Deferred, fail
 from broker.errors import RemoteError, ServerBusy, ServerDraining, TooManyAttempts, WrongType
 from broker.failure import Failure
@@ -107,12 +107,15 @@ class Login:
             broker.peer.mechanism = mechanism.name
             return avatar
 
+        # What the running code attaches to its calls is not for the calls behind the login.
+        token = ATTACHED.set(None)
         try:
             mechanism = self._choose(context, broker.session.logins)
-            with attach_nothing():
-                entered = mechanism.client(context, self._credentials, self._mind)
+            entered = mechanism.client(context, self._credentials, self._mind)
         except BaseException:  # noqa: BLE001 - any exception is the result of the login
             return fail().addErrback(_refused)
+        finally:
+            ATTACHED.reset(token)
         return entered.addCallbacks(logged_in, _refused)
 
     def _choose(self, context: ClientContext, names: tuple[str, ...] | None) -> AnyMechanism:
@@ -156,7 +159,10 @@ class Login:
 
 def is_taken(credentials: object, table: MechanismTable = MECHANISMS) -> bool:
     """Return whether an object is credentials that a mechanism takes."""
-    return any(row.accepts(credentials) for row in table.rows)
+    for row in table.rows:
+        if row.accepts(credentials):
+            return True
+    return False
 
 
 def login(broker: Broker, credentials: object, mind: object = None) -> Deferred[RemoteReference]:

@@ -17,7 +17,7 @@ from cryptography.x509 import Certificate
 from broker.background import run_in_thread
 from broker.connection.broker import Broker
 from broker.connection.peer import new_principal, peer_of
-from broker.core.calls.attached import attach_login
+from broker.core.calls.attached import ATTACHED, LOGIN
 from broker.core.objects.unopened import Unopened
 from broker.core.policy import Policy
 from broker.core.principal import OnBehalf, current_principal
@@ -117,8 +117,11 @@ class ClientContext(LoginContext):
 
     def ask(self, reference: RemoteReference, name: str, *args: object) -> Promise[Any]:
         """Call a method of an object of the login; observers and interceptors do not see it."""
-        with attach_login():
+        token = ATTACHED.set(LOGIN)
+        try:
             return reference.callRemote(name, *args)
+        finally:
+            ATTACHED.reset(token)
 
     def enter(self, name: str, *args: object) -> Deferred[object]:
         """Call the login method that returns the avatar; calls on the avatar leave behind it."""
