@@ -39,8 +39,8 @@ __all__ = [
     "LoginWhileBusy",
     "LoginWhileDraining",
     "as_login_failed",
-    "is_taken",
     "login",
+    "taker_of",
 ]
 
 
@@ -83,7 +83,7 @@ class Login:
         self._credentials = credentials
         self._mind = mind
         self._table = table
-        if not is_taken(credentials, table):
+        if taker_of(credentials, table) is None:
             raise _wrong_type(credentials)
 
     def begin(
@@ -157,12 +157,12 @@ class Login:
         return fitting[0].asks_for + only
 
 
-def is_taken(credentials: object, table: MechanismTable = MECHANISMS) -> bool:
-    """Return whether an object is credentials that a mechanism takes."""
+def taker_of(credentials: object, table: MechanismTable = MECHANISMS) -> AnyMechanism | None:
+    """Return the strongest mechanism that takes an object as credentials, or None."""
     for row in table.rows:
         if row.accepts(credentials):
-            return True
-    return False
+            return row
+    return None
 
 
 def login(broker: Broker, credentials: object, mind: object = None) -> Deferred[RemoteReference]:

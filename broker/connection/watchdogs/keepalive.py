@@ -9,7 +9,6 @@ which tell the peer that it is alive.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from broker.errors import PBConnectionLost

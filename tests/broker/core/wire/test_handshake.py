@@ -161,5 +161,5 @@ def test_another_protocol(is_client: bool) -> None:
 def test_an_offer_that_is_refused_again(names: tuple[bytes, ...]) -> None:
     """A bad offer is refused each time that it comes."""
     for _ in range(2):
-        with pytest.raises(ProtocolError, match="logins 2 times|no dialect in common"):
+        with pytest.raises(ProtocolError, match=r"logins 2 times|no dialect in common"):
             Handshake(True).take(written(names, Limits()))
