@@ -152,12 +152,10 @@ class Connecting:
             self._is_late = True
             self._task.cancel()
 
-    def _begin_login(
-        self, broker: Broker, login: Login, entered: Deferred[RemoteReference]
-    ) -> None:
+    def _begin_login(self, login: Login, broker: Broker) -> Deferred[RemoteReference]:
         broker.setup_timeouts.add("login", self.place.policy.login_timeout)
         behind = None if self._behind is None else partial(self._behind, broker.connection)
-        login.begin(broker, behind).addCallbacks(entered.callback, entered.errback)
+        return login.begin(broker, behind)
 
     async def _log_in(self, broker: Broker) -> Connection:
         await self._reach(broker, self)
@@ -166,9 +164,9 @@ class Connecting:
                 await ready(broker)
             else:
                 # In the callback, so that the login is sent with the choice of the dialect.
-                entered: Deferred[RemoteReference] = Deferred()
-                begin = partial(self._begin_login, broker, self._login, entered)
-                when_ready(broker, begin, entered.errback)
+                is_ready: Deferred[Broker] = Deferred()
+                entered = is_ready.addCallback(partial(self._begin_login, self._login))
+                when_ready(broker, partial(is_ready.callback, broker), is_ready.errback)
                 broker.avatar = await entered
                 broker.setup_timeouts.done("login")
         except BaseException as error:

@@ -213,14 +213,14 @@ class Broker(PublishedBroker):
         seconds = self.policy.offer_timeout
         what = "" if self.isClient else AT_SERVER
         self.setup_timeouts.begin(self._scheduler, "offer", seconds, what)
-        # The offer may depend on the peer's certificate, and on the TLS connection.
-        self.port.when_secured(self._begin_session)
+        # A client has nothing to say before the offer, which may depend on the peer's certificate,
+        # and on the TLS connection.
+        if not self.isClient:
+            self.port.when_secured(self._begin_session)
 
     def _begin_session(self) -> None:
         self.session.start()
-        # A client has nothing to say before the offer.
-        if self.session.outbox.unsent.queued:
-            self.flush()
+        self.pump.flush()
 
     def dataReceived(self, data: bytes) -> None:
         """Take received bytes and handle their messages (published)."""

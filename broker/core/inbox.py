@@ -25,11 +25,12 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Container, Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from broker.core.arrivals import Arrivals, note_due
 from broker.core.lane import Lane
 from broker.core.last_words import last_words
+from broker.core.objects.translator import Translator
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.queued import (
@@ -58,21 +59,27 @@ __all__ = ["Inbox"]
 _MESSAGE = 256
 
 
+class Starts(Protocol):
+    """What runs methods."""
+
+    def begins_at_once(self, message: CallMessage, /) -> bool:
+        """Return whether a call would run a method now, instead of starting a task."""
+
+
 class Inbox:
     """The received messages of one connection.
 
     Args:
-        owner: passed to the handlers.
+        owner: passed to the handlers; told when work that took more than one turn is done.
         handlers: the handler of each type of message.
         read: decodes bytes. ``read(data, messages, most)`` appends at most ``most`` messages, and
             returns whether there may be more.
-        begins_at_once: tells whether a call would run a method now, instead of starting a task.
+        runner: tells whether a call would run a method now, instead of starting a task.
         running: the ids of the running calls.
-        is_stream_open: tells whether a stream of the peer, by its number, is open.
+        translator: tells whether a stream of the peer, by its number, is open.
         outbox: handling stops early when its size exceeds ``policy.high_water``.
         policy: ``high_water``, and the limits of this inbox.
         stats: counts the bytes received.
-        worked: called when work that took more than one turn is done.
 
     Attributes:
         arrived: time at which the next bytes were received; set by the caller of :meth:`receive`.
@@ -98,20 +105,19 @@ class Inbox:
     __slots__ = (
         "_arrivals",
         "_backlog",
-        "_begins_at_once",
         "_fault",
         "_has_grown",
         "_held",
         "_held_bytes",
-        "_is_stream_open",
         "_messages",
         "_outbox",
         "_owner",
         "_policy",
+        "_runner",
         "_running",
         "_running_lane",
         "_stats",
-        "_worked",
+        "_translator",
         "arrived",
         "handlers",
         "has_barrier",
@@ -136,13 +142,12 @@ class Inbox:
         owner: Session,
         handlers: Handlers,
         read: Callable[[bytes, deque[Queued], int], bool],
-        begins_at_once: Callable[[CallMessage], bool],
+        runner: Starts,
         running: Container[object],
-        is_stream_open: Callable[[int], bool],
+        translator: Translator,
         outbox: Outbox,
         policy: Policy,
         stats: Stats,
-        worked: Callable[[], object],
     ):
         self.handlers = handlers
         self.works: list[tuple[Work, bool]] = []
@@ -164,13 +169,12 @@ class Inbox:
         self._running_lane: Lane | None = None
         self._arrivals: Arrivals | None = None
         self._owner = owner
-        self._begins_at_once = begins_at_once
+        self._runner = runner
         self._running = running
-        self._is_stream_open = is_stream_open
+        self._translator = translator
         self._outbox = outbox
         self._policy = policy
         self._stats = stats
-        self._worked = worked
         # Made when needed: a deque takes 0.7 KiB, and most connections are idle most of the time.
         self._messages: deque[Queued] | None = None
         self._held: deque[Queued] | None = None
@@ -480,7 +484,7 @@ class Inbox:
             self.take_work(self.handlers[type(message)](self._owner, message), message)
 
     def _waits(self, message: Queued) -> bool:
-        return waits(message, self._running, self._is_stream_open)
+        return waits(message, self._running, self._translator.is_stream_open)
 
     def add_barrier(self) -> bool:
         """Put a Barrier behind the received messages, if there are one-way calls among them.
@@ -517,7 +521,7 @@ class Inbox:
         # The work may have ended the connection.
         if entry in self.works:
             self.works.remove(entry)
-            self._worked()
+            self._owner.worked()
 
     def last_words(self) -> Iterator[object]:
         """Close the inbox after the peer has gone; return an iterator over its last messages.
@@ -609,7 +613,7 @@ class Inbox:
                 continue
             if self.has_unstarted_tasks:
                 call = call_in(message)
-                if call is not None and self._begins_at_once(call):
+                if call is not None and self._runner.begins_at_once(call):
                     queue.appendleft(message)
                     return
             most -= 1

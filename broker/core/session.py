@@ -28,7 +28,7 @@ from broker.core.inbox import Inbox
 from broker.core.lane import Lane
 from broker.core.objects.releases import PendingReleases
 from broker.core.objects.tables import OpenCalls
-from broker.core.objects.translator import Translator, walk_of
+from broker.core.objects.translator import Translator, reading
 from broker.core.objects.unopened import Unopened
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
@@ -60,12 +60,6 @@ from jelly.slices import finish
 __all__ = ["Session"]
 
 
-def _allows_basics(security: Security) -> bool:
-    if type(security) is SecurityOptions:
-        return security.allows_all(BASICS)
-    return all(map(security.isTypeAllowed, BASICS))
-
-
 class Session:
     """One side of one connection.
 
@@ -89,6 +83,7 @@ class Session:
         tracing: reports to a tracer, or None; see :meth:`trace`.
         on_pong: called with the number of each ping that the peer has answered, or None.
         keeps_expressions: whether each received value is an expression, for hooks that need them.
+        want_terms: the functions that wait for the version, or None.
         gate: checks the peer's messages until it has logged in. None after that, and if no login
             is needed.
     """
@@ -102,7 +97,6 @@ class Session:
         "_pings",
         "_policy",
         "_streaming",
-        "_want_terms",
         "counters",
         "dialect",
         "gate",
@@ -116,6 +110,7 @@ class Session:
         "outgoing",
         "tracing",
         "translator",
+        "want_terms",
     )
 
     def __init__(
@@ -138,32 +133,31 @@ class Session:
         self.gate: Gate | None = None
         self._limits = policy.limits
         self._pings = 0
-        self._want_terms: list[Callable[[], object]] | None = None
+        self.want_terms: list[Callable[[], object]] | None = None
         if offered is None:
             among = EXPRESSION_DIALECTS if host.overridden else DIALECTS
             offered = spoken(policy.dialects, policy.limits, among)
         # None once it is over.
         self._greeting: Handshake | None = Handshake(is_client, offered, policy.limits)
-        self._dropped = dropped = PendingReleases(host.on_released)
+        self._dropped = dropped = PendingReleases(host)
         open_calls = OpenCalls()
         self.translator = translator = Translator(policy, host, dropped)
         self.outbox = outbox = Outbox(host, policy, translator, open_calls, dropped, self.counters)
         self._streaming: Streaming | None = None
         self.keeps_expressions = False
-        walk = walk_of(host, translator)
-        self.outgoing = OutgoingCalls(host, translator, outbox, open_calls, self.counters, walk)
-        self.incoming = IncomingCalls(host, policy, translator, outbox, self.counters, walk)
+        walks = reading(host, translator) if host.overridden else translator
+        self.outgoing = OutgoingCalls(host, translator, outbox, open_calls, self.counters, walks)
+        self.incoming = IncomingCalls(host, policy, translator, outbox, self.counters, walks)
         self.inbox = Inbox(
             self,
             BEFORE_VERSION,
             self._shake_hands,
-            self.incoming.runner.begins_at_once,
+            self.incoming.runner,
             self.incoming.running,
-            translator.is_stream_open,
+            translator,
             outbox,
             policy,
             self.counters,
-            self._worked,
         )
         self.incoming.inbox = self.inbox
 
@@ -263,11 +257,11 @@ class Session:
         if self.inbox.handlers is OPEN or self.inbox.handlers is GATED:
             function()
         else:
-            self._want_terms = [*(self._want_terms or ()), function]
+            self.want_terms = [*(self.want_terms or ()), function]
 
     def terms_came(self) -> None:
         """Call the functions that wait for the version."""
-        functions, self._want_terms = self._want_terms, None
+        functions, self.want_terms = self.want_terms, None
         for function in functions or ():
             function()
 
@@ -313,7 +307,7 @@ class Session:
         self.incoming.fail(call, error)
         self.inbox.is_full = False
 
-    def _worked(self) -> None:
+    def worked(self) -> None:
         """Tell the host that work of several turns is done."""
         self.host.on_event(CallAnswered())
 
@@ -414,8 +408,12 @@ class Session:
         self.host.on_event(Ready(name))
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
-        keeps_expressions = bool(self.host.overridden) or not _allows_basics(self._policy.security)
-        self.keeps_expressions = keeps_expressions
+        security: Security = self._policy.security
+        if type(security) is SecurityOptions:
+            allows_basics = security.allows_all(BASICS)
+        else:
+            allows_basics = all(map(security.isTypeAllowed, BASICS))
+        self.keeps_expressions = keeps_expressions = bool(self.host.overridden) or not allows_basics
         if self.host.overridden and takes_messages(self.host):
             return dialect.reader(self._limits, keeps_expressions, Raw)
         return dialect.reader(self._limits, keeps_expressions)
@@ -432,13 +430,17 @@ class Session:
         self.gate = Gate(policy, minds, self._seal)
         if self.tracing is not None:
             self.incoming.trace(None)
-        self._limit(self.gate.limits)
+        if self.inbox.reader is None:
+            self._limits = self.gate.limits
+        else:
+            self._limit(self.gate.limits)
         self.inbox.max_backlog = min(policy.max_backlog, policy.login_backlog)
         self.incoming.max_calls = min(policy.max_calls, policy.login_calls)
         self.translator.exports.max_refs = min(policy.max_refs, policy.login_refs)
         inbox = self.inbox
         inbox.handlers = GATED if inbox.handlers is OPEN else GATED_BEFORE_VERSION
-        self.allow_lane()
+        if self._make_lane is not None:
+            self.allow_lane()
 
     def open_gate(self) -> None:
         """Accept all messages, up to the limits of the policy: the peer has logged in."""
@@ -462,7 +464,7 @@ class Session:
             self.inbox.reader.set_limits(limits)
 
     def _unjelly(self, expression: Expression, perspective: object) -> object:
-        return finish(walk_of(self.host, self.translator)(expression, perspective))
+        return finish(reading(self.host, self.translator).unjelly_walk(expression, perspective))
 
     def _seal(self, expression: Expression, limits: Limits, max_refs: int) -> Unopened:
         return Unopened(expression, self._unjelly, self._dropped, limits, max_refs)

@@ -296,8 +296,8 @@ class ServerContext(LoginContext):
         if len(octets) > LONGEST_NAME:
             raise wrong_login("no possible user name")
         self._claimed = name
-        connection, source, _ = self._source
-        self._source = LoginSource(connection, source, account_of(octets))
+        known = self._source
+        self._source = LoginSource(known.connection, known.source, account_of(octets))
         self._server.throttle.check(self._source)
         return name
 
@@ -380,7 +380,7 @@ class ServerContext(LoginContext):
         tracing = self.broker.session.tracing
         if tracing is not None:
             tracing.tracer.login(user.mechanism, True, "")
-        return OnBehalf(self.principal, sent, end)
+        return OnBehalf(self.principal, sent, end, type(sent) is AsReferenceable)
 
     def _as_refusal(self, failure: Failure) -> Failure:
         """Return the failure that the peer gets for one of a mechanism."""

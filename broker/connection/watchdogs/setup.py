@@ -94,8 +94,12 @@ class SetupTimeouts:
         first = seconds
         for other in steps:
             first = min(first, other.ends + self._allowed - now)
-        if self._timer is None or now + first < self._timer_ends:
-            self._set(scheduler, now, max(first, 0.0))
+        timer = self._timer
+        if timer is None or now + first < self._timer_ends:
+            if timer is not None:
+                timer.cancel()
+            self._timer_ends = now + first
+            self._timer = scheduler.timeout(max(first, 0.0), self._look)
 
     def done(self, name: str) -> None:
         """Forget a step that is complete, or not needed any more."""
@@ -105,8 +109,9 @@ class SetupTimeouts:
                 if step.name == name:
                     steps.remove(step)
                     break
-            if not steps:
-                self.clear()
+            if not steps and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     def allow(self, seconds: float) -> None:
         """Do not count ``seconds``, in which nothing was read."""
@@ -125,8 +130,6 @@ class SetupTimeouts:
         return tuple(step.name for step in self._steps or ())
 
     def _set(self, scheduler: Scheduler, now: float, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         self._timer_ends = now + seconds
         self._timer = scheduler.timeout(seconds, self._look)
 

@@ -117,6 +117,9 @@ class Answers:
             self.refuse_result(call, error, value)
             return None
         if not is_done:
+            if type(value) is OnBehalf and value.is_reference and not self._host.overridden:
+                self._with_reference(call, value)
+                return None
             return begun(self._with_graph(call, value))
         self.size += outbox.unsent.size - before
         if self.promises is not None and self.promises.size:
@@ -124,6 +127,32 @@ class Answers:
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
         return None
+
+    def _with_reference(self, call: IncomingCall, given: OnBehalf) -> None:
+        """Answer with the reference to an avatar; quicker than a walk, which would do the same."""
+        outbox = self._outbox
+        transaction = self._translator.open(None, call.name, call.args, call.kw, given.principal)
+        transaction.on_rollback(given.undo)
+        try:
+            object_id = self._host.registerReference(given.value)
+            packed = outbox.pack(GraphAnswer(call.request_id, [b"remote", object_id]))
+        except BaseException as error:
+            outbox.roll_back(transaction)
+            if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+                raise
+            self.refuse_result(call, error, given.value)
+            return
+        before = outbox.unsent.size
+        outbox.commit(transaction, packed)
+        self.size += outbox.unsent.size - before
+        promises = self.promises
+        if Feature.PROMISES in outbox.features and isinstance(object_id, int):
+            promises = self._make_promises()
+            promises.remember(call.request_id, object_id)
+        if promises is not None and promises.size:
+            promises.settle(call.request_id)
+        if self.tracing is not None:
+            self.tracing.end(call, Outcome.ANSWERED)
 
     def _with_graph(self, call: IncomingCall, value: object) -> Work:
         if isinstance(value, KeptReply):

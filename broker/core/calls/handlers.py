@@ -40,7 +40,8 @@ def _on_version(session: Session, message: messages.Version) -> None:
         session.outbox.take_terms(terms)
     session.inbox.handlers = OPEN if session.gate is None else GATED
     session.allow_lane()
-    session.terms_came()
+    if session.want_terms is not None:
+        session.terms_came()
 
 
 def _on_second_version(session: Session, message: messages.Version) -> None:

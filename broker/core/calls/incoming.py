@@ -23,7 +23,7 @@ from broker.core.calls.promised_calls import PromisedCalls
 from broker.core.events import CallAnswered, CallCancelled
 from broker.core.host import Host
 from broker.core.inbox import Inbox
-from broker.core.objects.translator import Translator
+from broker.core.objects.translator import Reading, Translator
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.queued import Queued, Released
@@ -41,9 +41,7 @@ from broker.core.work import PUT_OFF, Work, WorkLeft, begun, call_hook
 from broker.defer import Deferred
 from broker.errors import ServerBusy, ServerDraining
 from broker.limit_errors import limit_error
-from jelly.atoms import Expression
 from jelly.errors import ProtocolError
-from jelly.slices import Walk
 
 __all__ = ["DRAINING", "CallEntry", "IncomingCalls"]
 
@@ -81,6 +79,7 @@ class IncomingCalls(PlainCalls):
         "_inherits_deadline",
         "_keeps_arguments",
         "_outbox",
+        "_policy",
         "_stats",
         "_translator",
         "answers",
@@ -109,7 +108,7 @@ class IncomingCalls(PlainCalls):
         translator: Translator,
         outbox: Outbox,
         stats: Stats,
-        walk: Callable[[Expression, object], Walk[object]],
+        walks: Reading,
     ):
         self.is_draining = False
         self.come_again: tuple[float, tuple[str, ...]] = (0.0, ())
@@ -124,8 +123,10 @@ class IncomingCalls(PlainCalls):
         self.used_promises: PromisedCalls | None = None
         self.context = contextvars.copy_context()
         self.answers = Answers(host, translator, outbox, stats, self.context, self._promised)
-        self.runner = MethodRunner(host, policy, translator, walk)
-        self._faults = FaultCounter(policy, stats)
+        self.runner = MethodRunner(host, policy, translator, walks)
+        self._policy = policy
+        # Made when it is first needed.
+        self._faults: FaultCounter | None = None
         self.running: dict[RequestId | IncomingCall, IncomingCall] = {}
         self._host = host
         self._translator = translator
@@ -319,9 +320,14 @@ class IncomingCalls(PlainCalls):
             if call.meta is not None:
                 outcome = self._outcome_of_first(call, message, entry)
             if outcome is None:
-                if not is_admitted:
+                if not is_admitted and (
+                    self.is_draining or self.refuses_sends or len(self.running) >= self.max_calls
+                ):
                     self._admit(call.wants_answer)
-                if entry is None:
+                found = self.runner.entry_of(message) if entry is None else None
+                if found is not None:
+                    target, call.principal = found.value, found.principal
+                elif entry is None:
                     target = call_hook(self.runner.target_of, message)
                     call.principal = self.runner.principal_of(message)
                 else:
@@ -335,7 +341,7 @@ class IncomingCalls(PlainCalls):
             self.answers.refuse(call, error)
             # The number of a cache is the peer's own: it is not a guess at an object of this side.
             if type(message) not in TO_CACHES:
-                self._faults.count(error)
+                self._count_fault(error)
             return
         if outcome is None:
             call.kind = class_of(target)
@@ -356,11 +362,16 @@ class IncomingCalls(PlainCalls):
             self._translator.let_go_unread(call.watched)
             self.answers.refuse(call, error)
             if not call.arguments_decoded:
-                self._faults.count(error)
+                self._count_fault(error)
             return
         work = self._conclude(call, result)
         if work is not None:
             yield from work
+
+    def _count_fault(self, error: BaseException) -> None:
+        if self._faults is None:
+            self._faults = FaultCounter(self._policy, self._stats)
+        self._faults.count(error)
 
     def intercept(self, interceptor: Interceptor) -> None:
         """Run a function around each call from now on."""

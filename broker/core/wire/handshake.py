@@ -87,7 +87,7 @@ class Handshake:
             return None
         names = _names(self._offered)
         if self.name_logins is not None:
-            names = (*names, write_names(self.name_logins()))
+            names = (*names, write_names(tuple(self.name_logins())))
         return names
 
     def take(self, data: bytes) -> tuple[Dialect, bytes | None, bytes] | None:

@@ -37,6 +37,8 @@ __all__ = ["FrameReader"]
 
 # The tag of a promise, without the head of its bytes, which may have several forms.
 _PROMISED = b"promised"
+# Bytes of a frame from which the garbage collector is off while it is decoded.
+_LARGE = 4096
 _read_length = Struct(">I").unpack_from
 
 
@@ -74,7 +76,8 @@ class FrameReader:
     )
 
     def __init__(self, limits: Limits, keeps_expressions: bool = False):
-        self.set_limits(limits)
+        self._limits = limits
+        self.most_unchecked = most_unchecked(limits)
         self.buffer = b""
         self.position = 0
         # The pieces of an incomplete frame of _wanted bytes, or the bytes after the buffer.
@@ -128,15 +131,18 @@ class FrameReader:
                 start = pos + 4
                 (length,) = _read_length(data, pos)
                 stop = start + length
-                if length > most_unchecked or stop > end:
+                if stop > end:
                     self._check_length(length)
-                    if stop > end:
-                        self._wanted = 4 + length
-                        break
-                    if not self._has_passed(view[start:stop]):
+                    self._wanted = 4 + length
+                    break
+                if length > most_unchecked:
+                    if length > self._limits.max_expression:
+                        self._check_length(length)
+                    body = view[start:stop]
+                    if not self._has_passed(body):
                         is_behind = True
                         break
-                    message = self._decode_large(view[start:stop])
+                    message = decode(body) if length < _LARGE else self._decode_large(body)
                 else:
                     message = decode(view[start:stop])
                 kind = type(message)
@@ -270,6 +276,7 @@ class FrameReader:
         self.forget()
 
     def _check_length(self, length: int) -> None:
+        """Raise LimitExceeded if a frame is too large."""
         most = self._limits.max_expression
         if length > most:
             raise limit_error(LimitExceeded, "max_expression", most, length)
