@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from broker.core.objects.releases import PendingReleases
 from broker.core.principal import Principal, split_view
 from broker.core.wire.messages import ObjectId, RequestId, Target
 from broker.limit_errors import limit_error
@@ -249,6 +248,13 @@ class WeakHold(weakref.ref[Held]):
     count: int
 
 
+class Dropped(Protocol):
+    """The collected references of a connection."""
+
+    def reference(self, object_id: ObjectId, count: int) -> None:
+        """Add an object that was received ``count`` times."""
+
+
 class ImportTable(Struct, eq=False):
     """Objects of the peer, by id, perspective and principal.
 
@@ -257,7 +263,7 @@ class ImportTable(Struct, eq=False):
         max_refs: most objects of the peer.
     """
 
-    _dropped: PendingReleases
+    _dropped: Dropped
     _max_refs: int
     _entries: dict[Key, WeakHold[object]] = {}
 
