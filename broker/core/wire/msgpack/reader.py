@@ -33,7 +33,7 @@ from jelly.limits import Limits
 from jelly.parts import Parts
 from jelly.slices import UNFINISHED, Walk
 
-__all__ = ["FrameReader"]
+__all__ = ["FrameReader", "decoder"]
 
 # The tag of a promise, without the head of its bytes, which may have several forms.
 _PROMISED = b"promised"
@@ -43,7 +43,7 @@ _read_length = Struct(">I").unpack_from
 
 
 @functools.cache
-def _decoder() -> Callable[[memoryview], Any]:
+def decoder() -> Callable[[memoryview], Any]:
     """Return the decoder of frames; made for the first connection that needs it."""
     return msgspec.msgpack.Decoder(FRAMES).decode
 
@@ -87,7 +87,7 @@ class FrameReader:
         self._ends: list[int] | None = None
         # The unfinished check of the frame at _pos, if it takes more than one slice.
         self._check: Walk[None] | None = None
-        self._decode = _decoder()
+        self._decode = decoder()
         self._convert = _EXPRESSIONS if keeps_expressions else _VALUES
 
     def set_limits(self, limits: Limits) -> None:
