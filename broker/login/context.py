@@ -10,9 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
-
-from cryptography.x509 import Certificate
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from broker.background import run_in_thread
 from broker.connection.broker import Broker
@@ -41,6 +39,9 @@ from cred.portal import LoginResult, Portal, Realm
 from cred.saslprep import LONGEST_NAME
 from cred.workers import QueueFull
 from jelly.foreign import has_jelly_hook
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 __all__ = [
     "ClientContext",
