@@ -122,7 +122,7 @@ class IncomingCalls(PlainCalls):
         self._inherits_deadline = policy.inherit_deadline
         self.used_promises: PromisedCalls | None = None
         self.context = contextvars.copy_context()
-        self.answers = Answers(host, translator, outbox, stats, self.context, self._promised)
+        self.answers = Answers(host, translator, outbox, stats, self.context, self)
         self.runner = MethodRunner(host, policy, translator, walks)
         self._policy = policy
         # Made when it is first needed.
@@ -166,7 +166,7 @@ class IncomingCalls(PlainCalls):
             self.highest = message.request_id
         self._stats.calls_received += 1
         if is_promised:
-            return self._promised().receive(message)
+            return self.promised().receive(message)
         return self.proceed(message, wants_answer)
 
     def proceed(self, message: CallMessage, wants_answer: bool) -> WorkLeft:
@@ -174,7 +174,7 @@ class IncomingCalls(PlainCalls):
         if self.used_promises is not None or (
             isinstance(message, GraphCall) and message.has_promises
         ):
-            promised = self._promised()
+            promised = self.promised()
             if promised.must_hold(message):
                 return promised.hold(message, wants_answer)
         call = self.made(message, wants_answer)
@@ -184,7 +184,7 @@ class IncomingCalls(PlainCalls):
 
     def start(self, released: Released) -> WorkLeft:
         """Start a call that has waited for promises; see :meth:`receive`."""
-        message, call, promised = released.message, released.call, self._promised()
+        message, call, promised = released.message, released.call, self.promised()
         self.highest_before = self.highest
         if self.running.pop(call.key, None) is not call:
             # It was cancelled.
@@ -206,9 +206,9 @@ class IncomingCalls(PlainCalls):
         try:
             yield from self._receive_keyed(call, message, entry, is_admitted=is_admitted)
         finally:
-            self._promised().unpin(released.pins)
+            self.promised().unpin(released.pins)
 
-    def _promised(self) -> PromisedCalls:
+    def promised(self) -> PromisedCalls:
         """Return the calls on promises; made at the first use."""
         if self.used_promises is None:
             promised = PromisedCalls(self, self._translator, self.max_promised)

@@ -188,8 +188,8 @@ class OutgoingCalls:
             transaction.context = lapsing(copy_context())
         request_id: RequestId | None = None
         try:
-            net_args = outbox.jelly(args)
-            net_kw = outbox.jelly(kw)
+            net_args = outbox.jellies.jelly(args)
+            net_kw = outbox.jellies.jelly(kw)
             request_id = self.open_calls.ask(perspective, wants_answer)
             if len(name) > _SURELY_SHORT:
                 _check_length(name)
