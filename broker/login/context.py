@@ -74,11 +74,6 @@ class LoginContext:
         self.policy: Policy = broker.policy
 
     @property
-    def is_private(self) -> bool:
-        """Whether a third party cannot read the connection: TLS, the loopback, and the like."""
-        return self.broker.port.is_private
-
-    @property
     def verified_chain(self) -> tuple[Certificate, ...]:
         """The certificate that the peer has shown in TLS, and its issuers; empty without one."""
         return self.broker.port.verified_chain()
