@@ -105,7 +105,7 @@ class Keepalive:
         self._watched = watched
         self._taken = -1
         self.last_heard = self._last_asked = self._last_told = self._forgot = self.now()
-        self._timer = scheduler.timeout(silence, self._look)
+        self._timer = scheduler.timeout(silence, self)
 
     def stop(self) -> None:
         """Stop the checks."""
@@ -115,11 +115,12 @@ class Keepalive:
         """Nothing was read for so long: this does not count as silence."""
         self.last_heard += seconds
 
-    def _look(self) -> None:
+    def __call__(self) -> None:
+        """Look after the peer: the timer calls this, and so needs no method object."""
         now, watched = self.now(), self._watched
         if not watched.is_reading:
             self._tell(now)
-            self._timer = self._scheduler.timeout(min(self._silence, _PERIOD), self._look)
+            self._timer = self._scheduler.timeout(min(self._silence, _PERIOD), self)
             return
         before, self._taken = self._taken, watched.taken
         if 0 <= before < self._taken:
@@ -143,7 +144,7 @@ class Keepalive:
         elif watched.is_behind:
             self._tell(now)
         due = whole if has_asked else self._silence
-        self._timer = self._scheduler.timeout(due - silent, self._look)
+        self._timer = self._scheduler.timeout(due - silent, self)
 
     def _tell(self, now: float) -> None:
         """Let the peer hear something, unless it has just heard it."""
