@@ -31,7 +31,7 @@ from broker.core.wire.messages import (
     PlainCallToCache,
     PlainSendToCache,
 )
-from broker.core.work import call_hook
+from broker.core.work import call_hook, raised_exit
 from broker.errors import NoSuchObject, WrongArguments
 from jelly.atoms import Expression
 from jelly.slices import UNFINISHED, finish
@@ -137,7 +137,11 @@ class MethodRunner:
             the work in each step. Errors are passed on.
         """
         is_hooked = overrides_hook(target, "remoteMessageReceived")
-        route = target.remoteMessageReceived if is_hooked else call_hook(target.route)
+        # Here and below, a GeneratorExit is never the end of this generator; see `call_hook`.
+        try:
+            route = target.remoteMessageReceived if is_hooked else target.route()
+        except GeneratorExit as error:
+            raise raised_exit() from error
         if not isinstance(route, Route):
             # An overridden hook, which takes expressions.
             if isinstance(message, GraphCall):
@@ -169,12 +173,14 @@ class MethodRunner:
         call.arguments_decoded = True
         if call.due is not None:
             call.check_due(self.now)
-        method = call_hook(resolve, route, call.name, self._policy.dynamic_methods)
-        if route.unanswered is not None and not call.wants_answer:
-            raise route.unanswered()
-        self.last = call.name, call.kind, call.wants_answer
         try:
-            return call_hook(enter, self.invoke, call, route, method, args, kw)
+            method = resolve(route, call.name, self._policy.dynamic_methods)
+            if route.unanswered is not None and not call.wants_answer:
+                raise route.unanswered()
+            self.last = call.name, call.kind, call.wants_answer
+            return enter(self.invoke, call, route, method, args, kw)
+        except GeneratorExit as error:
+            raise raised_exit() from error
         except WrongArguments as error:
             call.was_run = call.was_run and (was_raised(error) or route.is_ours)
             raise
