@@ -107,7 +107,7 @@ class Login:
             broker.peer.mechanism = mechanism.name
             return avatar
 
-        # What the running code attaches to its calls is not for the calls behind the login.
+        # The calls behind the login get nothing that the running code attaches to its calls.
         token = ATTACHED.set(None)
         try:
             mechanism = self._choose(context, broker.session.logins)

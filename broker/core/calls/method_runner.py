@@ -249,7 +249,7 @@ class MethodRunner:
         return call_method(route, method, name, args, kw)
 
     def entry_of(self, message: CallMessage) -> Export | None:
-        """Return the entry of the called object; None if there is none, or the host looks it up."""
+        """Return the entry of the called object; None if it has no entry, or the host finds it."""
         if self._find is not None or type(message) in TO_CACHES:
             return None
         return self._translator.exports.get(message.object_id)

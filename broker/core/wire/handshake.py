@@ -192,7 +192,7 @@ def _picked(names: tuple[bytes, ...], offered: tuple[Dialect, ...]) -> _Picked:
     """Return the dialect that a client picks from an offer, and the logins in it.
 
     Raises:
-        ProtocolError: there is none in common, or the logins cannot be decoded.
+        ProtocolError: no name of the offer is one of them, or the logins cannot be decoded.
     """
     logins = read_names(names)
     known = {dialect.name: dialect for dialect in offered}

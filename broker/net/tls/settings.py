@@ -1,7 +1,7 @@
 """TLS settings: the own certificate, and the trusted CAs.
 
-What needs OpenSSL is loaded when the first settings are made. It would take a third of the time of
-``import broker``, and most connections within a machine have no TLS.
+The modules that need OpenSSL are loaded when the first settings are made. They would take a third
+of the time of ``import broker``, and connections within a machine need no TLS.
 """
 
 from __future__ import annotations
