@@ -247,9 +247,7 @@ class Broker(PublishedBroker):
     def _watch_message(self) -> None:
         """Limit the time of a message whose first bytes have come."""
         if self._message_timeout is None:
-            self._message_timeout = MessageTimeout(
-                self._scheduler, self.policy, self.session, self.abort, self._is_reading
-            )
+            self._message_timeout = MessageTimeout(self._scheduler, self.policy, self.session, self)
         self._message_timeout.watch()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -519,9 +517,6 @@ class Broker(PublishedBroker):
             )
         else:
             self.port.watch_peer(silence, answer_time)
-
-    def _is_reading(self) -> bool:
-        return self.pump.is_reading
 
     @property
     def is_reading(self) -> bool:

@@ -10,14 +10,14 @@ from broker.errors import PBConnectionLost
 from broker.limit_errors import limit_error
 from broker.net.scheduler import Cancellable, Scheduler
 
-__all__ = ["SetupTimeouts"]
+__all__ = ["SetupTimeouts", "Watched"]
 
 # Seconds between two checks of a step that is late, while reading is paused.
 _PERIOD = 1.0
 
 
-class Setup(Protocol):
-    """The connection."""
+class Watched(Protocol):
+    """The connection of a watchdog."""
 
     @property
     def is_reading(self) -> bool:
@@ -49,7 +49,7 @@ class SetupTimeouts:
 
     __slots__ = ("_allowed", "_connection", "_scheduler", "_steps", "_timer", "_timer_ends")
 
-    def __init__(self, connection: Setup):
+    def __init__(self, connection: Watched):
         self._connection = connection
         self._scheduler: Scheduler | None = None
         # None while no step is due.
