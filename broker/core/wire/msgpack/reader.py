@@ -26,7 +26,7 @@ import msgspec
 from broker.core.wire.conversion import PLAIN, with_expressions, with_values
 from broker.core.wire.messages import Message, MessageQueue
 from broker.core.wire.msgpack.frames import FRAMES, Graph, message_of, note_promises
-from broker.core.wire.msgpack.nodes import checked, most_unchecked
+from broker.core.wire.msgpack.nodes import checked, is_within, most_unchecked
 from jelly.errors import LimitExceeded, ProtocolError
 from jelly.limit_errors import limit_error
 from jelly.limits import Limits
@@ -37,7 +37,7 @@ __all__ = ["FrameReader", "decoder"]
 
 # The tag of a promise, without the head of its bytes, which may have several forms.
 _PROMISED = b"promised"
-# Bytes of a frame from which the garbage collector is off while it is decoded.
+# Bytes of a frame from which its heads are always counted.
 _LARGE = 4096
 _read_length = Struct(">I").unpack_from
 
@@ -139,10 +139,13 @@ class FrameReader:
                     if length > self._limits.max_expression:
                         self._check_length(length)
                     body = view[start:stop]
-                    if not self._has_passed(body):
+                    if length < _LARGE and is_within(data[start:stop], self._limits):
+                        message = decode(body)
+                    elif self._has_passed(body):
+                        message = self._decode_large(body)
+                    else:
                         is_behind = True
                         break
-                    message = decode(body) if length < _LARGE else self._decode_large(body)
                 else:
                     message = decode(view[start:stop])
                 kind = type(message)
