@@ -125,8 +125,6 @@ class Broker(PublishedBroker):
     _fault: Exception | None = None
     _idle: Deferred[None] | None = None
     _log_throttle: LogThrottle | None = None
-    # Until there is a transport.
-    _scheduler: Scheduler = ImmediateScheduler()
     _is_aborted = False
     # The notices of this end and of the peer, if they drain.
     _notice: Notice | None = None
@@ -154,6 +152,7 @@ class Broker(PublishedBroker):
             if context.get(variable) is not None:
                 context.run(variable.set, None)
         self.setup_timeouts = SetupTimeouts(self)
+        self._scheduler: Scheduler = ImmediateScheduler()
         self.pump = Pump(self, self.session, self.policy)
         self.calls = PendingCalls(
             self, self.session, self.pump.soon_flush, self.pump.flush_later, self.policy

@@ -260,14 +260,11 @@ class ImmediateScheduler:
     thousand turns, each of which schedules the next, need the stack of one.
     """
 
-    __slots__ = ("_waiting",)
-
     loop = None
     create_task = None
     begin_task = None
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[Callable[..., object], tuple[object, ...]]] | None = None
+    # Of the class, so that an object is made without a call: each Broker makes one first.
+    _waiting: deque[tuple[Callable[..., object], tuple[object, ...]]] | None = None
 
     def stepped_loop(self) -> None:
         """Return None: there is no loop."""
