@@ -20,7 +20,8 @@ demo: $(VENV)/.installed
 # Three files of tests at a time: whoever works here has two cores at least, and some tests wait for other programs.
 PYTEST := $(BIN)/pytest -n 3 --dist loadfile
 # The tests of the code that has a compiled form beside the Python code, without those of jelly.
-TWO_FORMS := $(addprefix tests/,broker/core broker/connection broker/defer broker/test_native.py behaviour)
+TWO_FORMS := $(addprefix tests/,broker/core broker/connection broker/defer broker/net/test_socket_source.py \
+	broker/net/test_stream_base.py broker/net/test_transports.py broker/test_native.py behaviour)
 
 # All tests run with the compiled modules, if they could be built. Then those of TWO_FORMS run in pure Python.
 test: $(VENV)/.installed $(VENV)/.test $(VENV)/.check

@@ -169,6 +169,95 @@ int chain_fire(State *state, Chain *self, PyObject *value, PyObject *loop) {
     return failed ? -1 : 1;
 }
 
+int chain_has_pairs(Chain *self) {
+    return !self->called && !self->paused && !self->is_running && self->only == NULL && self->items != NULL &&
+           PyList_GET_SIZE(self->items) > 0 && PyTuple_CheckExact(PyList_GET_ITEM(self->items, 0));
+}
+
+#define MOST_PASSED 8        /* arguments of a callback that are passed without a tuple */
+
+/* Call the callback of a pair with the result, and return what it returns. */
+static PyObject *call_back(PyObject *result, PyObject *pair) {
+    PyObject *args = PyTuple_GET_ITEM(pair, 1), *keywords = PyTuple_GET_ITEM(pair, 2), *returned = NULL;
+    if (!PyTuple_CheckExact(args) || !PyDict_CheckExact(keywords)) {
+        PyErr_SetString(PyExc_TypeError, "a callback has a tuple and a dict of arguments");
+        return NULL;
+    }
+    Py_ssize_t count = PyTuple_GET_SIZE(args);
+    PyObject *stack[1 + MOST_PASSED] = {result}, *all = NULL;
+    if (count <= MOST_PASSED) {
+        for (Py_ssize_t i = 0; i < count; i++) stack[1 + i] = PyTuple_GET_ITEM(args, i);
+        return PyObject_VectorcallDict(PyTuple_GET_ITEM(pair, 0), stack, (size_t)(1 + count), keywords);
+    }
+    if ((all = PyTuple_New(1 + count)) == NULL) return NULL;
+    PyTuple_SET_ITEM(all, 0, Py_NewRef(result));
+    for (Py_ssize_t i = 0; i < count; i++) PyTuple_SET_ITEM(all, 1 + i, Py_NewRef(PyTuple_GET_ITEM(args, i)));
+    returned = PyObject_Call(PyTuple_GET_ITEM(pair, 0), all, keywords);
+    Py_DECREF(all);
+    return returned;
+}
+
+#define DONE 2
+
+/* Call the first callback, if the next item is a pair. DONE: there is none left; 1: the next one can be called; 0: the
+   Python code must go on; -1: an exception that is not that of a callback. */
+static int call_first(State *state, Chain *self) {
+    if (self->only != NULL) return 0;
+    if (self->items == NULL || PyList_GET_SIZE(self->items) == 0) return self->unhandled == NULL ? DONE : 0;
+    PyObject *pair = Py_NewRef(PyList_GET_ITEM(self->items, 0)), *taken = NULL;
+    if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 6) {
+        Py_DECREF(pair);
+        return 0;
+    }
+    int done = PyList_SetSlice(self->items, 0, 1, NULL) < 0 ? -1 : 1;
+    if (done > 0 && PyTuple_GET_ITEM(pair, 0) != Py_None) {
+        PyObject *result = Py_NewRef(self->result), *returned = call_back(result, pair);
+        Py_DECREF(result);
+        if (returned != NULL && is_simple(returned)) {
+            Py_XSETREF(self->result, Py_NewRef(returned));
+        } else if (returned != NULL) {
+            taken = PyObject_CallMethodOneArg((PyObject *)self, state->s_took_result, returned);
+            done = taken == NULL ? -1 : 0;
+        } else {
+            PyObject *type, *error, *traceback;
+            PyErr_Fetch(&type, &error, &traceback);
+            PyErr_NormalizeException(&type, &error, &traceback);
+            if (traceback != NULL && PyException_SetTraceback(error, traceback) < 0) PyErr_Clear();
+            taken = PyObject_CallMethodOneArg((PyObject *)self, state->s_caught, error);
+            done = taken == NULL ? -1 : 0;
+            Py_XDECREF(type);
+            Py_XDECREF(error);
+            Py_XDECREF(traceback);
+        }
+        Py_XDECREF(returned);
+        Py_XDECREF(taken);
+    }
+    Py_DECREF(pair);
+    return done > 0 && self->paused ? 0 : done;
+}
+
+int chain_fire_pairs(State *state, Chain *self, PyObject *value, PyObject *loop) {
+    PyObject *owner = self->owner, *canceller = self->canceller, *old = self->result;
+    int done = 1;
+    Py_INCREF(self);
+    self->called = self->is_running = 1;
+    self->owner = self->canceller = NULL;
+    self->result = Py_NewRef(value);
+    Py_XDECREF(owner);
+    Py_XDECREF(canceller);
+    Py_XDECREF(old);
+    while (done == 1) done = call_first(state, self);
+    self->is_running = 0;
+    /* The end of the chain, other items, and results that are not simple. */
+    if (done == 0) {
+        PyObject *ran = PyObject_CallMethodOneArg((PyObject *)self, state->s_run, loop);
+        if (ran == NULL) done = -1;
+        Py_XDECREF(ran);
+    }
+    Py_DECREF(self);
+    return done < 0 ? -1 : 1;
+}
+
 /* Return the awaiter of one `await`. It joins the chain in its first step. */
 static PyObject *chain_await(Chain *self) {
     State *state = state_of(Py_TYPE(self));

@@ -16,16 +16,17 @@ typedef struct {
     PyObject *incoming, *running, *exports;      /* of the peer's calls; the last two are dicts */
     PyObject *open_calls, *open, *waiting;       /* of our calls; the last two are dicts */
     PyObject *stats, *answers, *runner, *translator;
+    PyObject *last;                              /* what the runner has been told last, or NULL */
     Calls *calls;
     Unsent *unsent;
     Py_ssize_t position, handled, most_in, most_out, high_water, max_calls;
-    Py_ssize_t received, answered;               /* calls, and bytes of answers, that are not counted yet */
+    Py_ssize_t made, received, answered;         /* calls, and bytes of answers, that are not counted yet */
     long long highest;
     char is_open, has_more;
 } Lane;
 
 static PyObject **objects_of(Lane *self, int *count) {
-    *count = 11;
+    *count = 12;
     return &self->reader;
 }
 
@@ -134,21 +135,10 @@ static int is_usable(Lane *self) {
 
 /* Whether a message is being built, so that others wait behind it; -1 with an exception. */
 static int has_transaction(Lane *self) {
-    PyObject *transaction = PyObject_GetAttr(self->translator, self->state->s_transaction);
+    PyObject *transaction = get_field(&self->state->fields.translator_transaction, self->translator);
     if (transaction == NULL) return -1;
     Py_DECREF(transaction);
     return transaction != Py_None;
-}
-
-static int add(PyObject *object, PyObject *name, Py_ssize_t count) {
-    PyObject *before = PyObject_GetAttr(object, name), *more = PyLong_FromSsize_t(count), *sum = NULL;
-    if (before != NULL && more != NULL) sum = PyNumber_Add(before, more);
-    Py_XDECREF(before);
-    Py_XDECREF(more);
-    if (sum == NULL) return -1;
-    int failed = PyObject_SetAttr(object, name, sum);
-    Py_DECREF(sum);
-    return failed;
 }
 
 /* ---- Calls of this side. */
@@ -209,7 +199,7 @@ PyObject *lane_call(PyObject *lane, PyObject *kind, PyObject *perspective, PyObj
     PyObject *text = target_of(target);
     if (text == NULL) { Py_DECREF(promise); return NULL; }
     /* Read after all that may start the garbage collector, since a finalizer may make a call. */
-    PyObject *last = PyObject_GetAttr(self->open_calls, state->s_last), *request_id = NULL;
+    PyObject *last = get_field(&state->fields.open_calls_last, self->open_calls), *request_id = NULL;
     long long number = last == NULL ? -1 : PyLong_AsLongLong(last);
     Py_XDECREF(last);
     if (number >= 0 && number < LARGEST) request_id = PyLong_FromLongLong(++number);
@@ -222,8 +212,8 @@ PyObject *lane_call(PyObject *lane, PyObject *kind, PyObject *perspective, PyObj
     if (done > 0 && PyDict_SetItem(self->waiting, request_id, (PyObject *)promise) < 0) done = -1;
     if (done > 0) done = write_call(self, number, text, name, args, count);
     if (done > 0) {
-        if (PyObject_SetAttr(self->open_calls, state->s_last, request_id) < 0 ||
-            add(self->stats, state->s_calls_made, 1) < 0) done = -1;
+        self->made++;
+        if (set_field(&state->fields.open_calls_last, self->open_calls, request_id) < 0) done = -1;
     } else {
         PyObject *type_, *value, *traceback;
         PyErr_Fetch(&type_, &value, &traceback);
@@ -272,8 +262,8 @@ static int take_answer(Lane *self, Reader *reader, int kind, Py_ssize_t after, P
         }
         if (value == NULL) done = PyErr_Occurred() ? -1 : 0;
         else if (reader->next != reader->end || !self->is_open) done = 0;
-        /* Asked again: to read the value may start the garbage collector, and a finalizer may cancel the call. */
-        else done = PyDict_Contains(self->open, request_id);
+        /* Asked again: to read a container may start the garbage collector, and a finalizer may cancel the call. */
+        else if (PyObject_IS_GC(value)) done = PyDict_Contains(self->open, request_id);
     }
     if (done > 0) {
         self->position = after;
@@ -282,12 +272,14 @@ static int take_answer(Lane *self, Reader *reader, int kind, Py_ssize_t after, P
         if ((promise == NULL && PyErr_Occurred()) || PyDict_DelItem(self->open, request_id) < 0) done = -1;
     }
     if (done > 0 && promise != NULL) {
-        done = takes(self->state, promise, value);
-        if (done > 0) done = chain_is_plain(self->state, (Chain *)promise);
-        if (done > 0) {
+        State *state = self->state;
+        Chain *chain = (Chain *)promise;
+        done = takes(state, promise, value);
+        int is_plain = done > 0 && chain_is_plain(state, chain);
+        if (done > 0 && (is_plain || (is_simple(value) && chain_has_pairs(chain)))) {
             if (PyDict_DelItem(self->waiting, request_id) < 0) done = -1;
-            else done = chain_fire(self->state, (Chain *)promise, value, loop);
-        } else if (done == 0) {
+            else done = is_plain ? chain_fire(state, chain, value, loop) : chain_fire_pairs(state, chain, value, loop);
+        } else if (done >= 0) {
             PyObject *stack[] = {(PyObject *)self->calls, request_id, value};
             PyObject *result = PyObject_VectorcallMethod(self->state->s_answered, stack, 3, NULL);
             Py_XDECREF(result);
@@ -367,7 +359,7 @@ static int write_answer(Lane *self, long long number, PyObject *value) {
 
 /* Read a call, and find its method. */
 static int read_call(Lane *self, Reader *reader, Incoming *call) {
-    State *state = self->state;
+    const Fields *fields = &self->state->fields;
     if (!read_number(reader, &call->number) || reader->next >= reader->end) return 0;
     unsigned char head = *reader->next;
     if (head < 0x80 || (head >= 0xcc && head <= 0xcf)) {
@@ -387,16 +379,16 @@ static int read_call(Lane *self, Reader *reader, Incoming *call) {
         if (is_running) return 0;
     }
     if ((call->name = read_text(reader, 1)) == NULL) return 0;
-    PyObject *methods = PyObject_GetAttr(call->entry, state->s_methods), *method = NULL;
+    PyObject *methods = get_field(&fields->entry_methods, call->entry), *method = NULL;
     if (methods != NULL && PyDict_CheckExact(methods)) method = Py_XNewRef(PyDict_GetItemWithError(methods, call->name));
     Py_XDECREF(methods);
     if (method == NULL) return 0;
-    PyObject *function = PyObject_GetAttr(method, state->s_function);
+    PyObject *function = get_field(&fields->method_function, method);
     Py_DECREF(method);
     if (function == NULL) return 0;
     call->stack[call->used++] = function;
-    if ((call->enter = PyObject_GetAttr(call->entry, state->s_enter)) == NULL) return 0;
-    if ((call->leading = PyObject_GetAttr(call->entry, state->s_leading)) == NULL) return 0;
+    if ((call->enter = get_field(&fields->entry_enter, call->entry)) == NULL) return 0;
+    if ((call->leading = get_field(&fields->entry_leading, call->entry)) == NULL) return 0;
     if (!PyTuple_CheckExact(call->leading) || PyTuple_GET_SIZE(call->leading) > MOST_LEADING) return 0;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(call->leading); i++)
         call->stack[call->used++] = Py_NewRef(PyTuple_GET_ITEM(call->leading, i));
@@ -419,7 +411,7 @@ static int note_beginning(Lane *self, Incoming *call) {
         Py_SETREF(noted, number == NULL ? NULL : PyTuple_Pack(2, number, call->name));
         Py_XDECREF(number);
     }
-    int failed = noted == NULL || PyObject_SetAttr(self->incoming, self->state->s_beginning, noted) < 0;
+    int failed = noted == NULL || set_field(&self->state->fields.incoming_beginning, self->incoming, noted) < 0;
     Py_XDECREF(noted);
     if (!failed) PyErr_Restore(type, value, traceback);
     return failed ? -1 : 0;
@@ -478,6 +470,19 @@ static int run_call(Lane *self, Incoming *call) {
     return done;
 }
 
+/* Tell the runner which method is called, for who asks what has taken long. */
+static int note_last(Lane *self, Incoming *call) {
+    PyObject *class = call->first > 1 ? (PyObject *)Py_TYPE(call->stack[1]) : Py_None;
+    PyObject *wants = call->wants_answer ? Py_True : Py_False, *last = self->last;
+    /* The same as before, most of the time. */
+    if (last == NULL || PyTuple_GET_ITEM(last, 0) != call->name || PyTuple_GET_ITEM(last, 1) != class ||
+        PyTuple_GET_ITEM(last, 2) != wants) {
+        if ((last = PyTuple_Pack(3, call->name, class, wants)) == NULL) return -1;
+        Py_XSETREF(self->last, last);
+    }
+    return set_field(&self->state->fields.runner_last, self->runner, last);
+}
+
 static int take_call(Lane *self, Reader *reader, int kind, Py_ssize_t after) {
     Incoming call = {.wants_answer = kind == CALL};
     int done = read_call(self, reader, &call);
@@ -487,10 +492,7 @@ static int take_call(Lane *self, Reader *reader, int kind, Py_ssize_t after) {
         self->handled++;
         self->received++;
         if (call.wants_answer && call.number > self->highest) self->highest = call.number;
-        PyObject *class = call.first > 1 ? (PyObject *)Py_TYPE(call.stack[1]) : Py_None;
-        PyObject *last = PyTuple_Pack(3, call.name, class, call.wants_answer ? Py_True : Py_False);
-        if (last == NULL || PyObject_SetAttr(self->runner, self->state->s_last, last) < 0) done = -1;
-        Py_XDECREF(last);
+        if (note_last(self, &call) < 0) done = -1;
         if (done > 0) done = run_call(self, &call);
     } else if (done) {
         done = 0;
@@ -508,10 +510,10 @@ static int take_call(Lane *self, Reader *reader, int kind, Py_ssize_t after) {
 }
 
 static PyObject *lane_count(Lane *self, PyObject *Py_UNUSED(ignored)) {
-    State *state = self->state;
+    const Fields *fields = &self->state->fields;
     if (!is_usable(self)) return NULL;
     if (self->received) {
-        PyObject *highest = PyObject_GetAttr(self->incoming, state->s_highest);
+        PyObject *highest = get_field(&fields->incoming_highest, self->incoming);
         if (highest == NULL) return NULL;
         long long before = PyLong_AsLongLong(highest);
         Py_DECREF(highest);
@@ -519,15 +521,19 @@ static PyObject *lane_count(Lane *self, PyObject *Py_UNUSED(ignored)) {
         if (self->highest > before) {
             PyObject *number = PyLong_FromLongLong(self->highest);
             if (number == NULL) return NULL;
-            int failed = PyObject_SetAttr(self->incoming, state->s_highest, number);
+            int failed = set_field(&fields->incoming_highest, self->incoming, number);
             Py_DECREF(number);
             if (failed) return NULL;
         }
-        if (add(self->stats, state->s_calls_received, self->received) < 0) return NULL;
+        if (add_to_field(&fields->stats_calls_received, self->stats, self->received) < 0) return NULL;
         self->received = 0;
     }
+    if (self->made) {
+        if (add_to_field(&fields->stats_calls_made, self->stats, self->made) < 0) return NULL;
+        self->made = 0;
+    }
     if (self->answered) {
-        if (add(self->answers, state->s_size, self->answered) < 0) return NULL;
+        if (add_to_field(&fields->answers_size, self->answers, self->answered) < 0) return NULL;
         self->answered = 0;
     }
     Py_RETURN_NONE;
@@ -568,6 +574,28 @@ static int run(Lane *self, const unsigned char *data, Py_ssize_t size, Py_ssize_
     return done < 0 ? -1 : 0;
 }
 
+/* Handle at most `most` frames of the data from `start`; 0, or -1 with an exception. The counters are up to date then. */
+static int run_counted(Lane *self, PyObject *data, Py_ssize_t start, Py_ssize_t most) {
+    if (!is_usable(self)) return -1;
+    self->position = start;
+    self->handled = 0;
+    self->has_more = 0;
+    int is_busy = has_transaction(self);
+    if (is_busy) return is_busy < 0 ? -1 : 0;
+    /* A method may end the connection, which drops the data and this lane. */
+    Py_INCREF(data);
+    Py_INCREF(self);
+    int failed = run(self, (const unsigned char *)PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), most);
+    Py_DECREF(data);
+    PyObject *type, *value, *traceback, *counted;
+    if (failed) PyErr_Fetch(&type, &value, &traceback);
+    counted = self->unsent == NULL ? Py_NewRef(Py_None) : lane_count(self, NULL);
+    Py_XDECREF(counted);
+    if (failed) PyErr_Restore(type, value, traceback);
+    Py_DECREF(self);
+    return failed || counted == NULL ? -1 : 0;
+}
+
 static PyObject *lane_run(Lane *self, PyObject *const *args, Py_ssize_t count) {
     if (count != 3 || !PyBytes_CheckExact(args[0])) {
         PyErr_SetString(PyExc_TypeError, "run(data, start, most)");
@@ -577,35 +605,23 @@ static PyObject *lane_run(Lane *self, PyObject *const *args, Py_ssize_t count) {
     if (start == -1 && PyErr_Occurred()) return NULL;
     Py_ssize_t most = PyLong_AsSsize_t(args[2]);
     if (most == -1 && PyErr_Occurred()) return NULL;
-    if (!is_usable(self)) return NULL;
     if (start < 0 || start > PyBytes_GET_SIZE(args[0])) {
         PyErr_SetString(PyExc_ValueError, "start is not in the data");
         return NULL;
     }
-    self->position = start;
-    self->handled = 0;
-    self->has_more = 0;
-    int is_busy = has_transaction(self);
-    if (is_busy < 0) return NULL;
-    if (is_busy) Py_RETURN_NONE;
-    /* A method may end the connection, which drops the data and this lane. */
-    PyObject *data = Py_NewRef(args[0]);
-    Py_INCREF(self);
-    int failed = run(self, (const unsigned char *)PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), most);
-    Py_DECREF(data);
-    PyObject *result = NULL;
-    if (failed) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        PyObject *counted = self->unsent == NULL ? NULL : lane_count(self, NULL);
-        Py_XDECREF(counted);
-        PyErr_Restore(type, value, traceback);
-    } else {
-        result = lane_count(self, NULL);
-    }
-    Py_DECREF(self);
-    return result;
+    if (run_counted(self, args[0], start, most) < 0) return NULL;
+    Py_RETURN_NONE;
 }
+
+int lane_take(PyObject *lane, PyObject *data) {
+    Lane *self = (Lane *)lane;
+    self->is_open = 1;
+    return run_counted(self, data, 0, 1);
+}
+
+PyObject *lane_reader(PyObject *lane) { return ((Lane *)lane)->reader; }
+
+Py_ssize_t lane_position(PyObject *lane) { return ((Lane *)lane)->position; }
 
 static PyMethodDef lane_methods[] = {
     {"run", (PyCFunction)(void (*)(void))lane_run, METH_FASTCALL, "See broker.core.lane."},

@@ -28,14 +28,72 @@ typedef struct {
     PyObject *str;           /* NULL in an empty place */
 } Name;
 
+/* The names of attributes and methods of Python code that the state keeps; the second ones begin with `_`. */
+#define NAMES_OF_STATE(X) \
+    X(answered) X(began) X(begin_task) X(broker) X(buffer_updated) X(call) X(call_soon) X(calls) X(canceller_of) \
+    X(context) X(dataReceived) X(debug) X(done) X(fileno) X(flush_later) X(get_buffer) X(large) X(luid) X(make_call) \
+    X(plain_results) X(pump) X(queued) X(raised) X(recv_into) X(result) X(returned) X(send) X(stepped_loop) X(take) X(took) \
+    X(view) X(write)
+#define PRIVATE_NAMES_OF_STATE(X) \
+    X(allowed) X(broker_reference) X(caught) X(check_forked) X(cut) X(drop) X(failed) X(go_on) X(keep) X(outcome_of) \
+    X(peer_ended) X(protocol_raised) X(regulate) X(run) X(settled) X(take_slices) \
+    X(tell_blocked) X(took_result)
+
+/* The attributes of Python classes that are read and written where their class keeps them; see fields.c. */
+#define FIELDS(X) \
+    X(answers, size) X(entry, enter) X(entry, leading) X(entry, methods) X(inbox, _running_lane) X(inbox, _stats) \
+    X(inbox, has_more) X(inbox, is_idle) X(inbox, lane) X(inbox, wants_data) X(incoming, beginning) \
+    X(incoming, highest) X(method, function) X(open_calls, last) X(open_calls, open) X(outbox, _behind) X(outbox, _dropped) \
+    X(outbox, _last_written) X(outbox, _open_calls) X(outbox, _stats) X(outbox, sizes) X(outbox, unsent) \
+    X(reader, buffer) X(releases, notes) X(runner, last) X(source, _fd) X(source, _is_closing) \
+    X(source, _is_half_closed) X(source, _is_over) X(source, _receiver) X(source, _sock) X(source, _unsent) \
+    X(stats, bytes_received) X(stats, bytes_sent) X(stats, calls_made) X(stats, calls_received) \
+    X(stream, _own_buffer) X(stream, _source) X(stream, disconnecting) X(stream, is_closing) X(stream, protocol) \
+    X(stream, reads_ahead) X(translator, transaction)
+
 typedef struct {
-    PyTypeObject *chain, *bridge, *unsent, *lane, *calls, *reference, *method;
+    PyTypeObject *type;      /* the class, or NULL */
+    Py_ssize_t offset;       /* in an object of it */
+    PyObject *name;
+} Field;
+
+typedef struct {
+#define PLACE(class, attribute) Field class##_##attribute;
+    FIELDS(PLACE)
+#undef PLACE
+} Fields;
+
+/* Return a new reference to the value of an attribute, or NULL with an exception. */
+static inline PyObject *get_field(const Field *field, PyObject *object) {
+    if (Py_TYPE(object) == field->type) {
+        PyObject *value = *(PyObject **)((char *)object + field->offset);
+        if (value != NULL) return Py_NewRef(value);
+    }
+    return PyObject_GetAttr(object, field->name);
+}
+
+static inline int set_field(const Field *field, PyObject *object, PyObject *value) {
+    if (Py_TYPE(object) != field->type) return PyObject_SetAttr(object, field->name, value);
+    PyObject **place = (PyObject **)((char *)object + field->offset), *old = *place;
+    *place = Py_NewRef(value);
+    Py_XDECREF(old);
+    return 0;
+}
+
+typedef struct {
+    PyTypeObject *chain, *bridge, *unsent, *lane, *calls, *reference, *method, *pump, *source, *stream;
+    Fields fields;
     /* Set by `use`: the classes and objects of the Python code. */
     PyObject *pending, *promise, *bridge_class, *deadline, *first_credit;
-    /* Names of attributes and methods. */
-    PyObject *s_answered, *s_began, *s_begin_task, *s_beginning, *s_broker, *s_broker_reference, *s_call, *s_call_soon, *s_calls, *s_calls_made, *s_calls_received, *s_canceller_of, *s_context, *s_debug,
-        *s_done, *s_enter, *s_function, *s_highest, *s_last, *s_luid, *s_make_call, *s_leading, *s_methods,
-        *s_outcome_of, *s_plain_results, *s_raised, *s_result, *s_returned, *s_settled, *s_size, *s_transaction, *s_view;
+#define NAME(name) PyObject *s_##name;
+    NAMES_OF_STATE(NAME)
+    PRIVATE_NAMES_OF_STATE(NAME)
+#undef NAME
+    PyObject *no_bytes;      /* b"" */
+    PyObject *any_size;      /* -1: what a buffer is asked for with */
+    PyObject *scratch;       /* broker.net.read_buffer.scratch */
+    PyTypeObject *sockets[2]; /* classes whose objects are used by their descriptor */
+    Py_ssize_t slice_size;   /* most bytes that a protocol gets at a time */
     PyObject *limit;         /* the int 1 << 64 */
     PyObject *context_names; /* ("context",), for calls with that keyword */
     PyObject *running_loop;  /* asyncio's function; before `use_calls`, broker.defer.awaiting.running_loop */
@@ -87,7 +145,20 @@ typedef struct {
     char has_stepped;
 } Calls;
 
-extern PyType_Spec chain_spec, bridge_spec, unsent_spec, lane_spec, calls_spec, reference_spec, method_spec;
+extern PyType_Spec chain_spec, bridge_spec, unsent_spec, lane_spec, calls_spec, reference_spec, method_spec, pump_spec,
+    source_spec, stream_spec;
+
+/* stream.c */
+PyObject *use_sockets(PyObject *module, PyObject *args);
+
+/* fields.c */
+PyObject *use_classes(PyObject *module, PyObject *args, PyObject *classes);
+/* Make the names of all fields; 0, or -1 with an exception. */
+int make_fields(State *state);
+void forget_classes(State *state);
+void clear_fields(State *state);
+/* Add to an attribute that is an int; 0, or -1 with an exception. */
+int add_to_field(const Field *field, PyObject *object, Py_ssize_t count);
 
 /* chain.c */
 /* Return a new reference to the asyncio loop that runs in this thread, or to None. */
@@ -97,11 +168,20 @@ int is_simple(PyObject *value);
 int chain_is_plain(State *state, Chain *chain);
 /* Fire such a Deferred with a simple value, and wake the task; 1, or -1 with an exception. */
 int chain_fire(State *state, Chain *chain, PyObject *value, PyObject *loop);
+/* Whether a Deferred has not fired, and a pair of callbacks comes first. */
+int chain_has_pairs(Chain *chain);
+/* Fire such a Deferred with a simple value, and call its callbacks; 1, or -1 with an exception. */
+int chain_fire_pairs(State *state, Chain *chain, PyObject *value, PyObject *loop);
 
 /* lane.c: make a call. NULL: an exception; None: the Python code must do it; else the promise. `lane` is a Lane,
    and `kind` a class of promises. */
 PyObject *lane_call(PyObject *lane, PyObject *kind, PyObject *perspective, PyObject *target, PyObject *name,
                     PyObject *const *args, Py_ssize_t count);
+
+/* lane.c, for a pump: handle one frame of the next bytes; 0, or -1 with an exception. */
+int lane_take(PyObject *lane, PyObject *data);
+PyObject *lane_reader(PyObject *lane);
+Py_ssize_t lane_position(PyObject *lane);
 
 /* calls.c: the same, if the call can be made now and nothing is asked for besides; and have it written. */
 PyObject *calls_quickly(State *state, PyObject *calls, PyObject *kind, PyObject *view, PyObject *target,
@@ -113,6 +193,8 @@ PyObject *reference_call(State *state, PyObject *reference, PyObject *kind, PyOb
 
 /* unsent.c: room for so many bytes at the end of the buffer; NULL with an exception. */
 char *unsent_room(Unsent *unsent, Py_ssize_t size);
+/* Remove all messages, and return their bytes. */
+PyObject *unsent_take(Unsent *unsent);
 
 /* values.c */
 typedef struct {

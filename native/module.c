@@ -2,7 +2,7 @@
 #include "lane.h"
 
 /* What this module and the Python code expect of each other. broker/native.py has the same number. */
-#define LANE_VERSION 1
+#define LANE_VERSION 2
 
 static struct PyModuleDef definition;
 
@@ -11,22 +11,16 @@ State *state_of(PyTypeObject *type) {
     return module == NULL ? NULL : PyModule_GetState(module);
 }
 
-/* Every place of the state that is set by name: an attribute or method of Python code. */
-#define NAMES_OF_STATE(X) \
-    X(answered) X(began) X(begin_task) X(beginning) X(broker) X(call) X(call_soon) X(calls) X(calls_made) X(calls_received) X(canceller_of) X(context) X(debug) X(done) X(enter) X(function) \
-    X(highest) X(last) X(luid) X(make_call) X(leading) X(methods) X(plain_results) X(raised) X(result) X(returned) X(size) \
-    X(transaction) X(view)
-
 static int make_names(State *state) {
 #define MAKE(name) if ((state->s_##name = PyUnicode_InternFromString(#name)) == NULL) return -1;
+#define MAKE_PRIVATE(name) if ((state->s_##name = PyUnicode_InternFromString("_" #name)) == NULL) return -1;
     NAMES_OF_STATE(MAKE)
-#undef MAKE
-    state->s_settled = PyUnicode_InternFromString("_settled");
-    state->s_outcome_of = PyUnicode_InternFromString("_outcome_of");
-    state->s_broker_reference = PyUnicode_InternFromString("_broker_reference");
+    PRIVATE_NAMES_OF_STATE(MAKE_PRIVATE)
+    state->any_size = PyLong_FromLong(-1);
+    state->no_bytes = PyBytes_FromStringAndSize(NULL, 0);
     state->context_names = PyTuple_Pack(1, state->s_context);
     state->limit = PyLong_FromString("10000000000000000", NULL, 16);
-    return state->context_names == NULL || state->limit == NULL || state->s_broker_reference == NULL || state->s_settled == NULL || state->s_outcome_of == NULL ? -1 : 0;
+    return state->any_size == NULL || state->no_bytes == NULL || state->context_names == NULL || state->limit == NULL ? -1 : 0;
 }
 
 static int make_type(PyObject *module, PyTypeObject **place, PyType_Spec *spec) {
@@ -36,11 +30,12 @@ static int make_type(PyObject *module, PyTypeObject **place, PyType_Spec *spec) 
 
 static int execute(PyObject *module) {
     State *state = PyModule_GetState(module);
-    if (make_names(state) < 0 || make_type(module, &state->chain, &chain_spec) < 0 ||
+    if (make_names(state) < 0 || make_fields(state) < 0 || make_type(module, &state->chain, &chain_spec) < 0 ||
         make_type(module, &state->bridge, &bridge_spec) < 0 || make_type(module, &state->unsent, &unsent_spec) < 0 ||
         make_type(module, &state->lane, &lane_spec) < 0 || make_type(module, &state->calls, &calls_spec) < 0 ||
         make_type(module, &state->reference, &reference_spec) < 0 ||
-        make_type(module, &state->method, &method_spec) < 0) return -1;
+        make_type(module, &state->method, &method_spec) < 0 || make_type(module, &state->pump, &pump_spec) < 0 ||
+        make_type(module, &state->source, &source_spec) < 0 || make_type(module, &state->stream, &stream_spec) < 0) return -1;
     return PyModule_AddIntConstant(module, "VERSION", LANE_VERSION);
 }
 
@@ -85,6 +80,15 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->calls);
     Py_VISIT(state->reference);
     Py_VISIT(state->method);
+    Py_VISIT(state->pump);
+    Py_VISIT(state->source);
+    Py_VISIT(state->stream);
+    Py_VISIT(state->scratch);
+    Py_VISIT(state->sockets[0]);
+    Py_VISIT(state->sockets[1]);
+#define VISIT(class, attribute) Py_VISIT(state->fields.class##_##attribute.type);
+    FIELDS(VISIT)
+#undef VISIT
     Py_VISIT(state->deadline);
     Py_VISIT(state->first_credit);
     Py_VISIT(state->pending);
@@ -103,6 +107,13 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->calls);
     Py_CLEAR(state->reference);
     Py_CLEAR(state->method);
+    Py_CLEAR(state->pump);
+    Py_CLEAR(state->source);
+    Py_CLEAR(state->stream);
+    Py_CLEAR(state->scratch);
+    Py_CLEAR(state->sockets[0]);
+    Py_CLEAR(state->sockets[1]);
+    forget_classes(state);
     Py_CLEAR(state->deadline);
     Py_CLEAR(state->first_credit);
     Py_CLEAR(state->pending);
@@ -117,10 +128,11 @@ static void release(void *module) {
     clear((PyObject *)module);
 #define CLEAR(name) Py_CLEAR(state->s_##name);
     NAMES_OF_STATE(CLEAR)
+    PRIVATE_NAMES_OF_STATE(CLEAR)
 #undef CLEAR
-    Py_CLEAR(state->s_settled);
-    Py_CLEAR(state->s_outcome_of);
-    Py_CLEAR(state->s_broker_reference);
+    clear_fields(state);
+    Py_CLEAR(state->any_size);
+    Py_CLEAR(state->no_bytes);
     Py_CLEAR(state->context_names);
     Py_CLEAR(state->limit);
     for (int i = 0; i < NAMES; i++) Py_CLEAR(state->names[i].str);
@@ -130,6 +142,10 @@ static PyMethodDef methods[] = {
     {"use_bridge", use_bridge, METH_VARARGS, "Take the class of awaiters, what stands for no outcome, and a function."},
     {"use_calls", use_calls, METH_VARARGS,
      "Take the class of what a remote call returns, two context variables, and the function that returns the loop."},
+    {"use_sockets", use_sockets, METH_VARARGS,
+     "Take the buffers that are read into, the most bytes of a piece, and two classes of sockets."},
+    {"use_classes", (PyCFunction)(void (*)(void))use_classes, METH_VARARGS | METH_KEYWORDS,
+     "Take Python classes, whose slots are then read and written directly."},
     {NULL}};
 
 static PyModuleDef_Slot slots[] = {

@@ -85,7 +85,7 @@ static PyObject *joined(Unsent *self) {
     return data;
 }
 
-static PyObject *unsent_take(Unsent *self, PyObject *Py_UNUSED(ignored)) {
+PyObject *unsent_take(Unsent *self) {
     PyObject *data = joined(self), *pieces = self->pieces;
     if (data == NULL) return NULL;
     self->pieces = NULL;
@@ -94,6 +94,8 @@ static PyObject *unsent_take(Unsent *self, PyObject *Py_UNUSED(ignored)) {
     Py_XDECREF(pieces);
     return data;
 }
+
+static PyObject *unsent_take_method(Unsent *self, PyObject *Py_UNUSED(ignored)) { return unsent_take(self); }
 
 static PyObject *unsent_close(Unsent *self, PyObject *Py_UNUSED(ignored)) {
     self->is_closed = 1;
@@ -121,7 +123,7 @@ static void unsent_dealloc(Unsent *self) {
 
 static PyMethodDef unsent_methods[] = {
     {"append", (PyCFunction)unsent_append, METH_O, "Add a message, unless it is dropped."},
-    {"take", (PyCFunction)unsent_take, METH_NOARGS, "Remove all messages, and return their bytes."},
+    {"take", (PyCFunction)unsent_take_method, METH_NOARGS, "Remove all messages, and return their bytes."},
     {"close", (PyCFunction)unsent_close, METH_NOARGS, "Drop all messages, and those that are added later."},
     {NULL}};
 

@@ -207,8 +207,7 @@ static inline int write_wide(Writer *writer, unsigned char head, uint64_t number
 
 int write_byte(Writer *writer, unsigned char byte) { return write_wide(writer, byte, 0, 0); }
 
-int write_number(Writer *writer, long long number) {
-    uint64_t found = (uint64_t)number;
+static inline int write_natural(Writer *writer, uint64_t found) {
     if (found < 0x80) return write_wide(writer, (unsigned char)found, 0, 0);
     if (found < 0x100) return write_wide(writer, 0xcc, found, 1);
     if (found < 0x10000) return write_wide(writer, 0xcd, found, 2);
@@ -216,9 +215,30 @@ int write_number(Writer *writer, long long number) {
     return write_wide(writer, 0xcf, found, 8);
 }
 
-static int write_int(Writer *writer, PyObject *value) {
-    int overflow;
-    long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+int write_number(Writer *writer, long long number) { return write_natural(writer, (uint64_t)number); }
+
+/* Whether an int is small, as most are; then it is read without a call. */
+static inline int is_small(PyObject *value, long long *number) {
+#if PY_VERSION_HEX >= 0x030c0000
+    PyLongObject *found = (PyLongObject *)value;
+    if (!PyUnstable_Long_IsCompact(found)) return 0;
+    *number = (long long)PyUnstable_Long_CompactValue(found);
+#else
+    Py_ssize_t digits = Py_SIZE(value);
+    if (digits > 1 || digits < -1) return 0;
+    *number = digits * (long long)((PyLongObject *)value)->ob_digit[0];
+#endif
+    return 1;
+}
+
+static inline int write_int(Writer *writer, PyObject *value) {
+    int overflow = 0;
+    long long number;
+    if (is_small(value, &number)) {
+        if (number >= 0) return write_natural(writer, (uint64_t)number);
+    } else {
+        number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    }
     if (overflow > 0) {
         /* Not asked by an exception, which may be an object that the garbage collector knows. */
         int is_wide = PyObject_RichCompareBool(value, writer->state->limit, Py_LT);
@@ -226,7 +246,7 @@ static int write_int(Writer *writer, PyObject *value) {
     }
     if (overflow < 0) return 0;
     if (number == -1 && PyErr_Occurred()) return -1;
-    if (number >= 0) return write_number(writer, number);
+    if (number >= 0) return write_natural(writer, (uint64_t)number);
     if (number >= -0x20) return write_wide(writer, (unsigned char)number, 0, 0);
     if (number >= INT8_MIN) return write_wide(writer, 0xd0, (uint64_t)number, 1);
     if (number >= INT16_MIN) return write_wide(writer, 0xd1, (uint64_t)number, 2);
@@ -320,8 +340,11 @@ int write_value(Writer *writer, PyObject *value, int depth) {
         if (depth == 0 || size > writer->left || !is_new(writer, value)) return 0;
         writer->left -= size;
         if ((done = write_head(writer, 0x90, 15, 0xdc, size)) <= 0) return done;
-        for (Py_ssize_t i = 0; i < size; i++)
-            if ((done = write_value(writer, PyList_GET_ITEM(value, i), depth - 1)) <= 0) return done;
+        for (Py_ssize_t i = 0; i < size; i++) {
+            PyObject *item = PyList_GET_ITEM(value, i);
+            done = PyLong_CheckExact(item) ? write_int(writer, item) : write_value(writer, item, depth - 1);
+            if (done <= 0) return done;
+        }
         return 1;
     }
     if (type == &PyDict_Type) {

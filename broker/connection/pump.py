@@ -17,6 +17,7 @@ from broker.connection.budget import SMALL, Budget, Share
 from broker.connection.flow_control import FlowControl
 from broker.connection.log import Logged
 from broker.connection.pending_calls import PendingCalls
+from broker.connection.pump_base import BATCH, PumpBase
 from broker.connection.reading import Reading
 from broker.connection.turns import Turns
 from broker.connection.watchdogs.write_stall import WriteStallWatchdog
@@ -24,17 +25,12 @@ from broker.core.policy import Policy
 from broker.core.session import Session
 from broker.core.wire.messages import Goodbye
 from broker.errors import ProtocolError
-from broker.net.scheduler import Scheduler
 from broker.net.transport_port import TransportPort
 
 __all__ = ["Pump"]
 
 # Seconds after which a warning names the methods that block the loop.
 _TOO_LONG = 1.0
-
-# Messages that may wait for the end of the turn. A longer batch is written, so that the peer can
-# begin to handle it while this side makes the rest.
-_BATCH = 32
 
 
 class Pumped(Logged, Protocol):
@@ -47,7 +43,7 @@ class Pumped(Logged, Protocol):
         """Do not count ``seconds``, in which nothing was read, against the peer."""
 
 
-class Pump:
+class Pump(PumpBase):
     """Handles the messages of a session, and writes its bytes.
 
     Args:
@@ -62,19 +58,12 @@ class Pump:
     """
 
     __slots__ = (
-        "_calls",
         "_flow_control",
-        "_has_flush",
-        "_is_running",
-        "_now",
         "_owner",
         "_policy",
-        "_port",
-        "_scheduler",
         "_session",
         "_stats",
         "_when_drained",
-        "_write_budget",
         "budget",
         "has_turn",
         "turns",
@@ -92,14 +81,17 @@ class Pump:
         self._owner = owner
         self._session = session
         self._stats = session.counters
+        self._inbox = session.inbox
+        self._outbox = session.outbox
+        self._open_calls = session.outgoing.open_calls
+        self._translator = session.translator
+        self._runner = session.incoming.runner
         self._policy = policy
-        self._port: TransportPort | None = None
-        self._calls: PendingCalls
-        self._scheduler: Scheduler | None = None
-        self._now: Callable[[], float] = _no_time
+        self._port = None
+        self._scheduler = None
+        self._now = _no_time
         # Made when it is first needed; most connections never need it.
         self._flow_control: FlowControl | None = None
-        # Bytes that may be written before the next check; see FlowControl.regulate.
         self._write_budget = policy.high_water
         self._when_drained: list[Callable[[], object]] = []
         self._is_running = False
@@ -111,7 +103,7 @@ class Pump:
 
         It is False in a turn that has so far handled other messages only, such as answers.
         """
-        return self._is_running and self._session.incoming.runner.last is not None
+        return self._is_running and self._runner.last is not None
 
     def begin(self, port: TransportPort, calls: PendingCalls) -> None:
         """Begin to work on a connection.
@@ -140,25 +132,11 @@ class Pump:
 
     # Messages in.
 
-    def run(self, began: float | None = None, data: bytes | None = None) -> None:
-        """Handle received messages for one turn, and the rest in later turns of the loop.
-
-        Args:
-            began: the time now, if the caller has just read the clock.
-            data: the next bytes for the inbox, which is idle; None if it has got them.
-        """
-        if self._is_running:
-            return
-        session, scheduler, calls = self._session, self._scheduler, self._calls
-        inbox, runner = session.inbox, session.incoming.runner
-        runner.last, calls.has_stepped = None, False
-        if began is None:
-            began = self._now()
-        self._is_running = calls.is_batched = True
-        if calls.waiting and scheduler is not None:
-            calls.stepped_loop = scheduler.stepped_loop()
+    def _go_on(self, began: float, handle: Callable[..., bool], *args: Any) -> None:
+        """Call ``handle(*args)``, which handles the first message; then others; end the turn."""
+        calls, inbox, runner = self._calls, self._inbox, self._runner
         try:
-            more = inbox.pump(1) if data is None else inbox.take(data)
+            more = handle(*args)
             if more or runner.last is not None:
                 now = self._now()
                 if now - began > _TOO_LONG:
@@ -174,7 +152,7 @@ class Pump:
         finally:
             self._is_running = calls.is_batched = False
             calls.stepped_loop = None
-        if session.outbox.unsent.queued:
+        if self._outbox.unsent.queued:
             self.flush()
         if more:
             inbox.note_arrival()
@@ -222,7 +200,7 @@ class Pump:
                 return False
             if not inbox.works:
                 handled += size
-            if unsent.queued >= _BATCH:
+            if unsent.queued >= BATCH:
                 self.flush()
         return True
 
@@ -235,7 +213,7 @@ class Pump:
             calls: the number of calls received in this time; a large message may have begun before.
             seconds: how long they took.
         """
-        last = self._session.incoming.runner.last
+        last = self._runner.last
         if last is not None and not self._calls.has_stepped:
             log.blocked(self._owner, last[0], max(1, calls), seconds)
 
@@ -251,37 +229,11 @@ class Pump:
 
     # Bytes out.
 
-    def flush(self) -> None:
-        """Write the bytes that wait to be sent."""
-        self._has_flush = False
-        port = self._port
-        # A closing transport would drop the bytes; unwritten, their calls end as not run.
-        if port is None or port.is_closing:
-            return
-        data = self._session.outbox.take()
-        if data:
-            port.write(data)
-            # Since the last check the unsent bytes have grown by at most the bytes written.
-            self._write_budget -= len(data)
-            if self._write_budget < 0:
-                self._regulate()
-
     def flush_last(self, goodbye: Goodbye) -> None:
         """Write the bytes that wait to be sent, and a goodbye; write nothing after it."""
-        data = self._session.outbox.take_last(goodbye)
+        data = self._outbox.take_last(goodbye)
         if data and self._port is not None:
             self._port.write(data)
-
-    def soon_flush(self) -> None:
-        """Write the bytes that wait to be sent, now or at the end of this turn of the loop."""
-        session = self._session
-        if self._is_running or session.translator.transaction is not None:
-            return
-        queued = session.outbox.unsent.queued
-        if queued >= _BATCH or (queued == 1 and len(session.outgoing.open_calls) <= 1):
-            self.flush()
-        else:
-            self.flush_later()
 
     def flush_later(self) -> None:
         """Write the bytes that wait to be sent, at the end of this turn of the loop."""
@@ -314,7 +266,7 @@ class Pump:
 
     def drained(self) -> None:
         """Resume: few bytes are unsent again."""
-        self._session.inbox.hold_calls(False)
+        self._inbox.hold_calls(False)
         waiting, self._when_drained = self._when_drained, []
         for callback in waiting:
             callback()
@@ -329,7 +281,7 @@ class Pump:
 
     def weigh(self) -> None:
         """Stop reading if too many received bytes wait; report to the budget if they are many."""
-        port, inbox = self._port, self._session.inbox
+        port, inbox = self._port, self._inbox
         if not inbox.wants_data:
             self._regulate()
         elif port is not None and self.budget is not None and inbox.held > SMALL:
@@ -345,7 +297,7 @@ class Pump:
     @property
     def is_behind(self) -> bool:
         """Whether received messages wait to be handled."""
-        return self._session.inbox.waiting > 0
+        return self._inbox.waiting > 0
 
     @property
     def taken(self) -> int:

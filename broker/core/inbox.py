@@ -341,22 +341,38 @@ class Inbox:
         if lane is None:
             self.receive(data)
             return self.pump(1)
-        reader, size = lane.reader, len(data)
-        self._stats.bytes_received += size
+        self._stats.bytes_received += len(data)
         self.is_idle = False
-        reader.buffer = data
+        lane.reader.buffer = data
         self._running_lane = lane
         lane.is_open = True
         try:
             lane.run(data, 0, 1)
-        except ProtocolError as error:
+        except BaseException as error:  # noqa: BLE001 - it is raised again
+            return self.took(lane, data, error)
+        return self.took(lane, data)
+
+    def took(self, lane: Lane, data: bytes, error: BaseException | None = None) -> bool:
+        """End :meth:`take`, after the lane has run.
+
+        Args:
+            lane: the lane, which may have been replaced since.
+            data: as it was given.
+            error: what the lane has raised, or None.
+
+        Raises:
+            ProtocolError: a message violates the protocol. Further bytes are ignored.
+            BaseException: ``error``.
+        """
+        if isinstance(error, ProtocolError):
             self._fail(error)
-            raise
-        except BaseException:
+        elif error is not None:
             self._settle()
-            raise
+        if error is not None:
+            raise error
+        reader = lane.reader
         if self._running_lane is not None and not self.has_more:
-            if lane.position == size:
+            if lane.position == len(data):
                 self._running_lane = None
                 reader.buffer = b""
                 self.is_idle = True

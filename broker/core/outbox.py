@@ -114,8 +114,7 @@ class Outbox:
         self.serving = NOT_SERVING
         self._dialect = NONE
         self.writer: MessageWriter = NONE.writer(policy.limits, BASELINE)
-        # Made when it is first needed: most connections never need it.
-        self._behind: list[Packed] | None = None
+        self._behind: list[Packed] = []
         self._last_written = 0
         theirs = host.overridden
         # The host, if it sends messages itself.
@@ -227,7 +226,7 @@ class Outbox:
             return b""
         if self._dropped.notes:
             self._tell_dropped()
-        if self._behind is not None:
+        if self._behind:
             self._post_behind()
         if not unsent.size:
             return b""
@@ -277,7 +276,7 @@ class Outbox:
     def clear(self) -> None:
         """Drop the unsent messages, since the connection is gone."""
         self.unsent.close()
-        self._behind = None
+        self._behind.clear()
         self._dropped.close()
 
     def say(self, message: Record) -> bool:
@@ -374,7 +373,7 @@ class Outbox:
         if transaction.outer is not None:
             transaction.join(None, None)
         else:
-            self._behind = [*(self._behind or ()), *transaction.behind]
+            self._behind += transaction.behind
             self.unsent.queued += len(transaction.behind)
         return expression
 
@@ -398,8 +397,8 @@ class Outbox:
             self._sender.sendCall(*packed)
 
     def _post_behind(self) -> None:
-        behind, self._behind = self._behind, None
-        for packed in behind or ():
+        behind, self._behind = self._behind, []
+        for packed in behind:
             self._post(packed)
 
 

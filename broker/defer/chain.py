@@ -290,28 +290,36 @@ class Chain(ChainBase, TwistedView):
         try:
             result = function(result, *args, **keywords)
         except BaseException as exc:  # noqa: BLE001 - as in Twisted, any exception is the result
-            if isinstance(result, Failure) and exc is result.value:
-                # An errback raised its own argument, as `trap` does: the same failure continues.
-                # The errback's frame holds the failure, so it must not be in the failure's
-                # traceback.
-                exc.__traceback__ = result.tb
-                return not self.paused
             # The traceback begins in the application, not here.
             exc.__traceback__ = exc.__traceback__ and exc.__traceback__.tb_next
-            self.result = Failure(exc)
+            self._caught(exc)
             return not self.paused
         if result.__class__ not in PLAIN:
-            if isinstance(result, Chain):
-                self._take_from(result)
-                return not self.paused
-            if TWISTED in modules:
-                if is_twisted_deferred(result):
-                    self._take_from(adopt(result, Chain))
-                    return not self.paused
-                if is_twisted_failure(result):
-                    result = failure_of(result)
-        self.result = result
+            self._took_result(result)
+        else:
+            self.result = result
         return not self.paused
+
+    def _caught(self, exc: BaseException) -> None:
+        """Store the exception of a callback as the next result."""
+        result = self.result
+        if isinstance(result, Failure) and exc is result.value:
+            # An errback raised its own argument, as `trap` does: the same failure continues. The
+            # errback's frame holds the failure, so it must not be in the failure's traceback.
+            exc.__traceback__ = result.tb
+        else:
+            self.result = Failure(exc)
+
+    def _took_result(self, result: object) -> None:
+        """Store what a callback returned, of any class, as the next result, or wait for it."""
+        if isinstance(result, Chain):
+            self._take_from(result)
+        elif TWISTED in modules and is_twisted_deferred(result):
+            self._take_from(adopt(result, Chain))
+        elif TWISTED in modules and is_twisted_failure(result):
+            self.result = failure_of(result)
+        else:
+            self.result = result
 
     def _take_from(self, inner: Chain) -> None:
         """Take over the result of `inner`, or wait for it."""

@@ -17,42 +17,19 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
+from broker.native import native
+from broker.net.stream_base import Receiver, SourceBase
 from broker.net.transports import HIGH_WATER
 
-__all__ = ["Receiver", "SocketSource"]
+__all__ = ["SocketSource"]
 
 # A system takes at least 16 pieces at once, Linux and the BSDs 1024.
 _MOST_PIECES = 16
 
 
-class Receiver(Protocol):
-    """The protocol of a source, as asyncio's BufferedProtocol: a stream, or its filters."""
-
-    def connection_made(self, source: Any, /) -> object:
-        """Use the source."""
-
-    def get_buffer(self, sizehint: int, /) -> memoryview:
-        """Return the buffer for the next bytes."""
-
-    def buffer_updated(self, nbytes: int, /) -> object:
-        """Take the bytes in the buffer."""
-
-    def eof_received(self) -> bool | None:
-        """Take no more: the peer has closed its half. False closes this end too."""
-
-    def pause_writing(self) -> object:
-        """Stop writing: too many bytes are unsent."""
-
-    def resume_writing(self) -> object:
-        """Go on writing: few bytes are unsent."""
-
-    def connection_lost(self, exc: Exception | None, /) -> object:
-        """Report the end."""
-
-
-class SocketSource:
+class SocketSource(SourceBase):
     """Reads and writes a socket, and owns it.
 
     Args:
@@ -127,37 +104,6 @@ class SocketSource:
         if self._unsent:
             self._check_full()
 
-    def write(self, data: bytes) -> None:
-        """Send bytes after earlier writes; drop them once this end closes.
-
-        Raises:
-            TypeError: ``data`` is not bytes.
-            RuntimeError: ``write_eof`` was called.
-        """
-        if type(data) is not bytes:
-            data = _as_bytes(data)
-        if self._is_half_closed:
-            raise RuntimeError("this end has been closed by write_eof")
-        if self._is_over:
-            return
-        sent = 0
-        if not self._unsent:
-            try:
-                sent = self._sock.send(data)
-            except (BlockingIOError, InterruptedError):
-                pass
-            except OSError as exc:
-                self._cut(exc)
-                return
-            if sent == len(data):
-                return
-        if self._pieces is None:
-            self._pieces = deque()
-            self._loop.add_writer(self._fd, self._writable)
-        self._pieces.append(memoryview(data)[sent:])
-        self._unsent += len(data) - sent
-        self._check_full()
-
     def write_eof(self) -> None:
         """Close this half, once all bytes are sent, and read on.
 
@@ -203,27 +149,11 @@ class SocketSource:
 
     # Called by the loop.
 
-    def _readable(self) -> None:
-        if self._is_closing:
-            return
-        try:
-            count = self._sock.recv_into(self._receiver.get_buffer(-1))
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as exc:
-            self._cut(exc)
-            return
-        try:
-            if count:
-                self._receiver.buffer_updated(count)
-            elif self._receiver.eof_received():
-                self._loop.remove_reader(self._fd)
-            else:
-                self.close()
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as exc:  # noqa: BLE001 - reported, and ends only this connection
-            self._failed(exc)
+    def _peer_ended(self) -> None:
+        if self._receiver.eof_received():
+            self._loop.remove_reader(self._fd)
+        else:
+            self.close()
 
     def _writable(self) -> None:
         pieces = self._pieces
@@ -261,6 +191,22 @@ class SocketSource:
 
     # Internal.
 
+    def _allowed(self, data: Any) -> bytes | None:
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"a connection takes bytes, not {type(data).__name__}")
+        if self._is_half_closed:
+            raise RuntimeError("this end has been closed by write_eof")
+        # A copy of other bytes, which the caller may change.
+        return None if self._is_over else bytes(data)
+
+    def _keep(self, data: bytes, sent: int) -> None:
+        if self._pieces is None:
+            self._pieces = deque()
+            self._loop.add_writer(self._fd, self._writable)
+        self._pieces.append(memoryview(data)[sent:])
+        self._unsent += len(data) - sent
+        self._check_full()
+
     def _forget_unsent(self) -> None:
         self._unsent = 0
         if self._pieces is not None:
@@ -297,13 +243,6 @@ class SocketSource:
             del self._receiver
 
 
-def _as_bytes(data: Any) -> bytes:
-    """Return a copy of other bytes, which the caller may change."""
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise TypeError(f"a connection takes bytes, not {type(data).__name__}")
-    return bytes(data)
-
-
 def _send_many(sock: socket.socket, pieces: deque[memoryview]) -> int:
     return sock.sendmsg(islice(pieces, _MOST_PIECES))
 
@@ -317,3 +256,6 @@ _send: Callable[[socket.socket, deque[memoryview]], int] = (
     _send_many if "sendmsg" in vars(socket.SocketType) else _send_first
 )
 _WITH_NODELAY = frozenset({socket.AF_INET, socket.AF_INET6})
+
+if native is not None:
+    native.use_classes(source=SocketSource)

@@ -30,15 +30,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
 from broker.failure import Failure
+from broker.native import native
 from broker.net import forks
 from broker.net.filtered_source import FilteredSource
 from broker.net.filters import Filter, FilterError, Source
 from broker.net.log_throttle import LogThrottle
 from broker.net.producers import Producer, ProducerSlot
-from broker.net.read_buffer import SLICE_SIZE, own_buffer, scratch
+from broker.net.read_buffer import own_buffer, scratch
 from broker.net.scheduler import Cancellable, LoopScheduler, scheduler_of
 from broker.net.socket_addresses import Address, is_local
 from broker.net.socket_options import SocketOptions
+from broker.net.stream_base import StreamBase
 from broker.net.transport_port import LINGER_SIZE, LINGER_TIME, TransportPort
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ def _make_none(address: Address) -> None:
     """Make no protocol."""
 
 
-class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
+class StreamTransport(StreamBase, SocketOptions, TransportPort, asyncio.BufferedProtocol):
     """A stream connection, as its protocol sees it.
 
     Args:
@@ -254,18 +256,6 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         """Return 32 bytes that only the ends of this TLS connection know (RFC 9266), or None."""
         return None if self._filtered is None else self._filtered.channel_binding()
 
-    def write(self, data: bytes) -> None:
-        """Send ``data`` after earlier writes; drop it once the connection closes.
-
-        Raises:
-            TypeError: ``data`` is not bytes.
-            RuntimeError: this process was forked after the connection was made.
-        """
-        if not self.is_closing:
-            self._source.write(data)
-        else:
-            forks.check(self)
-
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Join the pieces, and send them as one."""
         self.write(b"".join(data))
@@ -396,27 +386,6 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             if self._filtered is not None:
                 self._filtered.begin(self._peer)
             protocol.makeConnection(self)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
-            self._protocol_raised(exc)
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Return the buffer of this thread."""
-        return self._own_buffer or (scratch.large if self.reads_ahead else scratch.view)
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Deliver the bytes that were read into the buffer."""
-        if nbytes > SLICE_SIZE:
-            for piece in scratch.slices(nbytes):
-                self.data_received(piece)
-            return
-        if self.disconnecting or self.protocol is None:
-            self._drop(nbytes)
-            return
-        view = self._own_buffer or scratch.view
-        try:
-            self.protocol.dataReceived(bytes(view[:nbytes]))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:  # noqa: BLE001 - one connection's protocol must not harm another's
@@ -592,6 +561,13 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
         if self._lingers and not self.has_ended and not self.unsent:
             self._set_timer(LINGER_TIME, self._source.abort)
 
+    def _take_slices(self, nbytes: int) -> None:
+        for piece in scratch.slices(nbytes):
+            self.data_received(piece)
+
+    def _check_forked(self) -> None:
+        forks.check(self)
+
     def _drop(self, size: int) -> None:
         """Note that bytes of the peer are dropped; after `leave` only so many."""
         self._dropped += size
@@ -649,3 +625,7 @@ class StreamTransport(SocketOptions, TransportPort, asyncio.BufferedProtocol):
             raise
         except BaseException as exc:  # noqa: BLE001 - only the log is left to tell
             self._log_error("connectionLost raised", exc)
+
+
+if native is not None:
+    native.use_classes(stream=StreamTransport)

@@ -10,11 +10,14 @@ import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fuzz.lane_bugs import BUGS
 
 import broker
 from broker import native
+from broker.core.stats import Stats
 
 HERE = Path(broker.__file__).parents[1]
 SOURCE = Path(__file__).parents[2] / "native" / "module.c"
@@ -139,3 +142,31 @@ def test_the_version_of_the_source() -> None:
     """The C code in the repository states the version that the Python code asks for."""
     found = re.findall(r"^#define LANE_VERSION (\d+)$", SOURCE.read_text("utf-8"), re.MULTILINE)
     assert found == [str(native.VERSION)]
+
+
+def test_the_planted_bugs_fit() -> None:
+    """The text that each planted bug replaces stands once in the C code of today."""
+    sources = {path.name: path.read_text("utf-8") for path in SOURCE.parent.glob("*.c")}
+    places = {bug.name: sources[bug.file].count(bug.before) for bug in BUGS}
+    assert {name: count for name, count in places.items() if count != 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("classes", "error"),
+    [
+        ({"stats": 5}, "takes classes"),
+        ({"stats": object}, "has no attribute"),
+        ({"stats": type("Other", (), {"bytes_received": property(lambda self: 0)})}, "not a slot"),
+        ({"stats": type("Other", (), {"bytes_received": 0})}, "not a slot"),
+    ],
+)
+def test_classes_without_slots(classes: dict[str, Any], error: str) -> None:
+    """A class that does not keep the attributes in slots is refused, and the others stay in use."""
+    if native.native is None:
+        return
+    with pytest.raises((TypeError, AttributeError), match=error):
+        native.native.use_classes(**classes)
+    native.native.use_classes(unknown=object)
+    with pytest.raises(TypeError):
+        native.native.use_classes(Stats)
+    native.native.use_classes(stats=Stats)

@@ -135,6 +135,6 @@ def test_each_allocation_fails_once() -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()
     names = {line.split()[0] for line in lines}
-    in_c = {"unsent", "run", "call"}
+    in_c = {"unsent", "run", "turn", "pairs", "call"}
     assert names == {"await", "bridge"} | (set() if native is None else in_c)
     assert sum(int(line.split()[-2]) for line in lines) > 20

@@ -35,6 +35,10 @@ _TESTS = (
     "tests/broker/connection/test_direct_wake.py",
     *(f"tests/broker/defer/test_{name}.py" for name in ("forms", "fields", "awaiting", "chain")),
     "tests/properties/test_lane.py",
+    "tests/broker/connection/test_pump_base.py",
+    "tests/broker/connection/test_pump.py",
+    "tests/broker/net/test_stream_base.py",
+    "tests/broker/net/test_socket_source.py",
     "tests/broker/connection/test_lane_memory.py",
 )
 

@@ -8,22 +8,29 @@ from typing import Any
 from broker.connection.broker import Broker
 from broker.connection.lane import PythonCallsBase, PythonLane
 from broker.connection.pending_calls import PendingCalls
+from broker.connection.pump import Pump
+from broker.connection.pump_base import PythonPumpBase
 from broker.core.unsent import PythonUnsent
 from broker.core.wire.dialects import MSGPACK
 from broker.native import native
 
-__all__ = ["FORMS", "LANES", "NoLane", "PythonPendingCalls", "WithPythonLane"]
+__all__ = ["FORMS", "LANES", "NoLane", "PythonPendingCalls", "PythonPump", "WithPythonLane"]
 
-# Of the class itself: the methods and constants of PendingCalls, without the descriptors of slots.
-_OWN = {
-    name: value
-    for name, value in vars(PendingCalls).items()
-    if name not in (*PendingCalls.__slots__, "__dict__", "__weakref__", "__slots__")
-}
-PythonPendingCalls: Any = type(
-    "PythonPendingCalls", (PythonCallsBase,), {"__slots__": PendingCalls.__slots__, **_OWN}
-)
+
+def in_python(kind: type, base: type) -> Any:
+    """Return a class like ``kind`` with another base, which has its slots in Python."""
+    slots: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
+    # Of the class itself: its methods and constants, without the descriptors of slots.
+    left_out = {*slots, "__dict__", "__weakref__", "__slots__"}
+    own = {name: value for name, value in vars(kind).items() if name not in left_out}
+    return type(f"Python{kind.__name__}", (base,), {"__slots__": slots, **own})
+
+
+PythonPendingCalls = in_python(PendingCalls, PythonCallsBase)
 """`PendingCalls` with its base in Python."""
+
+PythonPump = in_python(Pump, PythonPumpBase)
+"""`Pump` with its base in Python."""
 
 
 class NoLane(Broker):
@@ -34,12 +41,13 @@ class NoLane(Broker):
 
 
 class WithPythonLane(Broker):
-    """A Broker with the lane, the base of the calls and the unsent bytes in Python."""
+    """A Broker with the lane, the bases of calls and pump, and the unsent bytes in Python."""
 
     def __init__(self, *args: Any, **kw: Any):
         super().__init__(*args, **kw)
         self.session.outbox.unsent = PythonUnsent()
-        pump = self.pump
+        abort = self.setup_timeouts.on_timeout
+        self.pump = pump = PythonPump(self, self.session, self.policy, abort, self._allow)
         self.calls = PythonPendingCalls(
             self, self.session, pump.soon_flush, pump.flush_later, self.policy
         )

@@ -22,6 +22,7 @@ from fuzz.lane_room import POLICIES, Quiet, Room
 from broker.core.unsent import Unsent
 from broker.defer import Deferred
 from broker.defer.awaiting import Bridge
+from broker.failure import Failure
 from broker.native import native
 from support.lane_forms import LANES
 
@@ -95,6 +96,54 @@ def of_run(form: str, data: bytes) -> Case:
         more = framed(1, 77, "root", "echo", [[1]], {})
         lane.run(more, 0, -1)
         assert frames_of(sent.take()) == [[5, 77, [1]]]
+        room.release()
+        room.end()
+
+    return (lambda: run(data, 0, -1)), check
+
+
+def of_turn(form: str, data: bytes) -> Case:
+    """Let a pump handle the bytes of a turn, whose lane takes all."""
+    room = Room(form, False, POLICIES[0])
+    room.feed(framed(1, 9, "root", "nothing", [], {}))
+    broker = room.broker
+    room.transport.take()
+    assert broker.session.inbox.is_idle
+    run = broker.pump.run
+
+    def check(failed: bool) -> None:
+        assert not (broker.pump._is_running or broker.calls.is_batched)
+        assert broker.calls.stepped_loop is None
+        if not failed:
+            frames = frames_of(room.transport.take() + broker.session.outbox.unsent.take())
+            # An exception of the method is the answer.
+            numbers = [each[2] if each[0] == 7 else each[1] for each in frames]
+            assert numbers == [20]
+        room.release()
+        room.end()
+
+    return (lambda: run(0.0, data)), check
+
+
+def of_pairs(form: str, value: Any) -> Case:
+    """Let a lane fire a Promise with two callbacks."""
+    room = Room(form, False, POLICIES[0])
+    room.feed(framed(1, 9, "root", "nothing", [], {}))
+    session = room.broker.session
+    lane: Any = session.inbox.lane
+    promise: Any = room.broker.remoteForName(b"root").callRemote("x")
+    number = session.outgoing.open_calls.last
+    seen: list[Any] = []
+    promise.addCallback(lambda result: [result])
+    promise.addCallback(lambda result: seen.append(result))
+    data, run = framed(5, number, value), lane.run
+    lane.is_open = True
+
+    def check(failed: bool) -> None:
+        assert not promise._is_running
+        # An exception in a callback is its result.
+        assert failed or seen in ([[value]], []) or isinstance(promise.result, Failure)
+        promise.addErrback(lambda failure: None)
         room.release()
         room.end()
 
@@ -208,6 +257,9 @@ def _operations() -> Iterator[tuple[str, Callable[[], Case]]]:
     for form in set(LANES) & {"c"}:
         for name, data in (("all", _ALL), ("left", _CALLS + _LEFT), ("bad", _BAD)):
             yield f"run {name} {form}", lambda f=form, d=data: of_run(f, d)
+        yield f"turn {form}", lambda f=form: of_turn(f, _CALLS)
+        for value in (5, "text", [1]):
+            yield f"pairs {value!s:.20} {form}", lambda f=form, v=value: of_pairs(f, v)
         for args in ((), (1, "two"), ([1], {"a": [2.5]}), ("é" * 1000,), ([0] * 600,)):
             yield f"call {args!s:.40} {form}", lambda f=form, a=args: of_call(f, a)
     for value in (None, 1, [1], ("a",), ValueError):
