@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 from broker.connecting import Behind, Connecting, Place, client_tls, place_of, reach
@@ -15,7 +15,7 @@ from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError, WrongType
 from broker.given import check_given
 from broker.interceptors import Interceptor, checked_interceptors
-from broker.login.client import Login, is_taken
+from broker.login.client import Login, taker_of
 from broker.net.tls.settings import TLS
 from broker.observers import Observer, checked_observers
 from broker.opening import Opening
@@ -75,7 +75,7 @@ class Connect(Opening[Connection]):
 
     def _take(self, credentials: Any) -> None:
         is_function = callable(credentials) and not isinstance(credentials, type)
-        if is_function and not is_taken(credentials):
+        if is_function and taker_of(credentials) is None:
             self._ask = credentials
         else:
             self._login = Login(credentials, self._mind)
@@ -95,7 +95,8 @@ class Connect(Opening[Connection]):
         if self._retry is not None:
             return (await self.next(self.attempts()))[1]
         if len(self._addresses) == 1:
-            return await self._attempt(self._addresses[0], await self._log_in(), self._timeout)
+            login = self._login if self._ask is None else await self._log_in()
+            return await self._attempt(self._addresses[0], login, self._timeout)
         return await self._any_of_them()
 
     async def _any_of_them(self) -> Connection:
@@ -173,12 +174,12 @@ class Connect(Opening[Connection]):
                 attempts.connected()
                 return attempt.address, connection
 
-    async def _attempt(
+    def _attempt(
         self, address: str, login: Login | None, timeout: float, behind: Behind | None = None
-    ) -> Connection:
+    ) -> Coroutine[Any, Any, Connection]:
         # A server that drains may have named another address.
         place = self._places.get(address) or self._place(address)
-        return await Connecting(place, login, timeout, self._reach, behind).open()
+        return Connecting(place, login, timeout, self._reach, behind).open()
 
     async def _log_in(self) -> Login | None:
         """Return the login, with credentials of this moment."""

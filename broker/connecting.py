@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import errno
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -30,7 +29,7 @@ from broker.flavors.reference import RemoteReference
 from broker.interceptors import Interceptor, intercept_calls
 from broker.login.client import Login
 from broker.net.proxies.settings import Proxy
-from broker.net.scheduler import Cancellable, expire_at
+from broker.net.scheduler import Cancellable, call_by
 from broker.net.schemes import ConnectSettings, Location, Scheme, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 from broker.net.transports import StreamTransport
@@ -106,10 +105,11 @@ class Connecting:
         self.timeout = timeout
         self._login = login
         self._reach = reach
-        self._limit = asyncio.timeout(None)
-        # The end by the clock of the loop, and its timer.
+        self._task: asyncio.Task[Any] | None = None
+        # The end by the clock of the loop, its timer, and whether that has cancelled the task.
         self._ends = 0.0
         self._timer: Cancellable | None = None
+        self._is_late = False
 
     async def open(self) -> Connection:
         """Connect, and log in if there is a login; see `broker.connect` for the errors."""
@@ -119,16 +119,22 @@ class Connecting:
         if self.place.interceptors:
             intercept_calls(broker, self.place.interceptors)
         self._ends = asyncio.get_running_loop().time() + self.timeout
+        # What asyncio.timeout does, in fewer calls.
+        self._task = task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a connection is made inside a task of asyncio")
+        cancelling = task.cancelling()
         # The calls of the login, and what the loop does for this connection, have nothing of it.
         token = None if ATTACHED.get() is None else ATTACHED.set(None)
         try:
-            async with self._limit:
-                return await self._log_in(broker)
-        except builtins.TimeoutError:
-            if not self._limit.expired():
+            return await self._log_in(broker)
+        except asyncio.CancelledError:
+            if not self._is_late or task.cancelling() - 1 > cancelling:
                 raise
             raise self._too_late(broker) from None
         finally:
+            if self._is_late:
+                task.uncancel()
             if token is not None:
                 ATTACHED.reset(token)
             if self._timer is not None:
@@ -139,14 +145,17 @@ class Connecting:
 
         Until here the function of the scheme limits the time.
         """
-        self._timer = expire_at(self._limit, self._ends)
+        self._timer = call_by(self._ends, self._expire)
 
-    def _begin_login(
-        self, broker: Broker, login: Login, entered: Deferred[RemoteReference]
-    ) -> None:
+    def _expire(self) -> None:
+        if self._task is not None:
+            self._is_late = True
+            self._task.cancel()
+
+    def _begin_login(self, login: Login, broker: Broker) -> Deferred[RemoteReference]:
         broker.setup_timeouts.add("login", self.place.policy.login_timeout)
         behind = None if self._behind is None else partial(self._behind, broker.connection)
-        login.begin(broker, behind).addCallbacks(entered.callback, entered.errback)
+        return login.begin(broker, behind)
 
     async def _log_in(self, broker: Broker) -> Connection:
         await self._reach(broker, self)
@@ -155,9 +164,9 @@ class Connecting:
                 await ready(broker)
             else:
                 # In the callback, so that the login is sent with the choice of the dialect.
-                entered: Deferred[RemoteReference] = Deferred()
-                begin = partial(self._begin_login, broker, self._login, entered)
-                when_ready(broker, begin, entered.errback)
+                is_ready: Deferred[Broker] = Deferred()
+                entered = is_ready.addCallback(partial(self._begin_login, self._login))
+                when_ready(broker, partial(is_ready.callback, broker), is_ready.errback)
                 broker.avatar = await entered
                 broker.setup_timeouts.done("login")
         except BaseException as error:
@@ -237,13 +246,13 @@ def client_tls(addresses: Sequence[str], tls: TLS | None) -> TLS | None:
     Raises:
         ConfigError: there are settings, and none of the addresses has TLS.
     """
-    locations = [parse_address(address) for address in addresses]
-    if not any(scheme_of(location).is_tls for location in locations):
-        if tls is not None:
-            after = f" pbs:// and wss:// addresses, not {locations[0]}"
-            raise fixed_by(ConfigError, "", "no certificate", after)
-        return None
-    return TLS.client() if tls is None else tls
+    for address in addresses:
+        if scheme_of(parse_address(address)).is_tls:
+            return TLS.client() if tls is None else tls
+    if tls is not None:
+        after = f" pbs:// and wss:// addresses, not {parse_address(addresses[0])}"
+        raise fixed_by(ConfigError, "", "no certificate", after)
+    return None
 
 
 def ready(broker: Broker) -> Deferred[None]:

@@ -6,8 +6,8 @@ accent; with a normal space, or with a no-break space. Prepared, both are the sa
 
 from __future__ import annotations
 
-import stringprep
-import unicodedata
+from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 from cred.octets import Text
@@ -20,19 +20,28 @@ LONGEST_NAME: Final = 256
 LONGEST_PASSWORD: Final = 1024
 """The most UTF-8 bytes of a password."""
 
-# RFC 4013, section 2.3. Unassigned code points are not prohibited: a character that is not in
-# Unicode 3.2, such as an emoji, is not changed.
-_PROHIBITED = (
-    stringprep.in_table_c12,
-    stringprep.in_table_c21_c22,
-    stringprep.in_table_c3,
-    stringprep.in_table_c4,
-    stringprep.in_table_c5,
-    stringprep.in_table_c6,
-    stringprep.in_table_c7,
-    stringprep.in_table_c8,
-    stringprep.in_table_c9,
-)
+
+@cache
+def _prohibited() -> tuple[Callable[[str], bool], ...]:
+    """Return what tells prohibited characters: RFC 4013, section 2.3.
+
+    Unassigned code points are not prohibited: a character that is not in Unicode 3.2, such as an
+    emoji, is not changed.
+    """
+    # Imported here and below: most names and passwords are ASCII.
+    import stringprep
+
+    return (
+        stringprep.in_table_c12,
+        stringprep.in_table_c21_c22,
+        stringprep.in_table_c3,
+        stringprep.in_table_c4,
+        stringprep.in_table_c5,
+        stringprep.in_table_c6,
+        stringprep.in_table_c7,
+        stringprep.in_table_c8,
+        stringprep.in_table_c9,
+    )
 
 
 def saslprep(text: str, most: int) -> str:
@@ -52,6 +61,9 @@ def saslprep(text: str, most: int) -> str:
         raise ValueError(f"{size} bytes, of {most}")
     if text.isascii() and text.isprintable():
         return text
+    import stringprep
+    import unicodedata
+
     mapped = "".join(
         " " if stringprep.in_table_c12(char) else char
         for char in text
@@ -59,7 +71,7 @@ def saslprep(text: str, most: int) -> str:
     )
     prepared = unicodedata.ucd_3_2_0.normalize("NFKC", mapped)
     for char in prepared:
-        if any(is_prohibited(char) for is_prohibited in _PROHIBITED):
+        if any(is_prohibited(char) for is_prohibited in _prohibited()):
             raise ValueError(f"it has a character that SASLprep prohibits (U+{ord(char):04X})")
     _check_direction(prepared)
     return prepared
@@ -89,6 +101,8 @@ def saslprep_octets(text: Text, most: int) -> bytes:
 
 def _check_direction(text: str) -> None:
     """Refuse text with both directions of writing: RFC 3454, section 6."""
+    import stringprep
+
     if not any(map(stringprep.in_table_d1, text)):
         return
     ends = stringprep.in_table_d1(text[0]) and stringprep.in_table_d1(text[-1])

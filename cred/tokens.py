@@ -7,14 +7,12 @@ token must name its audience, its expiry time and its user. Needs the extra ``jw
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from zope.interface import implementer
@@ -27,6 +25,9 @@ from cred.identity import Identity
 from cred.interfaces import IBearerToken
 from cred.octets import shown
 from cred.strcred import ICheckerFactory, InvalidAuthArgumentString
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["LONGEST_TOKEN", "TokenChecker", "TokenCheckerFactory"]
 
@@ -91,6 +92,9 @@ class TokenChecker:
         self._groups_claim = groups_claim
         self._leeway = leeway
         self._clock = clock
+        # Imported here: most programs take no tokens.
+        from pathlib import Path
+
         source = keys if isinstance(keys, Mapping) else Path(keys)
         self._path = source if isinstance(source, Path) else None
         # Before it is read: what changes in between is seen the next time.
@@ -209,6 +213,9 @@ def _load(keys: Path | Mapping[str, object]) -> Any:
         raise ConfigError("tokens need joserfc: pip install 'perspective-broker[jwt]'") from None
     if isinstance(keys, Mapping):
         return key_set(keys)
+    # Imported here, as above.
+    import json
+
     try:
         jwks = json.loads(keys.read_bytes())
     except OSError as error:

@@ -23,11 +23,8 @@ __all__ = ["expression_of_twisted", "has_jelly_hook"]
 
 def has_jelly_hook(value: object) -> bool:
     """Return whether an object is an IJellyable, of this library or of Twisted."""
-    return bool(IJellyable.providedBy(value)) or _has_twisted_hook(value)
-
-
-def _has_twisted_hook(value: object) -> bool:
-    """Return whether an object is an IJellyable of Twisted."""
+    if IJellyable.providedBy(value):
+        return True
     interfaces = sys.modules.get("twisted.spread.interfaces")
     return interfaces is not None and bool(interfaces.IJellyable.providedBy(value))
 

@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 __all__ = ["PUBLISHED_LIMITS", "Limits"]
 
 
-class Limits(Struct, frozen=True):
+class Limits(Struct, frozen=True, cache_hash=True):
     """Limits of expressions and graphs, the same for both directions of a connection.
 
     Attributes:

@@ -26,6 +26,10 @@ TESTED_ELSEWHERE = {
         "broker/commands/test_check_config.py",
         "what the command finds",
     ),
+    "broker/net/tls/contexts.py": (
+        "broker/net/tls/test_settings.py",
+        "the contexts that settings make",
+    ),
     "broker/connection/open_call.py": ("behaviour/test_promises.py", "calls on promises"),
     "broker/connection/promises/called.py": ("behaviour/test_promises.py", "calls on promises"),
     "broker/connection/promises/lines.py": ("behaviour/test_promises.py", "calls on promises"),

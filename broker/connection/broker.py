@@ -148,19 +148,17 @@ class Broker(PublishedBroker):
         context = self.session.incoming.context
         context.run(CURRENT_CALL.set, SharedCall(self.peer, self.connection))
         # The methods have nothing of the code that makes the connection.
-        context.run(DEADLINE.set, None)
-        context.run(ATTACHED.set, None)
-        # One bound method, which the pump and all watchdogs share.
-        self.setup_timeouts = SetupTimeouts(self.abort)
+        for variable in (DEADLINE, ATTACHED):
+            if context.get(variable) is not None:
+                context.run(variable.set, None)
+        self.setup_timeouts = SetupTimeouts(self)
         self._scheduler: Scheduler = ImmediateScheduler()
-        abort = self.setup_timeouts.on_timeout
-        self.pump = Pump(self, self.session, self.policy, abort, self._allow)
+        self.pump = Pump(self, self.session, self.policy)
         self.calls = PendingCalls(
             self, self.session, self.pump.soon_flush, self.pump.flush_later, self.policy
         )
         # A bound method: a method that calls it makes W1 take 1.003 times as many instructions.
         self.answered = self.calls.answered
-        self.came_home = self.calls.came_home
 
     def __repr__(self) -> str:
         state = "closed" if self.disconnected else self.dialect or "connecting"
@@ -211,16 +209,16 @@ class Broker(PublishedBroker):
     def connectionMade(self) -> None:
         """Send the offer of dialects, or wait for it (published)."""
         seconds = self.policy.offer_timeout
-        self.setup_timeouts.begin(self._scheduler, self._is_reading)
-        self.setup_timeouts.add("offer", seconds, "" if self.isClient else AT_SERVER)
-        # The offer may depend on the peer's certificate, and on the TLS connection.
-        self.port.when_secured(self._begin_session)
+        what = "" if self.isClient else AT_SERVER
+        self.setup_timeouts.begin(self._scheduler, "offer", seconds, what)
+        # A client has nothing to say before the offer, which may depend on the peer's certificate,
+        # and on the TLS connection.
+        if not self.isClient:
+            self.port.when_secured(self._begin_session)
 
     def _begin_session(self) -> None:
         self.session.start()
-        # A client has nothing to say before the offer.
-        if self.session.outbox.unsent.queued:
-            self.flush()
+        self.pump.flush()
 
     def dataReceived(self, data: bytes) -> None:
         """Take received bytes and handle their messages (published)."""
@@ -233,27 +231,22 @@ class Broker(PublishedBroker):
         if pump.has_turn:
             # Messages wait for their turn already, so no decoding now.
             inbox.store(data)
-        elif inbox.is_idle:
+        elif inbox.is_idle or (inbox.lane is None and not self.calls.is_batched):
             pump.run(began, data)
             if inbox.is_idle:
                 return
         else:
             inbox.receive(data)
             pump.run(began)
-        if inbox.pending and self.transport is not None:
+        reader = inbox.reader
+        if reader is not None and reader.pending and self.transport is not None:
             self._watch_message()
             pump.weigh()
 
     def _watch_message(self) -> None:
         """Limit the time of a message whose first bytes have come."""
         if self._message_timeout is None:
-            self._message_timeout = MessageTimeout(
-                self._scheduler,
-                self.policy,
-                self.session,
-                self.setup_timeouts.on_timeout,
-                self._is_reading,
-            )
+            self._message_timeout = MessageTimeout(self._scheduler, self.policy, self.session, self)
         self._message_timeout.watch()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -431,6 +424,10 @@ class Broker(PublishedBroker):
 
     # The host of the session.
 
+    def came_home(self, request_id: RequestId) -> None:
+        """Make a call itself whose target is an object of this end."""
+        self.calls.came_home(request_id)
+
     def refused(self, request_id: RequestId, failure: object) -> None:
         """Fail the Deferred of an outgoing call."""
         self.calls.refused(request_id, failure)
@@ -491,19 +488,23 @@ class Broker(PublishedBroker):
     def _on_ready(self, event: Ready) -> None:
         self.calls.is_open = True
         self._use_lane()
-        self.setup_timeouts.done("offer")
         self.peer.certificate = self.port.peer_certificate
         self._watch_peer()
         if self._notice is not None:
             self._say_draining(self._notice)
         self.connectionReady()
+        # Now, so that a login that has begun needs no timer of its own.
+        self.setup_timeouts.done("offer")
 
     def _use_lane(self) -> None:
         session = self.session
         if self.calls.interception is not None:
             return
         if session.dialect is MSGPACK and not session.keeps_expressions:
-            session.use_lane(partial(Lane, session, self.calls, self.policy.high_water))
+            session.use_lane(self._new_lane)
+
+    def _new_lane(self) -> Lane:
+        return Lane(self.session, self.calls, self.policy.high_water)
 
     def _watch_peer(self) -> None:
         """Watch for a peer that is gone: by pings, or by TCP keepalive in a dialect without."""
@@ -511,21 +512,17 @@ class Broker(PublishedBroker):
         silence, answer_time = policy.ping_after, policy.ping_timeout
         if Feature.PING in self.session.outbox.features:
             self._keepalive = Keepalive(
-                self._scheduler,
-                silence,
-                answer_time,
-                self._ping,
-                self.setup_timeouts.on_timeout,
-                self.session.forget_pings,
-                self.pump,
+                self._scheduler, silence, answer_time, self, self.pump, self.session
             )
         else:
             self.port.watch_peer(silence, answer_time)
 
-    def _is_reading(self) -> bool:
+    @property
+    def is_reading(self) -> bool:
+        """Whether reading is on."""
         return self.pump.is_reading
 
-    def _allow(self, seconds: float) -> None:
+    def allow(self, seconds: float) -> None:
         """Do not count ``seconds``, in which nothing was read, against the peer."""
         for watcher in (self._keepalive, self._message_timeout, self.setup_timeouts):
             if watcher is not None:
@@ -542,7 +539,8 @@ class Broker(PublishedBroker):
             self.session.on_pong = self._pings.answered
         return self._pings
 
-    def _ping(self) -> None:
+    def keep_alive(self) -> None:
+        """Ping the peer, if the dialect has pings, as a keepalive does."""
         if self.pings is not None:
             self.pings.keep_alive()
 

@@ -20,7 +20,8 @@ from broker.core.calls.attached import ATTACHED
 from broker.core.calls.deadline import DEADLINE
 from broker.core.wire.commands import number_of
 from broker.core.wire.messages import ObjectId, PlainAnswer, PlainCall, PlainSend, PlainTuple
-from broker.core.wire.msgpack.frames import FRAMES, target_of
+from broker.core.wire.msgpack.frames import target_of
+from broker.core.wire.msgpack.reader import decoder
 from broker.core.wire.values import PLAIN_SCALARS, are_plain
 from broker.flavors.promise import Promise
 from broker.native import native
@@ -41,7 +42,6 @@ LONGEST_NAME = 32
 _read_length = Struct(">I").unpack_from
 _pack_length = Struct(">I").pack
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(FRAMES).decode
 _CALL = number_of(PlainCall)
 _TAKEN = frozenset({PlainAnswer, PlainCall, PlainSend, PlainTuple})
 _NOT_PLAIN = (OverflowError, UnicodeError)
@@ -222,6 +222,7 @@ class PythonLane:
         view, end, limit = memoryview(data), len(data), self.most_in
         unsent, high_water = self._unsent, self._high_water
         receive, take_answer, inbox = self._receive, self._take_answer, self._inbox
+        decode = decoder()
         while end - start >= 4:
             stop = start + 4 + _read_length(data, start)[0]
             if stop > end:
@@ -232,7 +233,7 @@ class PythonLane:
             if stop - start - 4 > limit:
                 return
             try:
-                message = _decode(view[start + 4 : stop])
+                message = decode(view[start + 4 : stop])
             except _NOT_A_FRAME:
                 return
             kind = type(message)

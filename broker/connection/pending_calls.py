@@ -16,7 +16,7 @@ from broker.connection.open_call import OpenCall
 from broker.connection.promises.called import OutgoingPromises
 from broker.connection.promises.lines import HeldTarget
 from broker.connection.senders import Interception, Sender
-from broker.core.calls.attached import ATTACHED, NO_REFERENCE, ONCE, Attached, is_login_call
+from broker.core.calls.attached import ATTACHED, LOGIN, NO_REFERENCE, ONCE, Attached, is_login_call
 from broker.core.calls.deadline import DEADLINE, deadline_at
 from broker.core.calls.incoming import DRAINING
 from broker.core.calls.promised import MustWait
@@ -240,7 +240,9 @@ class PendingCalls(CallsBase):
             made = perspective, object_id, text, args, kw
             return self.interception.call(*made, kind, meta, wants_answer)
         deadline, credit = None, None
-        if meta is not None or DEADLINE.get() is not None or ATTACHED.get() is not None:
+        attached = ATTACHED.get()
+        is_plain = attached is None or attached is LOGIN
+        if meta is not None or not is_plain or DEADLINE.get() is not None:
             deadline, credit, meta = self._options(meta, wants_answer)
         if self._promises is not None and object_id in self._promises.held:
             held = self._promises.held[object_id]

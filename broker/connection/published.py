@@ -363,7 +363,11 @@ class PublishedBroker:
 
     def notifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
         """Call ``notifier()`` when the connection has ended (published)."""
-        self.disconnects.append(_callable(notifier))
+        if not callable(notifier):
+            raise _not_callable()
+        if self._disconnects is None:
+            self._disconnects = []
+        self._disconnects.append(notifier)
 
     def dontNotifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
         """Undo one ``notifyOnDisconnect`` (published)."""
@@ -372,23 +376,29 @@ class PublishedBroker:
 
     def notifyOnConnect(self, notifier: Callable[[], object]) -> None:
         """Call ``notifier()`` when calls can be made; now, if they can (published)."""
+        if not callable(notifier):
+            raise _not_callable()
         if self.session.dialect is not None:
-            log.call_and_log(self, _callable(notifier))
+            log.call_and_log(self, notifier)
+        elif self._connects is None:
+            self._connects = [notifier]
         else:
-            self.connects.append(_callable(notifier))
+            self._connects.append(notifier)
 
     def notifyOnFail(self, notifier: Callable[[], object]) -> None:
         """Call ``notifier()`` if the connection ends before calls could be made (published)."""
-        notifier = _callable(notifier)
+        if not callable(notifier):
+            raise _not_callable()
         # Kept after that, it would keep objects alive as long as the connection.
-        if self.session.dialect is None:
-            self.failures.append(notifier)
+        if self.session.dialect is not None:
+            return
+        if self._failures is None:
+            self._failures = []
+        self._failures.append(notifier)
 
 
-def _callable(notifier: Callable[[], object]) -> Callable[[], object]:
-    if not callable(notifier):
-        raise TypeError("a notifier is a callable without arguments")
-    return notifier
+def _not_callable() -> TypeError:
+    return TypeError("a notifier is a callable without arguments")
 
 
 _PROTO = {

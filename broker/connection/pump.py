@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from broker.connection import log
 from broker.connection.budget import SMALL, Budget, Share
@@ -33,15 +33,23 @@ __all__ = ["Pump"]
 _TOO_LONG = 1.0
 
 
+class Pumped(Logged, Protocol):
+    """The connection of a pump."""
+
+    def abort(self, error: Any) -> None:
+        """End the connection because of an error."""
+
+    def allow(self, seconds: float) -> None:
+        """Do not count ``seconds``, in which nothing was read, against the peer."""
+
+
 class Pump(PumpBase):
     """Handles the messages of a session, and writes its bytes.
 
     Args:
-        owner: the connection, as `broker.connection.log` logs it.
+        owner: the connection: logged, ended by errors, and told for how long nothing was read.
         session: the session.
         policy: the length of a turn, and how much may wait.
-        abort: called with the error that ends the connection.
-        allow: called with the seconds in which nothing was read, when reading resumes.
 
     Attributes:
         budget: of the server; None at a client.
@@ -50,8 +58,6 @@ class Pump(PumpBase):
     """
 
     __slots__ = (
-        "_abort",
-        "_allow",
         "_flow_control",
         "_owner",
         "_policy",
@@ -65,26 +71,22 @@ class Pump(PumpBase):
 
     def __init__(
         self,
-        owner: Logged,
+        owner: Pumped,
         session: Session,
         policy: Policy,
-        abort: Callable[..., object],
-        allow: Callable[[float], object],
     ):
         self.has_turn = False
         self.turns = Turns(policy.turn_time)
         self.budget: Budget | None = None
-        self._allow = allow
         self._owner = owner
         self._session = session
-        self._stats = session.stats
+        self._stats = session.counters
         self._inbox = session.inbox
         self._outbox = session.outbox
         self._open_calls = session.outgoing.open_calls
         self._translator = session.translator
         self._runner = session.incoming.runner
         self._policy = policy
-        self._abort = abort
         self._port = None
         self._scheduler = None
         self._now = _no_time
@@ -141,7 +143,7 @@ class Pump(PumpBase):
                     self._tell_blocked(1, now - began)
                 more = more and self._run_on(now)
         except ProtocolError as error:
-            self._abort(error)
+            self._owner.abort(error)
             return
         except (KeyboardInterrupt, SystemExit):
             # The loop may go on: the other messages are handled in a later turn.
@@ -172,7 +174,7 @@ class Pump(PumpBase):
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - a hook may raise anything
-            self._abort(error)
+            self._owner.abort(error)
 
     def _run_on(self, now: float) -> bool:
         """Handle more, in growing slices, until the deadline; return whether messages are left."""
@@ -314,9 +316,9 @@ class Pump(PumpBase):
             self._flow_control = FlowControl(
                 session,
                 policy,
-                Reading(port, scheduler.now, self._allow),
+                Reading(port, scheduler.now, self._owner.allow),
                 unsent,
-                WriteStallWatchdog(scheduler, policy, unsent, session.stats, self._abort),
+                WriteStallWatchdog(scheduler, policy, unsent, session.stats, self._owner.abort),
                 self.ask_for_turn,
                 share,
             )
@@ -333,7 +335,7 @@ class Pump(PumpBase):
 
     def _close(self, error: Exception) -> None:
         self._session.forget_received()
-        self._abort(error)
+        self._owner.abort(error)
 
 
 def _no_time() -> float:

@@ -65,6 +65,10 @@ class Host(Protocol):
         """Make a call of this end itself: its target, a promise, has become an own object."""
         ...
 
+    def registerReference(self, object: Identified, /) -> ObjectId:
+        """Count one sending of an object, and return its id (published)."""
+        ...
+
     def on_released(self) -> None:
         """A reference was collected: flush soon, to tell the peer. Called from any thread."""
         ...

@@ -25,11 +25,12 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Container, Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from broker.core.arrivals import Arrivals, note_due
 from broker.core.lane import Lane
 from broker.core.last_words import last_words
+from broker.core.objects.translator import Translator
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.queued import (
@@ -44,7 +45,7 @@ from broker.core.queued import (
 from broker.core.stats import Stats
 from broker.core.tracer import Tracing
 from broker.core.wire.dialects import MessageReader
-from broker.core.wire.messages import CallMessage
+from broker.core.wire.messages import CallMessage, Version
 from broker.core.wire.msgpack.reader import FrameReader
 from broker.core.work import PUT_OFF, Work, WorkLeft
 from jelly.errors import ProtocolError
@@ -58,21 +59,27 @@ __all__ = ["Inbox"]
 _MESSAGE = 256
 
 
+class Starts(Protocol):
+    """What runs methods."""
+
+    def begins_at_once(self, message: CallMessage, /) -> bool:
+        """Return whether a call would run a method now, instead of starting a task."""
+
+
 class Inbox:
     """The received messages of one connection.
 
     Args:
-        owner: passed to the handlers.
+        owner: passed to the handlers; told when work that took more than one turn is done.
         handlers: the handler of each type of message.
         read: decodes bytes. ``read(data, messages, most)`` appends at most ``most`` messages, and
             returns whether there may be more.
-        begins_at_once: tells whether a call would run a method now, instead of starting a task.
+        runner: tells whether a call would run a method now, instead of starting a task.
         running: the ids of the running calls.
-        is_stream_open: tells whether a stream of the peer, by its number, is open.
+        translator: tells whether a stream of the peer, by its number, is open.
         outbox: handling stops early when its size exceeds ``policy.high_water``.
         policy: ``high_water``, and the limits of this inbox.
         stats: counts the bytes received.
-        worked: called when work that took more than one turn is done.
 
     Attributes:
         arrived: time at which the next bytes were received; set by the caller of :meth:`receive`.
@@ -80,6 +87,7 @@ class Inbox:
         is_closed: whether further bytes are ignored.
         is_idle: whether there is a lane, and nothing waits, not even a part of a message. Then the
             next bytes may be given to :meth:`take`.
+        make_lane: makes a lane when the next bytes arrive, or None: no lane may take frames.
         lane: handles most frames, or None; see `broker.core.lane`.
         tracing: reports received bytes to a tracer, or None.
         wants_data: whether the unhandled bytes are few enough to read more.
@@ -97,21 +105,19 @@ class Inbox:
     __slots__ = (
         "_arrivals",
         "_backlog",
-        "_begins_at_once",
         "_fault",
         "_has_grown",
         "_held",
         "_held_bytes",
-        "_is_stream_open",
-        "_make_lane",
         "_messages",
         "_outbox",
         "_owner",
         "_policy",
+        "_runner",
         "_running",
         "_running_lane",
         "_stats",
-        "_worked",
+        "_translator",
         "arrived",
         "handlers",
         "has_barrier",
@@ -122,6 +128,7 @@ class Inbox:
         "is_full",
         "is_idle",
         "lane",
+        "make_lane",
         "max_backlog",
         "read",
         "reader",
@@ -135,13 +142,12 @@ class Inbox:
         owner: Session,
         handlers: Handlers,
         read: Callable[[bytes, deque[Queued], int], bool],
-        begins_at_once: Callable[[CallMessage], bool],
+        runner: Starts,
         running: Container[object],
-        is_stream_open: Callable[[int], bool],
+        translator: Translator,
         outbox: Outbox,
         policy: Policy,
         stats: Stats,
-        worked: Callable[[], object],
     ):
         self.handlers = handlers
         self.works: list[tuple[Work, bool]] = []
@@ -159,17 +165,16 @@ class Inbox:
         self.arrived = 0.0
         self.tracing: Tracing | None = None
         self.lane: Lane | None = None
-        self._make_lane: Callable[[], Lane] | None = None
+        self.make_lane: Callable[[], Lane] | None = None
         self._running_lane: Lane | None = None
         self._arrivals: Arrivals | None = None
         self._owner = owner
-        self._begins_at_once = begins_at_once
+        self._runner = runner
         self._running = running
-        self._is_stream_open = is_stream_open
+        self._translator = translator
         self._outbox = outbox
         self._policy = policy
         self._stats = stats
-        self._worked = worked
         # Made when needed: a deque takes 0.7 KiB, and most connections are idle most of the time.
         self._messages: deque[Queued] | None = None
         self._held: deque[Queued] | None = None
@@ -238,8 +243,8 @@ class Inbox:
         if self._backlog > self.max_backlog:
             self.wants_data = False
         messages = self._messages
-        if self.lane is None and self._make_lane is not None:
-            self.lane = self._make_lane()
+        if self.lane is None and self.make_lane is not None:
+            self.lane = self.make_lane()
         if self.lane is not None and not messages:
             self._keep(self.lane.reader, data)
         else:
@@ -279,16 +284,13 @@ class Inbox:
         Args:
             make: makes the lane, when the next bytes arrive.
         """
-        self.close_lane()
-        self._make_lane = make
+        self.is_idle = False
+        if self._running_lane is not None:
+            self._settle()
+        self.make_lane = make
         if self.lane is not None:
             self.lane.retire()
             self.lane = None
-
-    @property
-    def has_lane(self) -> bool:
-        """Whether a lane may take frames."""
-        return self._make_lane is not None
 
     def close_lane(self) -> None:
         """Have the lane take no further frame, since something begins to wait."""
@@ -498,7 +500,7 @@ class Inbox:
             self.take_work(self.handlers[type(message)](self._owner, message), message)
 
     def _waits(self, message: Queued) -> bool:
-        return waits(message, self._running, self._is_stream_open)
+        return waits(message, self._running, self._translator.is_stream_open)
 
     def add_barrier(self) -> bool:
         """Put a Barrier behind the received messages, if there are one-way calls among them.
@@ -535,7 +537,7 @@ class Inbox:
         # The work may have ended the connection.
         if entry in self.works:
             self.works.remove(entry)
-            self._worked()
+            self._owner.worked()
 
     def last_words(self) -> Iterator[object]:
         """Close the inbox after the peer has gone; return an iterator over its last messages.
@@ -593,8 +595,11 @@ class Inbox:
             self.has_unstarted_tasks or self.holds_calls or self._held
         ):  # fmt: skip
             message = messages.popleft()
-            work = self.handlers[type(message)](owner, message)
-            most -= 1
+            kind = type(message)
+            work = self.handlers[kind](owner, message)
+            if kind is not Version:
+                # It is the first, and quickly handled: with the message behind it, in one step.
+                most -= 1
             if work is not None:
                 self.take_work(work, message)
                 break
@@ -624,7 +629,7 @@ class Inbox:
                 continue
             if self.has_unstarted_tasks:
                 call = call_in(message)
-                if call is not None and self._begins_at_once(call):
+                if call is not None and self._runner.begins_at_once(call):
                     queue.appendleft(message)
                     return
             most -= 1

@@ -7,9 +7,7 @@ Twisted's ``sendCall``, ``sendEncoded`` or ``serialize``, these are called inste
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from broker.core.events import CallRaised
 from broker.core.host import HookedHost, Host, has_hook
@@ -25,6 +23,7 @@ from broker.core.wire.broadcast import Broadcast
 from broker.core.wire.commands import COMMANDS, Feature
 from broker.core.wire.dialects import NONE, Dialect, MessageWriter
 from broker.core.wire.expressions import to_expression
+from broker.core.wire.handshake import written
 from broker.core.wire.messages import (
     PROTOCOL_VERSION,
     Goodbye,
@@ -60,6 +59,7 @@ class Outbox:
 
     Attributes:
         features: what the dialect has beyond PB.
+        jellies: makes the expressions of values.
         serving: what this end tells as a server.
         terms: what the peer takes.
         tracing: reports the ends of calls that are not sent to a tracer, or None.
@@ -82,8 +82,7 @@ class Outbox:
         "_stats",
         "_translator",
         "features",
-        "jelly",
-        "jelly_walk",
+        "jellies",
         "serving",
         "sizes",
         "terms",
@@ -123,11 +122,9 @@ class Outbox:
         if theirs and (has_hook(host, "sendCall") or has_hook(host, "sendEncoded")):
             self._sender = host
         self._knows_expressions_only = self._sender is not None or "serialize" in theirs
-        self.jelly: Callable[[object], Expression] = translator.jelly
-        self.jelly_walk: Callable[[object], Walk[Expression]] = translator.jelly_walk
+        self.jellies: Jellies = translator
         if theirs and has_hook(host, "serialize"):
-            self.jelly = jelly = partial(_jelly_by_host, host, translator)
-            self.jelly_walk = lambda value: iter((jelly(value),))
+            self.jellies = _ByHost(host, translator)
 
     def speak(self, dialect: Dialect) -> None:
         """Write in a new dialect from now on."""
@@ -305,6 +302,14 @@ class Outbox:
             taken = self._translator.taken
             self.unsent.append(dialect.version(self._limits, taken, self.serving))
 
+    def greet(self, names: bytes | tuple[bytes, ...]) -> None:
+        """Send the offer of a server, or the choice of a client, in the handshake.
+
+        Raises:
+            EncodeError: it exceeds a limit.
+        """
+        self.unsent.append(written(names, self._limits))
+
     def send_expression(self, expression: Expression) -> None:
         """Send an expression unchanged, without calling hooks.
 
@@ -335,11 +340,14 @@ class Outbox:
         self, transaction: Transaction, packed: Packed, request_id: RequestId | None = None
     ) -> None:
         """Send the message that was made in ``transaction``, and the messages behind it."""
-        self._translator.close(transaction)
-        if transaction.outer is not None:
+        self._translator.transaction = outer = transaction.outer
+        if outer is not None:
             transaction.join(packed, request_id)
             return
-        self._post(packed)
+        if type(packed) is bytes:
+            self.unsent.append(packed)
+        else:
+            self._post(packed)
         for behind in transaction.behind:
             self._post(behind)
         while transaction.sent:
@@ -394,15 +402,39 @@ class Outbox:
             self._post(packed)
 
 
-def _jelly_by_host(host: HookedHost, translator: Translator, value: object) -> Expression:
-    transaction = translator.transaction or Transaction()
-    return host.serialize(
-        value,
-        perspective=transaction.perspective,
-        method=transaction.method,
-        args=transaction.args,
-        kw=transaction.kw,
-    )
+class Jellies(Protocol):
+    """Makes the expressions of outgoing graphs."""
+
+    def jelly(self, value: object, /) -> Expression:
+        """Return the expression of a graph."""
+        ...
+
+    def jelly_walk(self, value: object, /) -> Walk[Expression]:
+        """Return it as a walk of ``jelly.slices``."""
+        ...
+
+
+class _ByHost:
+    """Makes expressions by Twisted's ``serialize`` of a host."""
+
+    def __init__(self, host: HookedHost, translator: Translator):
+        self._host = host
+        self._translator = translator
+
+    def jelly(self, value: object) -> Expression:
+        """Call the hook."""
+        transaction = self._translator.transaction or Transaction()
+        return self._host.serialize(
+            value,
+            perspective=transaction.perspective,
+            method=transaction.method,
+            args=transaction.args,
+            kw=transaction.kw,
+        )
+
+    def jelly_walk(self, value: object) -> Walk[Expression]:
+        """Call the hook, in one step."""
+        return iter((self.jelly(value),))
 
 
 class NotRun(Exception):

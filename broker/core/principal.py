@@ -14,7 +14,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 __all__ = ["OnBehalf", "Principal", "View", "current_principal", "split_view", "view_of"]
 
@@ -69,18 +71,17 @@ def split_view(view: object) -> tuple[object, Principal | None]:
     return view if type(view) is View else (view, None)
 
 
-class OnBehalf:
+class OnBehalf(Struct, eq=False):
     """The result of a method that belongs to another principal than the caller: an avatar.
 
     Attributes:
         principal: the owner of the result.
         value: the result.
         undo: called without arguments if the result cannot be sent.
+        is_reference: whether a reference to the result is sent, and no hook of it is called.
     """
 
-    __slots__ = ("principal", "undo", "value")
-
-    def __init__(self, principal: Principal, value: object, undo: Callable[[], object]):
-        self.principal = principal
-        self.value = value
-        self.undo = undo
+    principal: Principal
+    value: Any
+    undo: Callable[[], object]
+    is_reference: bool = False

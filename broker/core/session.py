@@ -13,11 +13,8 @@ and the host closes the connection. An error in one call is sent as the answer t
 
 from __future__ import annotations
 
-import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-
-from msgspec.structs import replace
 
 from broker.core.calls.handlers import BEFORE_VERSION, GATED, GATED_BEFORE_VERSION, OPEN
 from broker.core.calls.incoming import IncomingCalls
@@ -31,7 +28,7 @@ from broker.core.inbox import Inbox
 from broker.core.lane import Lane
 from broker.core.objects.releases import PendingReleases
 from broker.core.objects.tables import OpenCalls
-from broker.core.objects.translator import Translator, walk_of
+from broker.core.objects.translator import Translator, reading
 from broker.core.objects.unopened import Unopened
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
@@ -55,38 +52,12 @@ from broker.core.wire.messages import (
 )
 from broker.limit_errors import limit_error
 from jelly.atoms import Expression
-from jelly.codec import Reader
-from jelly.errors import BananaError, ProtocolError
+from jelly.errors import ProtocolError
 from jelly.limits import Limits
 from jelly.security import Security, SecurityOptions
 from jelly.slices import finish
-from jelly.vocabulary import NONE_VOCABULARY
 
 __all__ = ["Session"]
-
-# Digits of a length or count during the handshake. Text of another protocol consists of 7-bit
-# bytes, which are valid digits: with this limit it is refused at byte 5.
-_SMALL_PREFIX = 4
-# Limits of what a peer may make us store before a dialect is chosen. An offer has about 100 bytes.
-_SMALL_OFFER = 64 * 1024
-_SMALL_LIST = 1024
-
-
-def _allows_basics(security: Security) -> bool:
-    if type(security) is SecurityOptions:
-        return security.allows_all(BASICS)
-    return all(map(security.isTypeAllowed, BASICS))
-
-
-@functools.lru_cache(16)
-def _of_handshake(limits: Limits) -> Limits:
-    return replace(
-        limits,
-        max_prefix=_SMALL_PREFIX,
-        max_expression=min(limits.max_expression, _SMALL_OFFER),
-        max_string=min(limits.max_string, _SMALL_OFFER),
-        max_list=min(limits.max_list, _SMALL_LIST),
-    )
 
 
 class Session:
@@ -105,12 +76,14 @@ class Session:
         inbox: messages received and not handled yet.
         outbox: messages to send.
         outgoing, incoming: the calls of this side, and those of the peer.
+        counters: the counters; those of a lane may be missing in them, and not in :attr:`stats`.
         dialect: the agreed dialect, or None before the agreement.
         logins: names of the logins that the server accepts, from its offer. None before the offer,
             if the server has no login, and at the server itself.
         tracing: reports to a tracer, or None; see :meth:`trace`.
         on_pong: called with the number of each ping that the peer has answered, or None.
         keeps_expressions: whether each received value is an expression, for hooks that need them.
+        want_terms: the functions that wait for the version, or None.
         gate: checks the peer's messages until it has logged in. None after that, and if no login
             is needed.
     """
@@ -123,9 +96,8 @@ class Session:
         "_make_lane",
         "_pings",
         "_policy",
-        "_stats",
         "_streaming",
-        "_want_terms",
+        "counters",
         "dialect",
         "gate",
         "host",
@@ -138,6 +110,7 @@ class Session:
         "outgoing",
         "tracing",
         "translator",
+        "want_terms",
     )
 
     def __init__(
@@ -150,7 +123,7 @@ class Session:
     ):
         self.dialect: Dialect | None = None
         self.logins: tuple[str, ...] | None = None
-        self._stats = Stats()
+        self.counters = Stats()
         self._make_lane: Callable[[], Lane] | None = None
         self._holds_lane = False
         self.tracing: Tracing | None = None
@@ -160,35 +133,31 @@ class Session:
         self.gate: Gate | None = None
         self._limits = policy.limits
         self._pings = 0
-        self._want_terms: list[Callable[[], object]] | None = None
+        self.want_terms: list[Callable[[], object]] | None = None
         if offered is None:
             among = EXPRESSION_DIALECTS if host.overridden else DIALECTS
             offered = spoken(policy.dialects, policy.limits, among)
-        # The handshake and its reader; None once it is over.
-        self._greeting: tuple[Handshake, Reader] | None = (
-            Handshake(is_client, offered),
-            Reader(_of_handshake(policy.limits), NONE_VOCABULARY),
-        )
-        self._dropped = dropped = PendingReleases(host.on_released)
+        # None once it is over.
+        self._greeting: Handshake | None = Handshake(is_client, offered, policy.limits)
+        self._dropped = dropped = PendingReleases(host)
         open_calls = OpenCalls()
         self.translator = translator = Translator(policy, host, dropped)
-        self.outbox = outbox = Outbox(host, policy, translator, open_calls, dropped, self._stats)
+        self.outbox = outbox = Outbox(host, policy, translator, open_calls, dropped, self.counters)
         self._streaming: Streaming | None = None
         self.keeps_expressions = False
-        walk = walk_of(host, translator)
-        self.outgoing = OutgoingCalls(host, translator, outbox, open_calls, self._stats, walk)
-        self.incoming = IncomingCalls(host, policy, translator, outbox, self._stats, walk)
+        walks = reading(host, translator) if host.overridden else translator
+        self.outgoing = OutgoingCalls(host, translator, outbox, open_calls, self.counters, walks)
+        self.incoming = IncomingCalls(host, policy, translator, outbox, self.counters, walks)
         self.inbox = Inbox(
             self,
             BEFORE_VERSION,
             self._shake_hands,
-            self.incoming.runner.begins_at_once,
+            self.incoming.runner,
             self.incoming.running,
-            translator.is_stream_open,
+            translator,
             outbox,
             policy,
-            self._stats,
-            self._worked,
+            self.counters,
         )
         self.incoming.inbox = self.inbox
 
@@ -196,14 +165,14 @@ class Session:
     def stats(self) -> Stats:
         """The counters."""
         self.inbox.count()
-        return self._stats
+        return self.counters
 
     @property
     def streaming(self) -> Streaming:
         """The streams, in both directions; made when it is first needed."""
         if self._streaming is None:
             self._streaming = Streaming(
-                self.host, self.translator, self.outbox, self._stats, self.keeps_expressions
+                self.host, self.translator, self.outbox, self.counters, self.keeps_expressions
             )
         return self._streaming
 
@@ -213,7 +182,7 @@ class Session:
         ``names()`` is called when the connection starts. It returns the names, strongest first.
         """
         if self._greeting is not None:
-            self._greeting[0].name_logins = names
+            self._greeting.name_logins = names
 
     # The bytes of both directions, and the messages in them.
 
@@ -235,9 +204,9 @@ class Session:
 
     def start(self) -> None:
         """Start the handshake: a server sends its offer."""
-        opening = None if self._greeting is None else self._greeting[0].opening()
+        opening = None if self._greeting is None else self._greeting.opening()
         if opening is not None:
-            self.outbox.send_expression(opening)
+            self.outbox.greet(opening)
 
     # Sending.
 
@@ -248,17 +217,20 @@ class Session:
             make: makes the lane. It is called when bytes arrive for the first time after that.
         """
         self._make_lane = make
-        self.allow_lane()
+        if self.inbox.handlers is OPEN:
+            self.allow_lane()
 
     def allow_lane(self) -> None:
         """Decide anew whether a lane may take frames."""
-        make = self._make_lane
-        if self.inbox.handlers is not OPEN or self.tracing is not None or self.incoming.is_draining:
+        make, inbox = self._make_lane, self.inbox
+        if make is None:
+            return
+        if inbox.handlers is not OPEN or self.tracing is not None or self.incoming.is_draining:
             make = None
         if self._holds_lane:
             make = None
-        if make is not None or self.inbox.has_lane:
-            self.inbox.allow_lane(make)
+        if make is not None or inbox.make_lane is not None:
+            inbox.allow_lane(make)
 
     def hold_lane(self, is_held: bool) -> None:
         """Have no lane make calls or take frames from now on, or let it do so again."""
@@ -273,7 +245,7 @@ class Session:
         """
         self._pings += 1
         if self._pings > self._policy.max_pings:
-            self._stats.count("max_pings")
+            self.counters.count("max_pings")
             raise limit_error(ProtocolError, "max_pings", self._policy.max_pings, self._pings)
 
     def forget_pings(self) -> None:
@@ -285,11 +257,11 @@ class Session:
         if self.inbox.handlers is OPEN or self.inbox.handlers is GATED:
             function()
         else:
-            self._want_terms = [*(self._want_terms or ()), function]
+            self.want_terms = [*(self.want_terms or ()), function]
 
     def terms_came(self) -> None:
         """Call the functions that wait for the version."""
-        functions, self._want_terms = self._want_terms, None
+        functions, self.want_terms = self.want_terms, None
         for function in functions or ():
             function()
 
@@ -335,7 +307,7 @@ class Session:
         self.incoming.fail(call, error)
         self.inbox.is_full = False
 
-    def _worked(self) -> None:
+    def worked(self) -> None:
         """Tell the host that work of several turns is done."""
         self.host.on_event(CallAnswered())
 
@@ -350,7 +322,7 @@ class Session:
         self.tracing = tracing = None if tracer is None else Tracing(tracer)
         self.outgoing.tracing = self.outbox.tracing = tracing
         self.inbox.tracing = self.outbox.sizes = tracing
-        self._stats.on_limit = None if tracer is None else tracer.limit_hit
+        self.counters.on_limit = None if tracer is None else tracer.limit_hit
         self.allow_lane()
         if self.gate is None:
             self.incoming.trace(tracing)
@@ -402,24 +374,16 @@ class Session:
     # The handshake.
 
     def _shake_hands(self, data: bytes, inbox: deque[Queued], most: int) -> bool:
-        if self._greeting is None:
+        handshake = self._greeting
+        found = None if handshake is None else handshake.take(data)
+        if handshake is None or found is None:
             return False
-        handshake, offer = self._greeting
-        offer.feed(data)
-        try:
-            expressions = offer.read(1)
-        except BananaError as error:
-            raise ProtocolError(f"the peer does not speak Perspective Broker ({error})") from error
-        for expression in expressions:
-            dialect, reply = handshake.receive(expression)
-            if reply is not None:
-                self.outbox.send_expression(reply)
-            rest = offer.take_rest()
-            self.logins = handshake.logins
-            self._speak(dialect)
-            if rest:
-                return self.inbox.read(rest, inbox, most)
-        return False
+        dialect, reply, rest = found
+        if reply is not None:
+            self.outbox.greet(reply)
+        self.logins = handshake.logins
+        self._speak(dialect)
+        return bool(rest) and self.inbox.read(rest, inbox, most)
 
     def select(self, name: bytes) -> None:
         """Use a dialect from now on, without a handshake.
@@ -429,7 +393,7 @@ class Session:
         """
         if self.dialect is not None or self._greeting is None:
             raise ProtocolError("a dialect is spoken already")
-        self._speak(self._greeting[0].named(name))
+        self._speak(self._greeting.named(name))
 
     def _speak(self, dialect: Dialect) -> None:
         self._greeting = None
@@ -444,8 +408,12 @@ class Session:
         self.host.on_event(Ready(name))
 
     def _reader_of(self, dialect: Dialect) -> MessageReader:
-        keeps_expressions = bool(self.host.overridden) or not _allows_basics(self._policy.security)
-        self.keeps_expressions = keeps_expressions
+        security: Security = self._policy.security
+        if type(security) is SecurityOptions:
+            allows_basics = security.allows_all(BASICS)
+        else:
+            allows_basics = all(map(security.isTypeAllowed, BASICS))
+        self.keeps_expressions = keeps_expressions = bool(self.host.overridden) or not allows_basics
         if self.host.overridden and takes_messages(self.host):
             return dialect.reader(self._limits, keeps_expressions, Raw)
         return dialect.reader(self._limits, keeps_expressions)
@@ -462,13 +430,17 @@ class Session:
         self.gate = Gate(policy, minds, self._seal)
         if self.tracing is not None:
             self.incoming.trace(None)
-        self._limit(self.gate.limits)
+        if self.inbox.reader is None:
+            self._limits = self.gate.limits
+        else:
+            self._limit(self.gate.limits)
         self.inbox.max_backlog = min(policy.max_backlog, policy.login_backlog)
         self.incoming.max_calls = min(policy.max_calls, policy.login_calls)
         self.translator.exports.max_refs = min(policy.max_refs, policy.login_refs)
         inbox = self.inbox
         inbox.handlers = GATED if inbox.handlers is OPEN else GATED_BEFORE_VERSION
-        self.allow_lane()
+        if self._make_lane is not None:
+            self.allow_lane()
 
     def open_gate(self) -> None:
         """Accept all messages, up to the limits of the policy: the peer has logged in."""
@@ -492,7 +464,7 @@ class Session:
             self.inbox.reader.set_limits(limits)
 
     def _unjelly(self, expression: Expression, perspective: object) -> object:
-        return finish(walk_of(self.host, self.translator)(expression, perspective))
+        return finish(reading(self.host, self.translator).unjelly_walk(expression, perspective))
 
     def _seal(self, expression: Expression, limits: Limits, max_refs: int) -> Unopened:
         return Unopened(expression, self._unjelly, self._dropped, limits, max_refs)

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Generator
 from typing import Final, Literal, TypeAlias, TypeVar
 
-__all__ = ["PUT_OFF", "Work", "WorkLeft", "begun", "call_hook", "finish"]
+__all__ = ["PUT_OFF", "Work", "WorkLeft", "begun", "call_hook", "finish", "raised_exit"]
 
 Result = TypeVar("Result")
 
@@ -45,7 +45,12 @@ def call_hook(function: Callable[..., Result], *args: object) -> Result:
     try:
         return function(*args)
     except GeneratorExit as error:
-        raise RuntimeError("a method or hook raised GeneratorExit") from error
+        raise raised_exit() from error
+
+
+def raised_exit() -> RuntimeError:
+    """Return the error for a GeneratorExit of application code; see `call_hook`."""
+    return RuntimeError("a method or hook raised GeneratorExit")
 
 
 def finish(work: Work | None) -> None:

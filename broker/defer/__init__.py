@@ -71,7 +71,7 @@ _logger = logging.getLogger("broker.defer")
 def succeed(result: T) -> Deferred[T]:
     """Return a Deferred that already has `result` (published)."""
     deferred: Deferred[T] = Deferred()
-    deferred.callback(result)
+    deferred.fire(result)
     return deferred
 
 

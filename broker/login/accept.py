@@ -87,7 +87,7 @@ class Acceptor:
         """
         if isinstance(root, LoginRoot) and not self._let_wait(broker, root, address):
             return False
-        broker.session.stats.total = self.limits
+        broker.session.counters.total = self.limits
         broker.pump.turns = self._turns
         broker.share_log_throttle(self.log_throttle)
         broker.pump.budget = self._budget

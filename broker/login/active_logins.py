@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from msgspec import Struct
 from zope.interface import classImplements
 
 from broker.connection import log
@@ -30,7 +31,7 @@ EXPIRED: Final = "token expired; log in again"
 _NOBODY: Final[Mapping[str, RefusesUsers | None]] = MappingProxyType({})
 
 
-class AcceptedUser(NamedTuple):
+class AcceptedUser(Struct, frozen=True):
     """The user of a login, after a checker has accepted the credentials.
 
     Attributes:
@@ -231,7 +232,7 @@ class ActiveLogins:
         self._timer = port.scheduler.timeout(seconds, port.abortConnection)
 
 
-class ActiveLogin:
+class ActiveLogin(Struct, eq=False):
     """One login, until its logout.
 
     Attributes:
@@ -240,13 +241,10 @@ class ActiveLogin:
         identity: the identity and the principal of the sent object, if the peer can drop it.
     """
 
-    __slots__ = ("_logins", "identity", "logout", "peer")
-
-    def __init__(self, logins: ActiveLogins, peer: Peer, logout: Callable[[], object]):
-        self._logins = logins
-        self.peer = peer
-        self.logout = logout
-        self.identity: tuple[Any, Principal] | None = None
+    _logins: ActiveLogins
+    peer: Peer
+    logout: Callable[[], object]
+    identity: tuple[Any, Principal] | None = None
 
     def end(self) -> None:
         """Log out; a second call does nothing."""

@@ -11,6 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from msgspec.structs import replace
+
 from broker.core.policy import Policy
 from broker.defer import maybeDeferred
 from broker.errors import ConfigError, ServerBusy, WrongType
@@ -191,7 +193,7 @@ class Attempt:
         if len(octets) > LONGEST_NAME:
             raise wrong_login("no possible user name")
         self._name = username
-        self._source = self._source._replace(account=account_of(octets))
+        self._source = replace(self._source, account=account_of(octets))
         self._shared.throttle.check(self._source)
         if not has_password(credentials):
             return credentials

@@ -7,7 +7,6 @@ token in it.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections import Counter
@@ -106,6 +105,9 @@ class Audit:
         facts: Line = {"event": "login", "result": line["result"], "user": line["user"]}
         facts |= {"peer": line["from"], "mechanism": line["how"]}
         facts |= {name: line[name] for name in ("reason", "suppressed") if name in line}
+        # Imported here: most programs do not log each login.
+        import json
+
         logger.info("%s", json.dumps(line), extra={"facts": facts})
 
 

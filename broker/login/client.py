@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from broker.connection.broker import Broker
-from broker.core.calls.attached import attach_nothing
+from broker.core.calls.attached import ATTACHED
 from broker.defer import Deferred, fail
 from broker.errors import RemoteError, ServerBusy, ServerDraining, TooManyAttempts, WrongType
 from broker.failure import Failure
@@ -39,8 +39,8 @@ __all__ = [
     "LoginWhileBusy",
     "LoginWhileDraining",
     "as_login_failed",
-    "is_taken",
     "login",
+    "taker_of",
 ]
 
 
@@ -83,7 +83,7 @@ class Login:
         self._credentials = credentials
         self._mind = mind
         self._table = table
-        if not is_taken(credentials, table):
+        if taker_of(credentials, table) is None:
             raise _wrong_type(credentials)
 
     def begin(
@@ -107,12 +107,15 @@ class Login:
             broker.peer.mechanism = mechanism.name
             return avatar
 
+        # The calls behind the login get nothing that the running code attaches to its calls.
+        token = ATTACHED.set(None)
         try:
             mechanism = self._choose(context, broker.session.logins)
-            with attach_nothing():
-                entered = mechanism.client(context, self._credentials, self._mind)
+            entered = mechanism.client(context, self._credentials, self._mind)
         except BaseException:  # noqa: BLE001 - any exception is the result of the login
             return fail().addErrback(_refused)
+        finally:
+            ATTACHED.reset(token)
         return entered.addCallbacks(logged_in, _refused)
 
     def _choose(self, context: ClientContext, names: tuple[str, ...] | None) -> AnyMechanism:
@@ -154,9 +157,12 @@ class Login:
         return fitting[0].asks_for + only
 
 
-def is_taken(credentials: object, table: MechanismTable = MECHANISMS) -> bool:
-    """Return whether an object is credentials that a mechanism takes."""
-    return any(row.accepts(credentials) for row in table.rows)
+def taker_of(credentials: object, table: MechanismTable = MECHANISMS) -> AnyMechanism | None:
+    """Return the strongest mechanism that takes an object as credentials, or None."""
+    for row in table.rows:
+        if row.accepts(credentials):
+            return row
+    return None
 
 
 def login(broker: Broker, credentials: object, mind: object = None) -> Deferred[RemoteReference]:

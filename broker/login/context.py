@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
-
-from cryptography.x509 import Certificate
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from broker.background import run_in_thread
 from broker.connection.broker import Broker
 from broker.connection.peer import new_principal, peer_of
-from broker.core.calls.attached import attach_login
+from broker.core.calls.attached import ATTACHED, LOGIN
 from broker.core.objects.unopened import Unopened
 from broker.core.policy import Policy
 from broker.core.principal import OnBehalf, current_principal
@@ -41,6 +39,9 @@ from cred.portal import LoginResult, Portal, Realm
 from cred.saslprep import LONGEST_NAME
 from cred.workers import QueueFull
 from jelly.foreign import has_jelly_hook
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 __all__ = [
     "ClientContext",
@@ -71,11 +72,6 @@ class LoginContext:
     def __init__(self, broker: Broker):
         self.broker = broker
         self.policy: Policy = broker.policy
-
-    @property
-    def is_private(self) -> bool:
-        """Whether a third party cannot read the connection: TLS, the loopback, and the like."""
-        return self.broker.port.is_private
 
     @property
     def verified_chain(self) -> tuple[Certificate, ...]:
@@ -117,8 +113,11 @@ class ClientContext(LoginContext):
 
     def ask(self, reference: RemoteReference, name: str, *args: object) -> Promise[Any]:
         """Call a method of an object of the login; observers and interceptors do not see it."""
-        with attach_login():
+        token = ATTACHED.set(LOGIN)
+        try:
             return reference.callRemote(name, *args)
+        finally:
+            ATTACHED.reset(token)
 
     def enter(self, name: str, *args: object) -> Deferred[object]:
         """Call the login method that returns the avatar; calls on the avatar leave behind it."""
@@ -293,8 +292,8 @@ class ServerContext(LoginContext):
         if len(octets) > LONGEST_NAME:
             raise wrong_login("no possible user name")
         self._claimed = name
-        connection, source, _ = self._source
-        self._source = LoginSource(connection, source, account_of(octets))
+        known = self._source
+        self._source = LoginSource(known.connection, known.source, account_of(octets))
         self._server.throttle.check(self._source)
         return name
 
@@ -377,7 +376,7 @@ class ServerContext(LoginContext):
         tracing = self.broker.session.tracing
         if tracing is not None:
             tracing.tracer.login(user.mechanism, True, "")
-        return OnBehalf(self.principal, sent, end)
+        return OnBehalf(self.principal, sent, end, type(sent) is AsReferenceable)
 
     def _as_refusal(self, failure: Failure) -> Failure:
         """Return the failure that the peer gets for one of a mechanism."""

@@ -17,6 +17,8 @@ import random
 from collections.abc import Callable
 from typing import TypeVar
 
+from msgspec import Struct
+
 from broker.core.policy import Policy
 from broker.limit_errors import limit_error
 from broker.net.socket_addresses import network_of, source_of
@@ -137,7 +139,7 @@ class PendingConnections:
             del self._by_network[slot.network]
 
 
-class Slot:
+class Slot(Struct, eq=False):
     """One connection that waits for a login.
 
     Attributes:
@@ -145,19 +147,10 @@ class Slot:
         drop: called if the connection is dropped for another; None afterwards.
     """
 
-    __slots__ = ("_pending", "drop", "network", "source")
-
-    def __init__(
-        self,
-        pending: PendingConnections,
-        source: str,
-        network: str,
-        drop: Callable[[TooManyPending], object] | None,
-    ):
-        self._pending: PendingConnections | None = pending
-        self.source = source
-        self.network = network
-        self.drop = drop
+    _pending: PendingConnections | None
+    source: str
+    network: str
+    drop: Callable[[TooManyPending], object] | None
 
     def leave(self, result: object = None) -> None:
         """Give the slot back; a second call does nothing.

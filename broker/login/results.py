@@ -57,7 +57,7 @@ def then(
     Returns:
         What the function returned, or a Deferred of it if the result has yet to come.
     """
-    result = result_of(thing)
+    result = thing if type(thing) in PLAIN else result_of(thing)
     if result is TO_COME:
         return to_deferred(thing).addCallback(function, *args, **kwargs)
     return function(result, *args, **kwargs)

@@ -152,7 +152,11 @@ class LoginRoot(Referenceable):
         """Return the names of the mechanisms that this peer can use here, strongest first."""
         context = LoginContext(self.broker)
         checked = self.table.checked_by(self.portal.checkers)
-        return [each.name for each in checked if each.server_refusal(context) is None]
+        names = []
+        for each in checked:
+            if each.server_refusal(context) is None:
+                names.append(each.name)
+        return names
 
     def when_accepted(self, *callbacks: Callable[[], object]) -> None:
         """Call each of ``callbacks`` once a checker has accepted the peer's credentials."""

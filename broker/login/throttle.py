@@ -17,7 +17,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Hashable
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from broker.errors import TooManyAttempts
 from broker.token_bucket import MOST_KEYS, Rate, TokenBuckets
@@ -35,7 +37,7 @@ CONNECTION: Final = Rate(6, 60.0)
 """The limit of one connection."""
 
 
-class LoginSource(NamedTuple):
+class LoginSource(Struct, frozen=True):
     """The connection, address and account of a login, which have limits.
 
     Attributes:
@@ -125,11 +127,12 @@ class LoginThrottle:
         while len(self._known) >= MOST_KEYS:
             del self._known[next(iter(self._known))]
         self._known[known] = None
-        if "account" in self._buckets:
-            self._buckets["account"].clear(known)
+        buckets = self._buckets.get("account")
+        if buckets is not None and buckets.expires_at:
+            buckets.clear(known)
 
     def _keys(self, attempt: LoginSource) -> list[tuple[str, Hashable]]:
-        connection, source, account = attempt
+        connection, source, account = attempt.connection, attempt.source, attempt.account
         keys: list[tuple[str, Hashable]] = [("connection", connection)]
         if source:
             keys.append(("source", source))

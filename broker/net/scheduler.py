@@ -25,6 +25,7 @@ __all__ = [
     "LoopScheduler",
     "Scheduler",
     "TwistedScheduler",
+    "call_by",
     "expire_at",
     "scheduler_for",
     "scheduler_of",
@@ -178,16 +179,23 @@ def scheduler_of(loop: asyncio.AbstractEventLoop) -> LoopScheduler:
 def expire_at(limit: asyncio.Timeout, ends: float) -> Cancellable:
     """Have an ``asyncio.timeout(None)`` expire at a time of the running loop's clock, or later.
 
+    Call ``cancel()`` of the result when the block of ``limit`` has ended. See `call_by`.
+    """
+    return call_by(ends, limit.reschedule, _PAST)
+
+
+def call_by(ends: float, f: Callable[..., object], *args: object) -> Cancellable:
+    """Call ``f(*args)`` at a time of the running loop's clock, or later, unless cancelled before.
+
     It is a `Scheduler.timeout`: it costs less than a timer of the loop. If it is soon, it is a
-    timer of the loop, since half a second more would be much. Call ``cancel()`` of the result when
-    the block of ``limit`` has ended.
+    timer of the loop, since half a second more would be much.
     """
     loop = asyncio.get_running_loop()
     scheduler = scheduler_of(loop)
     seconds = ends - scheduler.now()
     if seconds < _SOON:
-        return loop.call_later(max(0.0, seconds), limit.reschedule, _PAST)
-    return scheduler.timeout(seconds, limit.reschedule, _PAST)
+        return loop.call_later(max(0.0, seconds), f, *args)
+    return scheduler.timeout(seconds, f, *args)
 
 
 # In seconds.
@@ -252,14 +260,11 @@ class ImmediateScheduler:
     thousand turns, each of which schedules the next, need the stack of one.
     """
 
-    __slots__ = ("_waiting",)
-
     loop = None
     create_task = None
     begin_task = None
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[Callable[..., object], tuple[object, ...]]] | None = None
+    # Of the class, so that an object is made without a call: each Broker makes one first.
+    _waiting: deque[tuple[Callable[..., object], tuple[object, ...]]] | None = None
 
     def stepped_loop(self) -> None:
         """Return None: there is no loop."""

@@ -48,7 +48,6 @@ from broker.net.locations import (
     socket_path,
     web_place,
 )
-from broker.net.pipes.children import connect_command
 from broker.net.sockets import bind_stream, bind_unix, connect_stream, connect_unix
 from broker.net.transports import MakeProtocol, StreamTransport
 from broker.net.web_scheme import (
@@ -227,6 +226,9 @@ async def _connect_path(
 async def _connect_command(
     location: Command, make_protocol: MakeProtocol, settings: ConnectSettings
 ) -> StreamTransport:
+    # Imported here: most programs run no command.
+    from broker.net.pipes.children import connect_command
+
     arguments, close_timeout = location.arguments, settings.close_timeout
     return await connect_command(make_protocol, arguments, close_timeout=close_timeout)
 

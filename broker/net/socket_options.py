@@ -116,7 +116,8 @@ class SocketOptions:
 
     def _address(self, name: str) -> Address:
         """Return an address: ``peername`` or ``sockname``."""
-        sock, address = self._socket(), self._source.get_extra_info(name)
+        source = self._source
+        sock, address = source.get_extra_info("socket"), source.get_extra_info(name)
         if sock is None:
             known: Address = address
             return known

@@ -106,7 +106,7 @@ async def connect_stream(
         TLSError: the handshake failed, or the server's certificate is not for ``host``.
         ConfigError: ``tls`` has the settings of `TLS.server`.
     """
-    target, where = (host, port), host_port(host, port)
+    target = host, port
     if tls is not None:
         make_filters = _only(tls.filter_maker(is_server=False, host=host, port=port))
     new = _transport_maker(
@@ -119,7 +119,7 @@ async def connect_stream(
     )
     ends = _end_of(timeout)
     if proxy is not None:
-        host, port, where = proxy.host, proxy.port, f"the proxy {proxy}"
+        host, port = proxy.host, proxy.port
     resolved = await _resolve_by(ends, host, port, timeout)
     delay = ATTEMPT_DELAY if attempt_delay is None else attempt_delay
     try:
@@ -128,6 +128,7 @@ async def connect_stream(
         else:
             sock = await connect_first(resolved, ends=ends, local=local_address, delay=delay)
     except OSError as exc:
+        where = host_port(host, port) if proxy is None else f"the proxy {proxy}"
         raise _connect_error(exc, where, timeout) from exc
     if proxy is not None:
         # Imported here: most programs use no proxy.

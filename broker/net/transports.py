@@ -26,9 +26,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
-
-from cryptography import x509
+from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.errors import ConnectionAborted, ConnectionDone, ConnectionLost
 from broker.failure import Failure
@@ -44,6 +42,9 @@ from broker.net.socket_addresses import Address, is_local
 from broker.net.socket_options import SocketOptions
 from broker.net.stream_base import StreamBase
 from broker.net.transport_port import LINGER_SIZE, LINGER_TIME, TransportPort
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 __all__ = ["HIGH_WATER", "STALL", "MakeProtocol", "StreamProtocol", "StreamTransport"]
 

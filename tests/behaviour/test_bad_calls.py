@@ -89,7 +89,7 @@ async def test_certificates(
 ) -> None:
     """A certificate that is not accepted is refused for its own reason, before data is sent."""
     # It expires while the server runs: a server does not start with an expired certificate.
-    monkeypatch.setattr("broker.net.tls.settings._check_dates", lambda *args: None)
+    monkeypatch.setattr("broker.net.tls.contexts._check_dates", lambda *args: None)
     now = datetime.datetime.now(datetime.UTC)
     other = Authority(tmp_path, "other CA")
     pair, expected = {

@@ -36,8 +36,7 @@ def ours() -> Any:
 
     def set_dialects(broker: Any, dialects: list[bytes]) -> None:
         offered = [dialect for dialect in DIALECTS if dialect.name in dialects]
-        _, reader = broker.session._greeting
-        broker.session._greeting = (Handshake(bool(broker.isClient), offered), reader)
+        broker.session._greeting = Handshake(bool(broker.isClient), offered)
 
     return conversation.Implementation(pb, pb, portal, checkers, credentials, defer, set_dialects)
 

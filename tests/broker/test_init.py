@@ -136,10 +136,10 @@ def test_a_foreign_package_without_a_distribution(tmp_path):
     assert f"is {tmp_path / 'jelly' / '__init__.py'}" in done.stderr.splitlines()[-1]
 
 
-def test_a_client_loads_no_reader_of_keys_and_no_metadata():
+def test_a_client_loads_no_tls_and_no_metadata():
     """What takes long to load, and few need, waits until it is needed."""
     loaded = loaded_by("import broker; broker.serve; broker.connect")
-    assert "broker.net.tls.pem" in loaded
-    slow = {"cryptography.hazmat.primitives.serialization", "importlib.metadata"}
+    assert "broker.net.tls.settings" in loaded
+    slow = {"OpenSSL", "cryptography", "broker.net.tls.pem", "importlib.metadata", "json"}
     assert set() == slow & loaded
     assert not any(name.startswith("broker.flavors.contracts") for name in loaded)

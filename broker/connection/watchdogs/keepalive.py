@@ -9,7 +9,6 @@ which tell the peer that it is alive.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from broker.errors import PBConnectionLost
@@ -38,6 +37,23 @@ class Watched(Protocol):
         """Bytes that the peer has taken, while more are unsent; -1 if none are."""
 
 
+class KeptAlive(Protocol):
+    """The connection, as it is kept alive or ended."""
+
+    def keep_alive(self) -> None:
+        """Ping the peer."""
+
+    def abort(self, error: Exception) -> None:
+        """End the connection."""
+
+
+class Counted(Protocol):
+    """What counts the pings of the peer."""
+
+    def forget_pings(self) -> None:
+        """Reset the count of pings to 0."""
+
+
 class Keepalive:
     """Pings a silent peer, and ends the connection if it stays silent.
 
@@ -45,10 +61,10 @@ class Keepalive:
         scheduler: the clock.
         silence: seconds without a byte until the peer is pinged.
         answer_time: seconds that the peer then has for an answer.
-        ask: sends a ping.
-        on_timeout: called with PBConnectionLost, which has the attributes of the limit.
-        forget: resets counters; called at intervals of ``silence`` to 2 × ``silence`` seconds.
-        watched: the connection.
+        connection: sends a ping, and is ended with PBConnectionLost, which has the attributes of
+            the limit.
+        watched: tells what the peer does.
+        counted: resets counters, at intervals of ``silence`` to 2 × ``silence`` seconds.
 
     Attributes:
         last_heard: the time of the last received byte, by :attr:`now`; set by the Broker.
@@ -57,12 +73,11 @@ class Keepalive:
 
     __slots__ = (
         "_answer_time",
-        "_ask",
-        "_forget",
+        "_connection",
+        "_counted",
         "_forgot",
         "_last_asked",
         "_last_told",
-        "_on_timeout",
         "_scheduler",
         "_silence",
         "_taken",
@@ -77,22 +92,20 @@ class Keepalive:
         scheduler: Scheduler,
         silence: float,
         answer_time: float,
-        ask: Callable[[], object],
-        on_timeout: Callable[[Exception], object],
-        forget: Callable[[], object],
+        connection: KeptAlive,
         watched: Watched,
+        counted: Counted,
     ):
         self._scheduler = scheduler
         self._silence = silence
         self._answer_time = answer_time
-        self._ask = ask
-        self._on_timeout = on_timeout
-        self._forget = forget
+        self._connection = connection
+        self._counted = counted
         self.now = scheduler.now
         self._watched = watched
         self._taken = -1
         self.last_heard = self._last_asked = self._last_told = self._forgot = self.now()
-        self._timer = scheduler.timeout(silence, self._look)
+        self._timer = scheduler.timeout(silence, self)
 
     def stop(self) -> None:
         """Stop the checks."""
@@ -102,11 +115,12 @@ class Keepalive:
         """Nothing was read for so long: this does not count as silence."""
         self.last_heard += seconds
 
-    def _look(self) -> None:
+    def __call__(self) -> None:
+        """Look after the peer: the timer calls this, and so needs no method object."""
         now, watched = self.now(), self._watched
         if not watched.is_reading:
             self._tell(now)
-            self._timer = self._scheduler.timeout(min(self._silence, _PERIOD), self._look)
+            self._timer = self._scheduler.timeout(min(self._silence, _PERIOD), self)
             return
         before, self._taken = self._taken, watched.taken
         if 0 <= before < self._taken:
@@ -115,25 +129,25 @@ class Keepalive:
         silent = now - self.last_heard
         whole = self._silence + self._answer_time
         if silent >= whole:
-            self._on_timeout(
+            self._connection.abort(
                 limit_error(PBConnectionLost, "ping_timeout", self._answer_time, whole)
             )
             return
         if now - self._forgot >= self._silence:
             self._forgot = now
-            self._forget()
+            self._counted.forget_pings()
         has_asked = self._last_asked > self.last_heard
         if silent >= self._silence and not has_asked:
             has_asked = True
             self._last_asked = self._last_told = now
-            self._ask()
+            self._connection.keep_alive()
         elif watched.is_behind:
             self._tell(now)
         due = whole if has_asked else self._silence
-        self._timer = self._scheduler.timeout(due - silent, self._look)
+        self._timer = self._scheduler.timeout(due - silent, self)
 
     def _tell(self, now: float) -> None:
         """Let the peer hear something, unless it has just heard it."""
         if now - self._last_told >= self._silence:
             self._last_told = now
-            self._ask()
+            self._connection.keep_alive()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from broker.connection.watchdogs.setup import Watched
 from broker.core.policy import Policy
 from broker.core.session import Session
 from broker.errors import PBConnectionLost
@@ -27,14 +26,12 @@ class MessageTimeout:
         scheduler: the clock.
         policy: the time and the rate.
         session: the session that decodes the messages.
-        on_timeout: called with PBConnectionLost, which has the attributes of the limit.
-        is_reading: returns whether reading is on.
+        connection: is ended with PBConnectionLost, which has the attributes of the limit.
     """
 
     __slots__ = (
         "_begun_at",
-        "_is_reading",
-        "_on_timeout",
+        "_connection",
         "_policy",
         "_scheduler",
         "_session",
@@ -47,14 +44,12 @@ class MessageTimeout:
         scheduler: Scheduler,
         policy: Policy,
         session: Session,
-        on_timeout: Callable[[Exception], object],
-        is_reading: Callable[[], bool],
+        connection: Watched,
     ):
         self._scheduler = scheduler
         self._policy = policy
         self._session = session
-        self._on_timeout = on_timeout
-        self._is_reading = is_reading
+        self._connection = connection
         self._timer: Cancellable | None = None
         self._since = 0.0
         self._begun_at = -1
@@ -82,7 +77,7 @@ class MessageTimeout:
         pending = session.inbox.pending
         if not pending:
             return
-        if not self._is_reading():
+        if not self._connection.is_reading:
             self._timer = self._scheduler.timeout(_PERIOD, self._look)
             return
         if session.inbox.has_more:
@@ -91,6 +86,6 @@ class MessageTimeout:
             return
         took, most = now - self._since, policy.partial_timeout
         if took >= most and pending < took * policy.partial_rate:
-            self._on_timeout(limit_error(PBConnectionLost, "partial_timeout", most, took))
+            self._connection.abort(limit_error(PBConnectionLost, "partial_timeout", most, took))
             return
         self._timer = self._scheduler.timeout(max(most - took, _PERIOD), self._look)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -10,14 +10,25 @@ from broker.errors import PBConnectionLost
 from broker.limit_errors import limit_error
 from broker.net.scheduler import Cancellable, Scheduler
 
-__all__ = ["SetupTimeouts"]
+__all__ = ["SetupTimeouts", "Watched"]
 
 # Seconds between two checks of a step that is late, while reading is paused.
 _PERIOD = 1.0
 
 
-class _Due(Struct, frozen=True):
-    """The timeout of one step; the clock of ``ends`` stops while nothing is read."""
+class Watched(Protocol):
+    """The connection of a watchdog."""
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether reading is on."""
+
+    def abort(self, error: Exception) -> None:
+        """End the connection."""
+
+
+class _Step(Struct, eq=False):
+    """A step that is due; the clock of ``ends`` stops while nothing is read."""
 
     name: str
     seconds: float
@@ -28,36 +39,38 @@ class _Due(Struct, frozen=True):
 class SetupTimeouts:
     """The setup timers of one connection, which end it.
 
-    Time in which nothing is read does not count.
+    Time in which nothing is read does not count. There is one timer, for the step that is due first
+    when it is set.
 
     Args:
-        on_timeout: called with PBConnectionLost, whose limit is the name of the step and
-            ``_timeout``. Also an attribute.
+        connection: is ended with PBConnectionLost, whose limit is the name of the step and
+            ``_timeout``.
     """
 
-    __slots__ = ("_allowed", "_is_reading", "_noted", "_scheduler", "_timers", "on_timeout")
+    __slots__ = ("_allowed", "_connection", "_scheduler", "_steps", "_timer", "_timer_ends")
 
-    def __init__(self, on_timeout: Callable[[Exception], object]):
-        self.on_timeout = on_timeout
+    def __init__(self, connection: Watched):
+        self._connection = connection
         self._scheduler: Scheduler | None = None
-        self._is_reading: Callable[[], bool] = _always
-        self._noted: tuple[tuple[str, float, str], ...] = ()
-        self._timers: dict[str, Cancellable] = {}
+        # None while no step is due.
+        self._steps: list[_Step] | None = None
+        self._timer: Cancellable | None = None
+        self._timer_ends = 0.0
         # Seconds that do not count, in all.
         self._allowed = 0.0
 
-    def begin(self, scheduler: Scheduler, is_reading: Callable[[], bool]) -> None:
-        """Take the clock, and start the timers of the steps that were added before.
+    def begin(self, scheduler: Scheduler, name: str, seconds: float, what: str = "") -> None:
+        """Take the clock, start the timers of the steps that were added before, and add a step.
 
         Args:
             scheduler: the clock.
-            is_reading: returns whether reading is on.
+            name, seconds, what: the step; see `add`.
         """
         self._scheduler = scheduler
-        self._is_reading = is_reading
-        noted, self._noted = self._noted, ()
-        for name, seconds, what in noted:
-            self.add(name, seconds, what)
+        now = scheduler.now()
+        for step in self._steps or ():
+            step.ends += now
+        self.add(name, seconds, what)
 
     def add(self, name: str, seconds: float, what: str = "") -> None:
         """End the connection unless ``done(name)`` is called in ``seconds``.
@@ -69,47 +82,80 @@ class SetupTimeouts:
             seconds: the value of the setting.
             what: selects the text, as in `limit_error`.
         """
-        scheduler = self._scheduler
+        scheduler, steps = self._scheduler, self._steps
+        if steps is None:
+            steps = self._steps = []
+        step = _Step(name, seconds, what, seconds - self._allowed)
+        steps.append(step)
         if scheduler is None:
-            self._noted += ((name, seconds, what),)
             return
-        due = _Due(name, seconds, what, scheduler.now() + seconds - self._allowed)
-        self._timers[name] = scheduler.timeout(seconds, self._look, due)
+        now = scheduler.now()
+        step.ends += now
+        first = seconds
+        for other in steps:
+            first = min(first, other.ends + self._allowed - now)
+        timer = self._timer
+        if timer is None or now + first < self._timer_ends:
+            if timer is not None:
+                timer.cancel()
+            self._timer_ends = now + first
+            self._timer = scheduler.timeout(max(first, 0.0), self._look)
 
     def done(self, name: str) -> None:
-        """Cancel the timer of a step that is complete, or not needed any more."""
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
+        """Forget a step that is complete, or not needed any more."""
+        steps = self._steps
+        if steps is not None:
+            for step in steps:
+                if step.name == name:
+                    steps.remove(step)
+                    break
+            if not steps and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     def allow(self, seconds: float) -> None:
         """Do not count ``seconds``, in which nothing was read."""
         self._allowed += seconds
 
     def clear(self) -> None:
-        """Cancel all timers."""
-        self._noted = ()
-        for name in list(self._timers):
-            self.done(name)
+        """Forget all steps."""
+        self._steps = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _look(self, due: _Due) -> None:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the steps that are due."""
+        return tuple(step.name for step in self._steps or ())
+
+    def _set(self, scheduler: Scheduler, now: float, seconds: float) -> None:
+        self._timer_ends = now + seconds
+        self._timer = scheduler.timeout(seconds, self._look)
+
+    def _look(self) -> None:
         """End the connection, or wait longer."""
-        if self._scheduler is None:
+        self._timer = None
+        scheduler = self._scheduler
+        if scheduler is None or not self._steps:
             return
-        left = due.ends + self._allowed - self._scheduler.now()
-        if not self._is_reading():
-            self._timers[due.name] = self._scheduler.timeout(_PERIOD, self._look, due)
+        now = scheduler.now()
+        step = min(self._steps, key=lambda each: each.ends)
+        left = step.ends + self._allowed - now
+        if not self._connection.is_reading:
+            self._set(scheduler, now, _PERIOD)
         elif left > _JITTER:
-            self._timers[due.name] = self._scheduler.timeout(left, self._look, due)
+            self._set(scheduler, now, left)
         else:
-            del self._timers[due.name]
-            limit = f"{due.name}_timeout"
-            self.on_timeout(limit_error(PBConnectionLost, limit, due.seconds, what=due.what))
+            self._steps.remove(step)
+            if self._steps:
+                # Also if the connection does not end.
+                self._set(scheduler, now, 0.0)
+            limit = f"{step.name}_timeout"
+            self._connection.abort(
+                limit_error(PBConnectionLost, limit, step.seconds, what=step.what)
+            )
 
 
 # A timer may fire so many seconds early.
 _JITTER = 0.001
-
-
-def _always() -> bool:
-    return True

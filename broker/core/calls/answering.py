@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextvars import Context
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from broker.core.calls.attached import RESUME
 from broker.core.calls.deadline import lapsing
@@ -39,13 +39,20 @@ if TYPE_CHECKING:
 __all__ = ["Answers"]
 
 
+class Incoming(Protocol):
+    """The incoming calls of the connection."""
+
+    def promised(self) -> PromisedCalls:
+        """Return the calls on promises; made at the first use."""
+
+
 class Answers:
     """Sends the answers of one connection.
 
     Args:
         host, translator, outbox, stats: of the session.
         context: the context variables of methods, for calls without a principal.
-        make_promises: returns the calls on promises, for the first answer with a reference.
+        incoming: makes the calls on promises, for the first answer with a reference.
 
     Attributes:
         promises: the calls of the peer on promises, or None before the first.
@@ -56,7 +63,7 @@ class Answers:
     __slots__ = (
         "_context",
         "_host",
-        "_make_promises",
+        "_incoming",
         "_outbox",
         "_stats",
         "_translator",
@@ -72,11 +79,11 @@ class Answers:
         outbox: Outbox,
         stats: Stats,
         context: Context,
-        make_promises: Callable[[], PromisedCalls],
+        incoming: Incoming,
     ):
         self.size = 0
         self.promises: PromisedCalls | None = None
-        self._make_promises = make_promises
+        self._incoming = incoming
         self._context = context
         self.tracing: Tracing | None = None
         self._host = host
@@ -117,6 +124,9 @@ class Answers:
             self.refuse_result(call, error, value)
             return None
         if not is_done:
+            if type(value) is OnBehalf and value.is_reference and not self._host.overridden:
+                self._with_reference(call, value)
+                return None
             return begun(self._with_graph(call, value))
         self.size += outbox.unsent.size - before
         if self.promises is not None and self.promises.size:
@@ -124,6 +134,32 @@ class Answers:
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
         return None
+
+    def _with_reference(self, call: IncomingCall, given: OnBehalf) -> None:
+        """Answer with the reference to an avatar; quicker than a walk, which would do the same."""
+        outbox = self._outbox
+        transaction = self._translator.open(None, call.name, call.args, call.kw, given.principal)
+        transaction.on_rollback(given.undo)
+        try:
+            object_id = self._host.registerReference(given.value)
+            packed = outbox.pack(GraphAnswer(call.request_id, [b"remote", object_id]))
+        except BaseException as error:
+            outbox.roll_back(transaction)
+            if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+                raise
+            self.refuse_result(call, error, given.value)
+            return
+        before = outbox.unsent.size
+        outbox.commit(transaction, packed)
+        self.size += outbox.unsent.size - before
+        promises = self.promises
+        if Feature.PROMISES in outbox.features and isinstance(object_id, int):
+            promises = self._incoming.promised()
+            promises.remember(call.request_id, object_id)
+        if promises is not None and promises.size:
+            promises.settle(call.request_id)
+        if self.tracing is not None:
+            self.tracing.end(call, Outcome.ANSWERED)
 
     def _with_graph(self, call: IncomingCall, value: object) -> Work:
         if isinstance(value, KeptReply):
@@ -145,7 +181,7 @@ class Answers:
         try:
             expression: Any = value
             if route is not None:
-                expression = yield from self._sliced(outbox.jelly_walk(value), transaction)
+                expression = yield from self._sliced(outbox.jellies.jelly_walk(value), transaction)
             if call.once is not None:
                 # The expression of an overridden hook may have anything.
                 is_lost = route is None or _is_lost(call.once, transaction, expression)
@@ -166,7 +202,7 @@ class Answers:
         before = outbox.unsent.size
         outbox.commit(transaction, packed)
         self.size += outbox.unsent.size - before
-        promises = self._make_promises() if named is not None else self.promises
+        promises = self._incoming.promised() if named is not None else self.promises
         if promises is not None:
             if named is not None:
                 promises.remember(call.request_id, named)
@@ -232,7 +268,7 @@ class Answers:
         transaction = self._translator.open(perspective, call.name, call.args, call.kw, owner)
         transaction.context = self._context if owner is None else owner.context
         try:
-            walk = outbox.jelly_walk(value)
+            walk = outbox.jellies.jelly_walk(value)
             # A larger graph has more bytes than are kept.
             for expression in islice(walk, once.most // VISITS + 1):
                 if expression is not UNFINISHED:
@@ -337,7 +373,7 @@ class Answers:
         outbox = self._outbox
         transaction = self._translator.open(principal=self._owner_of(call))
         try:
-            expression = outbox.jelly(shown_error)
+            expression = outbox.jellies.jelly(shown_error)
             once = call.once
             is_lost = once is not None and _is_lost(once, transaction, expression)
             packed = outbox.pack(GraphError(call.request_id, expression))
@@ -351,7 +387,7 @@ class Answers:
             if isinstance(packed, bytes) and Feature.PROMISES in outbox.features:
                 # A call on the result may be on its way.
                 reply = reply_of(packed, call.request_id)
-                self._make_promises().remember_failure(call.request_id, reply)
+                self._incoming.promised().remember_failure(call.request_id, reply)
         self._keep(call, None if is_lost else packed)
 
     def _context_of(self, call: IncomingCall) -> Context:

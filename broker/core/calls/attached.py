@@ -17,6 +17,7 @@ from jelly.errors import CannotJelly, TooLarge
 
 __all__ = [
     "ATTACHED",
+    "LOGIN",
     "LONGEST_VALUE",
     "MOST_ENTRIES",
     "NO_REFERENCE",
@@ -24,8 +25,6 @@ __all__ = [
     "RESUME",
     "Attached",
     "attach",
-    "attach_login",
-    "attach_nothing",
     "is_entry",
     "is_login_call",
     "joined",
@@ -63,7 +62,8 @@ class Attached(Struct, frozen=True):
     is_login: bool = False
 
 
-_LOGIN = Attached(is_login=True)
+LOGIN = Attached(is_login=True)
+"""What is attached to the calls of a login."""
 
 ATTACHED: ContextVar[Attached | None] = ContextVar("broker.attached", default=None)
 """What the running code attaches to its calls; None for nothing."""
@@ -96,30 +96,10 @@ def attach(
         ATTACHED.reset(token)
 
 
-@contextmanager
-def attach_login() -> Iterator[None]:
-    """Mark the calls that begin in this block as those of a login, and attach nothing else."""
-    token = ATTACHED.set(_LOGIN)
-    try:
-        yield
-    finally:
-        ATTACHED.reset(token)
-
-
 def is_login_call() -> bool:
     """Return whether a call that begins now is one of a login."""
     attached = ATTACHED.get()
     return attached is not None and attached.is_login
-
-
-@contextmanager
-def attach_nothing() -> Iterator[None]:
-    """Attach nothing to the calls that begin in this block."""
-    token = ATTACHED.set(None)
-    try:
-        yield
-    finally:
-        ATTACHED.reset(token)
 
 
 def is_entry(key: object, value: object) -> bool:

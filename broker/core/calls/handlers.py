@@ -38,9 +38,13 @@ def _on_version(session: Session, message: messages.Version) -> None:
     terms = read_terms(message.terms)
     if terms != session.outbox.terms:
         session.outbox.take_terms(terms)
-    session.inbox.handlers = OPEN if session.gate is None else GATED
-    session.allow_lane()
-    session.terms_came()
+    if session.gate is None:
+        session.inbox.handlers = OPEN
+        session.allow_lane()
+    else:
+        session.inbox.handlers = GATED
+    if session.want_terms is not None:
+        session.terms_came()
 
 
 def _on_second_version(session: Session, message: messages.Version) -> None:

@@ -23,7 +23,7 @@ from broker.core.calls.promised_calls import PromisedCalls
 from broker.core.events import CallAnswered, CallCancelled
 from broker.core.host import Host
 from broker.core.inbox import Inbox
-from broker.core.objects.translator import Translator
+from broker.core.objects.translator import Reading, Translator
 from broker.core.outbox import Outbox
 from broker.core.policy import Policy
 from broker.core.queued import Queued, Released
@@ -41,9 +41,7 @@ from broker.core.work import PUT_OFF, Work, WorkLeft, begun, call_hook
 from broker.defer import Deferred
 from broker.errors import ServerBusy, ServerDraining
 from broker.limit_errors import limit_error
-from jelly.atoms import Expression
 from jelly.errors import ProtocolError
-from jelly.slices import Walk
 
 __all__ = ["DRAINING", "CallEntry", "IncomingCalls"]
 
@@ -81,6 +79,7 @@ class IncomingCalls(PlainCalls):
         "_inherits_deadline",
         "_keeps_arguments",
         "_outbox",
+        "_policy",
         "_stats",
         "_translator",
         "answers",
@@ -109,7 +108,7 @@ class IncomingCalls(PlainCalls):
         translator: Translator,
         outbox: Outbox,
         stats: Stats,
-        walk: Callable[[Expression, object], Walk[object]],
+        walks: Reading,
     ):
         self.is_draining = False
         self.come_again: tuple[float, tuple[str, ...]] = (0.0, ())
@@ -123,9 +122,11 @@ class IncomingCalls(PlainCalls):
         self._inherits_deadline = policy.inherit_deadline
         self.used_promises: PromisedCalls | None = None
         self.context = contextvars.copy_context()
-        self.answers = Answers(host, translator, outbox, stats, self.context, self._promised)
-        self.runner = MethodRunner(host, policy, translator, walk)
-        self._faults = FaultCounter(policy, stats)
+        self.answers = Answers(host, translator, outbox, stats, self.context, self)
+        self.runner = MethodRunner(host, policy, translator, walks)
+        self._policy = policy
+        # Made when it is first needed.
+        self._faults: FaultCounter | None = None
         self.running: dict[RequestId | IncomingCall, IncomingCall] = {}
         self._host = host
         self._translator = translator
@@ -165,7 +166,7 @@ class IncomingCalls(PlainCalls):
             self.highest = message.request_id
         self._stats.calls_received += 1
         if is_promised:
-            return self._promised().receive(message)
+            return self.promised().receive(message)
         return self.proceed(message, wants_answer)
 
     def proceed(self, message: CallMessage, wants_answer: bool) -> WorkLeft:
@@ -173,7 +174,7 @@ class IncomingCalls(PlainCalls):
         if self.used_promises is not None or (
             isinstance(message, GraphCall) and message.has_promises
         ):
-            promised = self._promised()
+            promised = self.promised()
             if promised.must_hold(message):
                 return promised.hold(message, wants_answer)
         call = self.made(message, wants_answer)
@@ -183,7 +184,7 @@ class IncomingCalls(PlainCalls):
 
     def start(self, released: Released) -> WorkLeft:
         """Start a call that has waited for promises; see :meth:`receive`."""
-        message, call, promised = released.message, released.call, self._promised()
+        message, call, promised = released.message, released.call, self.promised()
         self.highest_before = self.highest
         if self.running.pop(call.key, None) is not call:
             # It was cancelled.
@@ -205,9 +206,9 @@ class IncomingCalls(PlainCalls):
         try:
             yield from self._receive_keyed(call, message, entry, is_admitted=is_admitted)
         finally:
-            self._promised().unpin(released.pins)
+            self.promised().unpin(released.pins)
 
-    def _promised(self) -> PromisedCalls:
+    def promised(self) -> PromisedCalls:
         """Return the calls on promises; made at the first use."""
         if self.used_promises is None:
             promised = PromisedCalls(self, self._translator, self.max_promised)
@@ -319,9 +320,14 @@ class IncomingCalls(PlainCalls):
             if call.meta is not None:
                 outcome = self._outcome_of_first(call, message, entry)
             if outcome is None:
-                if not is_admitted:
+                if not is_admitted and (
+                    self.is_draining or self.refuses_sends or len(self.running) >= self.max_calls
+                ):
                     self._admit(call.wants_answer)
-                if entry is None:
+                found = self.runner.entry_of(message) if entry is None else None
+                if found is not None:
+                    target, call.principal = found.value, found.principal
+                elif entry is None:
                     target = call_hook(self.runner.target_of, message)
                     call.principal = self.runner.principal_of(message)
                 else:
@@ -335,7 +341,7 @@ class IncomingCalls(PlainCalls):
             self.answers.refuse(call, error)
             # The number of a cache is the peer's own: it is not a guess at an object of this side.
             if type(message) not in TO_CACHES:
-                self._faults.count(error)
+                self._count_fault(error)
             return
         if outcome is None:
             call.kind = class_of(target)
@@ -356,11 +362,16 @@ class IncomingCalls(PlainCalls):
             self._translator.let_go_unread(call.watched)
             self.answers.refuse(call, error)
             if not call.arguments_decoded:
-                self._faults.count(error)
+                self._count_fault(error)
             return
         work = self._conclude(call, result)
         if work is not None:
             yield from work
+
+    def _count_fault(self, error: BaseException) -> None:
+        if self._faults is None:
+            self._faults = FaultCounter(self._policy, self._stats)
+        self._faults.count(error)
 
     def intercept(self, interceptor: Interceptor) -> None:
         """Run a function around each call from now on."""

@@ -18,8 +18,8 @@ from broker.core.calls.dispatch import (
 )
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.host import Host, has_hook
-from broker.core.objects.tables import shown
-from broker.core.objects.translator import Translator
+from broker.core.objects.tables import Export, shown
+from broker.core.objects.translator import Reading, Translator
 from broker.core.policy import Policy
 from broker.core.principal import Principal
 from broker.core.wire.conversion import call_with_expressions
@@ -31,10 +31,10 @@ from broker.core.wire.messages import (
     PlainCallToCache,
     PlainSendToCache,
 )
-from broker.core.work import call_hook
+from broker.core.work import call_hook, raised_exit
 from broker.errors import NoSuchObject, WrongArguments
 from jelly.atoms import Expression
-from jelly.slices import UNFINISHED, Walk, finish
+from jelly.slices import UNFINISHED, finish
 
 __all__ = ["TO_CACHES", "Enter", "Interceptor", "MethodRunner"]
 
@@ -62,7 +62,7 @@ class MethodRunner:
         "_host",
         "_policy",
         "_translator",
-        "_unjelly_walk",
+        "_walks",
         "interceptor",
         "last",
         "now",
@@ -73,7 +73,7 @@ class MethodRunner:
         host: Host,
         policy: Policy,
         translator: Translator,
-        walk: Callable[[Expression, object], Walk[object]],
+        walks: Reading,
     ):
         self.interceptor: Interceptor | None = None
         self.last: tuple[str, type | None, bool] | None = None
@@ -83,7 +83,7 @@ class MethodRunner:
         self._host = host
         self._policy = policy
         self._translator = translator
-        self._unjelly_walk = walk
+        self._walks = walks
         # The hook of the host that finds the called object, if it overrides that.
         self._find: Callable[[ObjectId | str], Any] | None = None
         if host.overridden and has_hook(host, "localObjectForID"):
@@ -112,7 +112,7 @@ class MethodRunner:
         self, expression: Expression, perspective: object, enter: Enter
     ) -> Generator[object, None, object]:
         """Return the value of an expression, for a perspective."""
-        walk = self._unjelly_walk(expression, perspective)
+        walk = self._walks.unjelly_walk(expression, perspective)
         while (value := call_hook(enter, next, walk)) is UNFINISHED:
             yield UNFINISHED
         return value
@@ -136,9 +136,12 @@ class MethodRunner:
             The result of the method, or of an overridden hook, as a generator that does a slice of
             the work in each step. Errors are passed on.
         """
-        enter = enter_of(call)
         is_hooked = overrides_hook(target, "remoteMessageReceived")
-        route = target.remoteMessageReceived if is_hooked else call_hook(target.route)
+        # Here and below, a GeneratorExit is never the end of this generator; see `call_hook`.
+        try:
+            route = target.remoteMessageReceived if is_hooked else target.route()
+        except GeneratorExit as error:
+            raise raised_exit() from error
         if not isinstance(route, Route):
             # An overridden hook, which takes expressions.
             if isinstance(message, GraphCall):
@@ -147,6 +150,7 @@ class MethodRunner:
                 message = call_with_expressions(message)
             call.arguments_decoded = True
             self.last = call.name, call.kind, call.wants_answer
+            enter = enter_of(call)
             call_hook(enter, check_hooked, route, call.name)
             call.was_run = True
             self._hooked = call
@@ -157,29 +161,34 @@ class MethodRunner:
         call.route = route
         if route.principal is not None and route.principal is not call.principal:
             call.principal, call.context = route.principal, None
-            enter = enter_of(call)
+        enter = enter_of(call)
         # Before the lookup, so that their references are released even if there is no such method.
-        args, kw = yield from self._arguments(message, route.perspective, enter)
+        args: object
+        kw: object
+        if isinstance(message, GraphCall):
+            args, kw = yield from self._arguments(message, route.perspective, enter)
+        else:
+            args, kw = message.args, message.kw
         del message
         call.arguments_decoded = True
         if call.due is not None:
             call.check_due(self.now)
-        method = call_hook(resolve, route, call.name, self._policy.dynamic_methods)
-        if route.unanswered is not None and not call.wants_answer:
-            raise route.unanswered()
-        self.last = call.name, call.kind, call.wants_answer
         try:
-            return call_hook(enter, self.invoke, call, route, method, args, kw)
+            method = resolve(route, call.name, self._policy.dynamic_methods)
+            if route.unanswered is not None and not call.wants_answer:
+                raise route.unanswered()
+            self.last = call.name, call.kind, call.wants_answer
+            return enter(self.invoke, call, route, method, args, kw)
+        except GeneratorExit as error:
+            raise raised_exit() from error
         except WrongArguments as error:
             call.was_run = call.was_run and (was_raised(error) or route.is_ours)
             raise
 
     def _arguments(
-        self, message: CallMessage, perspective: object, enter: Enter
+        self, message: GraphCall, perspective: object, enter: Enter
     ) -> Generator[object, None, tuple[object, object]]:
         """Return the values of the arguments and of the keywords of a call."""
-        if not isinstance(message, GraphCall):
-            return message.args, message.kw
         try:
             args = yield from self._read(message.args, perspective, enter)
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -201,8 +210,8 @@ class MethodRunner:
         Returns:
             The call, which has the decoded arguments, and the result of the method.
         """
-        values = finish(self._unjelly_walk(args, route.perspective))
-        keywords = finish(self._unjelly_walk(kw, route.perspective))
+        values = finish(self._walks.unjelly_walk(args, route.perspective))
+        keywords = finish(self._walks.unjelly_walk(kw, route.perspective))
         method = resolve(route, name, self._policy.dynamic_methods)
         call = IncomingCall(0, name, self._hooked is None or self._hooked.wants_answer)
         return call, self.invoke(call, route, method, values, keywords)
@@ -238,6 +247,12 @@ class MethodRunner:
         if self.interceptor is not None:
             return self.interceptor(call, method, partial(call_method, route, method, name))
         return call_method(route, method, name, args, kw)
+
+    def entry_of(self, message: CallMessage) -> Export | None:
+        """Return the entry of the called object; None if it has no entry, or the host finds it."""
+        if self._find is not None or type(message) in TO_CACHES:
+            return None
+        return self._translator.exports.get(message.object_id)
 
     def target_of(self, message: CallMessage) -> Any:
         """Return the called object, or raise NoSuchObject."""

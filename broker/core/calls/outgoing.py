@@ -13,7 +13,7 @@ from broker.core.calls.promised import Followed, Home, Step, named_in, place_in
 from broker.core.host import Host
 from broker.core.objects.tables import OpenCalls, directly
 from broker.core.objects.transaction import Passed
-from broker.core.objects.translator import Translator
+from broker.core.objects.translator import Reading, Translator
 from broker.core.objects.whereabouts import name_argument
 from broker.core.outbox import Outbox
 from broker.core.principal import split_view
@@ -40,7 +40,7 @@ from broker.core.wire.messages import (
 from broker.core.work import Work, begun, call_hook
 from jelly.atoms import Expression
 from jelly.errors import EncodeError, ProtocolError, TooLarge
-from jelly.slices import UNFINISHED, Walk
+from jelly.slices import UNFINISHED
 
 __all__ = ["OutgoingCalls"]
 
@@ -65,7 +65,7 @@ class OutgoingCalls:
         "_outbox",
         "_stats",
         "_translator",
-        "_unjelly_walk",
+        "_walks",
         "followed",
         "open_calls",
         "passed",
@@ -80,7 +80,7 @@ class OutgoingCalls:
         outbox: Outbox,
         open_calls: OpenCalls,
         stats: Stats,
-        walk: Callable[[Expression, object], Walk[object]],
+        walks: Reading,
     ):
         self.open_calls = open_calls
         # By request id, for the calls that ask for less than the usual credit.
@@ -94,7 +94,7 @@ class OutgoingCalls:
         self._translator = translator
         self._outbox = outbox
         self._stats = stats
-        self._unjelly_walk = walk
+        self._walks = walks
 
     def call(
         self,
@@ -188,8 +188,8 @@ class OutgoingCalls:
             transaction.context = lapsing(copy_context())
         request_id: RequestId | None = None
         try:
-            net_args = outbox.jelly(args)
-            net_kw = outbox.jelly(kw)
+            net_args = outbox.jellies.jelly(args)
+            net_kw = outbox.jellies.jelly(kw)
             request_id = self.open_calls.ask(perspective, wants_answer)
             if len(name) > _SURELY_SHORT:
                 _check_length(name)
@@ -289,7 +289,38 @@ class OutgoingCalls:
         Returns:
             The rest of the work if the answer is large.
         """
-        return begun(self._on_outcome(message.request_id, message.value, self._host.answered))
+        request_id, expression = message.request_id, message.value
+        if (
+            self.tracing is None
+            and self.followed is None
+            and self._walks is self._translator
+            and self._translator.is_lone_reference(expression)
+        ):
+            self._on_reference(request_id, expression)
+            return None
+        return begun(self._on_outcome(request_id, expression, self._host.answered))
+
+    def _on_reference(self, request_id: RequestId, expression: list[Any]) -> None:
+        """Do the same for the usual answer that has no plain value; it needs no walk."""
+        perspective = self.open_calls.perspective_of(request_id)
+        if self._credits is not None:
+            self._credits.pop(request_id, None)
+        tell: Callable[..., object] = self._host.answered
+        outcome: object
+        try:
+            seen_by, principal = split_view(perspective)
+            receive = self._translator.receive_reference
+            if principal is None:
+                outcome = receive(expression, seen_by)
+            else:
+                outcome = principal.enter(receive, expression, seen_by)
+        except Exception as error:  # noqa: BLE001 - an answer that is not allowed fails this call
+            tell, outcome = self._host.refused, error
+        is_waited_for, _ = self.open_calls.take(request_id)
+        if self.promised is not None:
+            self.forget_promises(request_id)
+        if is_waited_for:
+            tell(request_id, outcome)
 
     def on_failed(self, message: GraphError) -> Work | None:
         """Decode the error of an outgoing call, and pass it to the host; see :meth:`on_answer`."""
@@ -318,7 +349,7 @@ class OutgoingCalls:
         try:
             seen_by, principal = split_view(perspective)
             enter: Callable[..., Any] = directly if principal is None else principal.enter
-            walk = self._unjelly_walk(expression, seen_by)
+            walk = self._walks.unjelly_walk(expression, seen_by)
             if credit is not None:
                 enter = partial(self._with_credit, credit, enter)
             if self.tracing is not None:

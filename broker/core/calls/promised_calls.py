@@ -135,7 +135,7 @@ class PromisedCalls:
         self._opening: dict[int, _Waiting] = {}
         self.size = self._counted = self._last = 0
         # The calls that are answered now, each with its error.
-        self._settled: deque[tuple[RequestId, object]] = deque()
+        self._settled: list[tuple[RequestId, object]] = []
 
     # The answers.
 
@@ -172,7 +172,7 @@ class PromisedCalls:
         ready: list[Queued] = []
         while self._settled:
             self._go_on(*self._settled[0], ready)
-            self._settled.popleft()
+            del self._settled[0]
         if ready:
             self._incoming.inbox.put_first(ready)
 

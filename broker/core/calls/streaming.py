@@ -95,7 +95,7 @@ class Streaming:
         if shown is not None:
             transaction = self._translator.open(principal=stream.principal)
             try:
-                failure = self._outbox.jelly(shown)
+                failure = self._outbox.jellies.jelly(shown)
             except BaseException:
                 self._outbox.roll_back(transaction)
                 raise
@@ -354,7 +354,7 @@ class ItemWriter:
             stream.perspective, stream.name, (), {}, stream.principal
         )
         try:
-            graph: Any = outbox.jelly([item])
+            graph: Any = outbox.jellies.jelly([item])
             packed = outbox.pack(ItemGraph(stream.number, graph))
         except BaseException:
             outbox.roll_back(transaction)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from broker.core.wire.messages import Decache, Decref, ObjectId, Stop
 
@@ -17,6 +17,13 @@ def stop_of(stream: int, times: int = 1) -> Stop:
     return Stop(stream)
 
 
+class Told(Protocol):
+    """The host of a session."""
+
+    def on_released(self) -> object:
+        """Tell the peer soon; called at any time, in any thread."""
+
+
 class PendingReleases:
     """The collected references of one connection that the peer has not been told of.
 
@@ -24,16 +31,16 @@ class PendingReleases:
     operation on it is one step of the interpreter.
 
     Args:
-        on_dropped: called after each addition.
+        host: its ``on_released`` is called after each addition.
 
     Attributes:
         notes: the entries: the command to send, the id, the number of receptions.
     """
 
-    __slots__ = ("_on_dropped", "notes")
+    __slots__ = ("_host", "notes")
 
-    def __init__(self, on_dropped: Callable[[], object]):
-        self._on_dropped: Callable[[], object] | None = on_dropped
+    def __init__(self, host: Told):
+        self._host: Told | None = host
         self.notes: list[Release] = []
 
     def __iter__(self) -> Iterator[Release]:
@@ -61,11 +68,11 @@ class PendingReleases:
 
     def close(self) -> None:
         """Remove all entries and ignore further ones, since the connection is gone."""
-        self._on_dropped = None
+        self._host = None
         self.notes.clear()
 
     def _note(self, note: Release) -> None:
-        on_dropped = self._on_dropped
-        if on_dropped is not None:
+        host = self._host
+        if host is not None:
             self.notes.append(note)
-            on_dropped()
+            host.on_released()

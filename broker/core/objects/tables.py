@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from broker.core.principal import Principal, split_view
 from broker.core.wire.messages import ObjectId, RequestId, Target
@@ -56,13 +58,10 @@ def directly(function: Callable[..., Result], /, *args: object, **kw: object) ->
     return function(*args, **kw)
 
 
-class Numbers:
+class Numbers(Struct, eq=False):
     """Returns the ids 1, 2, 3 …, each once."""
 
-    __slots__ = ("last",)
-
-    def __init__(self) -> None:
-        self.last = 0
+    last: int = 0
 
     def next(self) -> int:
         """Return the next id."""
@@ -70,7 +69,7 @@ class Numbers:
         return self.last
 
 
-class Export:
+class Export(Struct, eq=False):
     """One object that the peer can name.
 
     Attributes:
@@ -81,28 +80,14 @@ class Export:
             the result of ``dispatch.quick_methods``; set at the first call.
     """
 
-    __slots__ = (
-        "count",
-        "enter",
-        "identity",
-        "leading",
-        "methods",
-        "on_release",
-        "principal",
-        "value",
-    )
-
-    def __init__(
-        self, value: object, identity: Hashable, count: int, principal: Principal | None = None
-    ):
-        self.value = value
-        self.identity = identity
-        self.count = count
-        self.principal = principal
-        self.enter: Callable[..., object] = directly
-        self.on_release: Callable[[], object] | None = None
-        self.leading: tuple[object, ...] = ()
-        self.methods: Mapping[str, Method] | None = None
+    value: object
+    identity: Hashable
+    count: int
+    principal: Principal | None = None
+    enter: Any = directly
+    on_release: Callable[[], object] | None = None
+    leading: tuple[object, ...] = ()
+    methods: Mapping[str, Method] | None = None
 
     def current(self) -> object:
         """Return the object to call."""
@@ -159,14 +144,16 @@ class ExportTable:
         Raises:
             LimitExceeded: the peer holds max_refs objects already.
         """
-        identity = key_of(identity, principal)
+        if principal is not None:
+            identity = principal, identity
         object_id = self._ids.get(identity)
         if object_id is not None:
             self.by_id[object_id].count += 1
             return object_id
         if len(self._ids) >= self.max_refs:
             raise limit_error(LimitExceeded, "max_refs", self.max_refs)
-        object_id = self._ids[identity] = self._numbers.next()
+        numbers = self._numbers
+        numbers.last = object_id = self._ids[identity] = numbers.last + 1
         entry = self.by_id[object_id] = Export(value, identity, 1, principal)
         entry.on_release = self._due.pop(identity, None)
         return object_id
@@ -175,11 +162,12 @@ class ExportTable:
         self, identity: Hashable, callback: Callable[[], object], principal: Principal | None = None
     ) -> None:
         """Call ``callback()`` when the peer releases an object that was, or will be, sent."""
-        entry = self.entry_of(identity, principal)
-        if entry is not None:
-            entry.on_release = callback
+        key = key_of(identity, principal)
+        object_id = self._ids.get(key)
+        if object_id is not None:
+            self.by_id[object_id].on_release = callback
         else:
-            self._due[key_of(identity, principal)] = callback
+            self._due[key] = callback
 
     def never_sent(self, identity: Hashable, principal: Principal | None = None) -> None:
         """Remove the callback of :meth:`when_released` if the object has not been sent."""
@@ -260,19 +248,24 @@ class WeakHold(weakref.ref[Held]):
     count: int
 
 
-class ImportTable:
+class Dropped(Protocol):
+    """The collected references of a connection."""
+
+    def reference(self, object_id: ObjectId, count: int) -> None:
+        """Add an object that was received ``count`` times."""
+
+
+class ImportTable(Struct, eq=False):
     """Objects of the peer, by id, perspective and principal.
 
     Args:
-        on_collected: ``f(object_id, count)``, called at any time and in any thread.
+        dropped: is told of collected references, at any time and in any thread.
+        max_refs: most objects of the peer.
     """
 
-    __slots__ = ("_entries", "_max_refs", "_on_collected")
-
-    def __init__(self, on_collected: Callable[[ObjectId, int], None], max_refs: int):
-        self._on_collected = on_collected
-        self._max_refs = max_refs
-        self._entries: dict[Key, WeakHold[object]] = {}
+    _dropped: Dropped
+    _max_refs: int
+    _entries: dict[Key, WeakHold[object]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -338,7 +331,7 @@ class ImportTable:
         # A finalizer may interrupt any code: it only removes its entry and adds a note.
         if self._entries.get(entry.key) is entry:
             del self._entries[entry.key]
-        self._on_collected(entry.key[0], entry.count)
+        self._dropped.reference(entry.key[0], entry.count)
 
 
 class OpenCalls:

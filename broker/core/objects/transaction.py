@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol
 
+from msgspec import Struct
+
 from broker.core.principal import Principal
 from broker.core.wire.messages import RequestId
 from jelly.atoms import Expression
@@ -29,7 +31,7 @@ class Passed(Protocol):
         ...
 
 
-class Transaction:
+class Transaction(Struct, eq=False):
     """The transaction of one message.
 
     Attributes:
@@ -49,48 +51,21 @@ class Transaction:
             must be sent before any message that names the cache.
     """
 
-    __slots__ = (
-        "_undo",
-        "args",
-        "behind",
-        "can_pause",
-        "context",
-        "first_credit",
-        "kw",
-        "method",
-        "outer",
-        "perspective",
-        "principal",
-        "promised",
-        "requests",
-        "resume",
-        "sent",
-    )
-
-    def __init__(
-        self,
-        outer: Transaction | None = None,
-        perspective: object = None,
-        method: object = None,
-        args: object = None,
-        kw: object = None,
-        principal: Principal | None = None,
-    ):
-        self.outer = outer
-        self.perspective = perspective
-        self.method = method
-        self.args = args
-        self.kw = kw
-        self.can_pause = outer is None
-        self.principal = principal
-        self.context: Context | None = None
-        self.promised: list[Passed] | None = None
-        self.first_credit: tuple[int, int] | None = None
-        self.resume: str | None = None
-        self.behind: list[bytes | list[Expression]] = []
-        self.requests: list[RequestId] = []
-        self._undo: list[Callable[[], object]] = []
-        self.sent: list[Callable[[], object]] = []
+    outer: Transaction | None = None
+    perspective: object = None
+    method: object = None
+    args: object = None
+    kw: object = None
+    principal: Principal | None = None
+    can_pause: bool = True
+    context: Context | None = None
+    promised: list[Passed] | None = None
+    first_credit: tuple[int, int] | None = None
+    resume: str | None = None
+    behind: list[bytes | list[Expression]] = []
+    requests: list[RequestId] = []
+    _undo: list[Callable[[], object]] = []
+    sent: list[Callable[[], object]] = []
 
     @property
     def has_exports(self) -> bool:

@@ -10,11 +10,11 @@ made in a transaction, so that its exports can be undone.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Hashable
+from collections.abc import AsyncIterable, Hashable
 from contextlib import suppress
 from contextvars import copy_context
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Never, TypeGuard
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Never, Protocol, TypeGuard
 
 from broker.core.events import StreamOpened
 from broker.core.host import HookedHost, has_hook
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from broker.core.calls.promised_calls import PromisedCalls
     from broker.core.host import Host
 
-__all__ = ["Translator", "walk_of"]
+__all__ = ["Reading", "Translator", "reading"]
 
 
 _CURRENT_OWNER = object()
@@ -113,7 +113,7 @@ class Translator:
     ):
         numbers = Numbers()
         self.exports = ExportTable(numbers, policy.max_refs)
-        self.imports = ImportTable(dropped.reference, policy.max_refs)
+        self.imports = ImportTable(dropped, policy.max_refs)
         self.used_cacheables: CacheableTable | None = None
         self.used_remote_caches: RemoteCacheTable | None = None
         self.transaction: Transaction | None = None
@@ -195,8 +195,11 @@ class Translator:
             principal: the owner of the exports, or None. Default: :attr:`principal`.
         """
         owner = self.principal if principal is _CURRENT_OWNER else principal
-        self.transaction = Transaction(self.transaction, perspective, method, args, kw, owner)
-        return self.transaction
+        outer = self.transaction
+        self.transaction = transaction = Transaction(
+            outer, perspective, method, args, kw, owner, outer is None
+        )
+        return transaction
 
     def close(self, transaction: Transaction) -> None:
         """Close a transaction, committed or not; or pause it."""
@@ -245,14 +248,9 @@ class Translator:
         self, expression: Expression, perspective: object, consumes: bool
     ) -> Walk[object]:
         policy = self._policy
-        if self._is_lone_reference(expression):
+        if self.is_lone_reference(expression):
             # The usual result of a call that is not plain; it needs no unjellier.
-            outer, self.perspective = self.perspective, perspective
-            try:
-                reference = self._received(expression[1], expression)
-            finally:
-                self.perspective = outer
-            yield reference
+            yield self.receive_reference(expression, perspective)
             return
         if self._rows is None:
             self._rows = self._made_rows()
@@ -508,7 +506,20 @@ class Translator:
             self.note_read(unjellier, expression)
         return self._invoker.make_stream(stream)
 
-    def _is_lone_reference(self, expression: Expression) -> TypeGuard[list[Any]]:
+    def receive_reference(self, expression: list[Any], perspective: object) -> object:
+        """Return the reference of an expression for which `is_lone_reference` is True.
+
+        Raises:
+            LimitExceeded: this side holds max_refs objects of the peer already.
+        """
+        outer, self.perspective = self.perspective, perspective
+        try:
+            return self._received(expression[1], expression)
+        finally:
+            self.perspective = outer
+
+    def is_lone_reference(self, expression: Expression) -> TypeGuard[list[Any]]:
+        """Return whether an expression is one reference to an object of the peer."""
         if type(expression) is not list or len(expression) != 2 or expression[0] != b"remote":
             return False
         # The application may have registered a class of its own for all references.
@@ -563,22 +574,36 @@ def _only_number(expression: list[Expression]) -> int:
     return number_in(expression)
 
 
-def walk_of(host: Host, translator: Translator) -> Callable[[Expression, object], Walk[object]]:
-    """Return the function that decodes an expression for a perspective, as a walk.
+class Reading(Protocol):
+    """Decodes the expressions of the peer."""
 
-    If the host overrides Twisted's ``unserialize``, the walk calls that, in one step.
+    def unjelly_walk(self, expression: Expression, perspective: object, /) -> Walk[object]:
+        """Decode an expression for a perspective, as a walk of ``jelly.slices``."""
+        ...
+
+
+def reading(host: Host, translator: Translator) -> Reading:
+    """Return what decodes expressions.
+
+    If the host overrides Twisted's ``unserialize``, its walk calls that, in one step.
     """
     if host.overridden and has_hook(host, "unserialize"):
-        return partial(_unjelly_by_host, host, translator)
-    return translator.unjelly_walk
+        return _ByHost(host, translator)
+    return translator
 
 
-def _unjelly_by_host(
-    host: HookedHost, translator: Translator, expression: Expression, perspective: object
-) -> Walk[object]:
-    watched = translator.watch(expression)
-    try:
-        value = host.unserialize(expression, perspective)
-    finally:
-        translator.let_go_unread(watched)
-    yield value
+class _ByHost:
+    """Decodes by Twisted's ``unserialize`` of a host."""
+
+    def __init__(self, host: HookedHost, translator: Translator):
+        self._host = host
+        self._translator = translator
+
+    def unjelly_walk(self, expression: Expression, perspective: object) -> Walk[object]:
+        """Call the hook."""
+        watched = self._translator.watch(expression)
+        try:
+            value = self._host.unserialize(expression, perspective)
+        finally:
+            self._translator.let_go_unread(watched)
+        yield value

@@ -135,7 +135,7 @@ class MessageWriter(Protocol):
         ...
 
 
-class Dialect(Struct, frozen=True):
+class Dialect(Struct, frozen=True, cache_hash=True):
     """One dialect.
 
     Attributes:

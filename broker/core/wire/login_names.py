@@ -8,7 +8,8 @@ own policy allows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from jelly.errors import ProtocolError
@@ -21,7 +22,8 @@ LONGEST: Final = 256
 _WORD: Final = b"login"
 
 
-def write_names(names: Iterable[str]) -> bytes:
+@lru_cache(32)
+def write_names(names: tuple[str, ...]) -> bytes:
     """Return the string for these names, strongest first, without the last ones if it is too long.
 
     Args:

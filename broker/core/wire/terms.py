@@ -7,6 +7,7 @@ that is missing, the baseline holds. Unknown names are ignored, so that later ve
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -57,9 +58,12 @@ BASELINE = Terms()
 
 def read_terms(sent: Mapping[str, int] | None) -> Terms:
     """Return the terms of a version message."""
-    if not sent:
-        return BASELINE
-    known = {name: number for name, number in sent.items() if name in Terms.__struct_fields__}
+    return _terms(tuple(sent.items())) if sent else BASELINE
+
+
+@lru_cache(16)
+def _terms(sent: tuple[tuple[str, int], ...]) -> Terms:
+    known = {name: number for name, number in sent if name in Terms.__struct_fields__}
     if "frame" in known:
         known["frame"] = max(known["frame"], LEAST_FRAME)
     if "nodes" in known:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from gc import get_referents
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NewType, TypeAlias
 
 from jelly.atoms import Expression
 from jelly.leaves import SCALARS
@@ -102,7 +102,9 @@ if TYPE_CHECKING:
     KEYWORDS: TypeAlias = dict[str, object]
     GRAPH: TypeAlias = Expression
 else:
-    VALUE = _value_type(DEPTH)
+    # New types, since Python looks for names in the arguments of all others: in a union of six
+    # levels that takes longer than the import of all other modules of the core.
+    VALUE = NewType("VALUE", _value_type(DEPTH))
     ARGUMENTS = tuple[VALUE, ...]
     KEYWORDS = dict[str, VALUE]
-    GRAPH = _graph_type()
+    GRAPH = NewType("GRAPH", _graph_type())

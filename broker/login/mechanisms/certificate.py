@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
-from cryptography import x509
 from zope.interface import implementer
 
 from broker.defer import Deferred
 from broker.login.context import ClientContext, LoginContext, ServerContext
 from broker.login.mechanisms.mechanism import LoginCall, Mechanism
 from cred.credentials import ClientCertificate, IClientCertificate
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 __all__ = ["CERTIFICATE"]
 

@@ -114,7 +114,8 @@ CHALLENGE = ChallengeLogin()
 
 def _is_allowed(context: LoginContext) -> bool:
     policy = context.policy
-    return policy.challenge_login and (policy.insecure_plaintext or context.is_private)
+    port = context.broker.port
+    return policy.challenge_login and (policy.insecure_plaintext or port.is_private)
 
 
 @of_login

@@ -81,14 +81,14 @@ class Mechanism(Generic[C]):
         self, context: LoginContext, credentials: C
     ) -> cred_error.LoginFailed | None:
         """Return an error if a client cannot use it on this connection, or None."""
-        if self.is_for_private and not context.is_private:
+        if self.is_for_private and not context.broker.port.is_private:
             text = f"{self.asks_for} is sent over TLS or the loopback only: use pbs://"
             return cred_error.LoginFailed(text)
         return None
 
     def server_refusal(self, context: LoginContext) -> str | None:
         """Return why a server does not take it on this connection, or None."""
-        if self.is_for_private and not context.is_private:
+        if self.is_for_private and not context.broker.port.is_private:
             return f"{self.asks_for} is taken over TLS or the loopback only"
         return None
 

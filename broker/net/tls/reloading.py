@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
-
-from OpenSSL import SSL
+from typing import TYPE_CHECKING
 
 from broker.errors import ConfigError
 from broker.file_stamp import FileStamp, stamp_at
 from broker.printable import printable, text_of_error
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from OpenSSL import SSL
 
 __all__ = ["KeyMismatch", "ReloadingContext"]
 

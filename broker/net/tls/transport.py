@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
-
-from OpenSSL import crypto
+from typing import TYPE_CHECKING, Any
 
 from broker.net.filters import Filter
 from broker.net.log_throttle import LogThrottle
 from broker.net.transports import MakeProtocol, StreamTransport
+
+if TYPE_CHECKING:
+    from OpenSSL import crypto
 
 __all__ = ["RelayedTransport", "SecureTransport", "new_transport"]
 
@@ -23,7 +24,12 @@ class SecureTransport(StreamTransport):
     def getPeerCertificate(self) -> crypto.X509 | None:
         """Return the peer's certificate as a pyOpenSSL object; None if it has sent none yet."""
         certificate = self.peer_certificate
-        return None if certificate is None else crypto.X509.from_cryptography(certificate)
+        if certificate is None:
+            return None
+        # Loaded already, if there is a certificate.
+        from OpenSSL import crypto
+
+        return crypto.X509.from_cryptography(certificate)
 
 
 class RelayedTransport(StreamTransport):

@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -60,7 +61,7 @@ class Options:
         """Return the argument that `given` reads."""
         return json.dumps(asdict(self))
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """The folder of certificates and tokens."""
         return Path(self.certificates or "")

@@ -97,7 +97,7 @@ def leftovers(end: Broker) -> dict[str, Any]:
         "producers": _producers(end),
         "promises": _promises(end),
         "messages not handled": session.inbox.waiting,
-        "timers": list(end.setup_timeouts._timers),
+        "timers": list(end.setup_timeouts.names),
         "notifiers": len(end.connects) + len(end.disconnects) + len(end.failures),
     }
 

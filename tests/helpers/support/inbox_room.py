@@ -72,18 +72,17 @@ class Room:
         self.stats = Stats()
         self.running: set[int] = set()
         self.open_streams: set[int] = set()
-        self.worked: list[int] = []
+        self.works: list[int] = []
         self.inbox = Inbox(
             self,
             handlers,
             self.read,
-            self.begins_at_once,
+            self,
             self.running,
-            self.open_streams.__contains__,
+            self,
             self.outbox,
             policy,
             self.stats,
-            lambda: self.worked.append(len(self.handled)),
         )
         self.inbox.receive(bytes(range(len(kinds))))
 
@@ -103,6 +102,14 @@ class Room:
         number = self.ready.index(message)
         self.handled.append(number)
         self.on.get(number, lambda: None)()
+
+    def worked(self) -> None:
+        """Note that work is done."""
+        self.works.append(len(self.handled))
+
+    def is_stream_open(self, number: int) -> bool:
+        """Return whether a test has opened a stream."""
+        return number in self.open_streams
 
     @staticmethod
     def begins_at_once(message: Any) -> bool:

@@ -46,8 +46,7 @@ class WithPythonLane(Broker):
     def __init__(self, *args: Any, **kw: Any):
         super().__init__(*args, **kw)
         self.session.outbox.unsent = PythonUnsent()
-        abort = self.setup_timeouts.on_timeout
-        self.pump = pump = PythonPump(self, self.session, self.policy, abort, self._allow)
+        self.pump = pump = PythonPump(self, self.session, self.policy)
         self.calls = PythonPendingCalls(
             self, self.session, pump.soon_flush, pump.flush_later, self.policy
         )

@@ -13,7 +13,7 @@ from jelly.limit_errors import limit_error
 from jelly.limits import Limits
 from jelly.slices import UNFINISHED, Walk
 
-__all__ = ["checked", "most_unchecked"]
+__all__ = ["checked", "is_within", "most_unchecked"]
 
 # Heads in a slice of work, which takes about a millisecond.
 _HEADS = 8 * 1024
@@ -48,6 +48,25 @@ for _byte in (*range(0x80, 0x90), 0xDE, 0xDF):
     _MANY[_byte] = 2
 
 
+# The most entries of a container whose head is one byte, and bytes of a string whose head has one
+# byte of length, with that head.
+_SHORT, _SHORT_TEXT = 15, 257
+_SHORT_CONTAINERS = bytes(range(0x80, 0xA0))
+# The heads of single elements of a fixed length, and of short strings.
+_LEAVES = bytes(
+    (
+        *range(0x80),
+        *range(0xA0, 0xC1),
+        0xC2,
+        0xC3,
+        0xC4,
+        *range(0xCA, 0xD4),
+        0xD9,
+        *range(0xE0, 0x100),
+    )
+)
+
+
 @functools.lru_cache(16)
 def most_unchecked(limits: Limits) -> int:
     """Return the length up to which a body cannot exceed a limit."""
@@ -60,6 +79,25 @@ def most_unchecked(limits: Limits) -> int:
         if limit < published:
             most = min(most, limit)
     return most
+
+
+def is_within(body: bytes, limits: Limits) -> bool:
+    """Return whether a body certainly is within the limits, without a look at each head.
+
+    It is for the small frames of a login, whose limits are small too. All bytes are taken for
+    heads. Those of short lists and maps are counted; another one that has elements or a long
+    length makes the result False.
+    """
+    # A short container has at most 15 entries; a map counts as three elements more than a leaf.
+    many = body.translate(None, _LEAVES)
+    return (
+        len(many) <= limits.max_depth
+        and len(body) + (_SHORT + 2) * len(many) <= limits.max_nodes
+        and len(body) <= limits.max_expression
+        and limits.max_string >= _SHORT_TEXT
+        and limits.max_list >= _SHORT
+        and not many.translate(None, _SHORT_CONTAINERS)
+    )
 
 
 def checked(body: memoryview, limits: Limits) -> Walk[None]:

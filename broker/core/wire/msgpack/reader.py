@@ -26,22 +26,24 @@ import msgspec
 from broker.core.wire.conversion import PLAIN, with_expressions, with_values
 from broker.core.wire.messages import Message, MessageQueue
 from broker.core.wire.msgpack.frames import FRAMES, Graph, message_of, note_promises
-from broker.core.wire.msgpack.nodes import checked, most_unchecked
+from broker.core.wire.msgpack.nodes import checked, is_within, most_unchecked
 from jelly.errors import LimitExceeded, ProtocolError
 from jelly.limit_errors import limit_error
 from jelly.limits import Limits
 from jelly.parts import Parts
 from jelly.slices import UNFINISHED, Walk
 
-__all__ = ["FrameReader"]
+__all__ = ["FrameReader", "decoder"]
 
 # The tag of a promise, without the head of its bytes, which may have several forms.
 _PROMISED = b"promised"
+# Bytes of a frame from which its heads are always counted.
+_LARGE = 4096
 _read_length = Struct(">I").unpack_from
 
 
 @functools.cache
-def _decoder() -> Callable[[memoryview], Any]:
+def decoder() -> Callable[[memoryview], Any]:
     """Return the decoder of frames; made for the first connection that needs it."""
     return msgspec.msgpack.Decoder(FRAMES).decode
 
@@ -74,7 +76,8 @@ class FrameReader:
     )
 
     def __init__(self, limits: Limits, keeps_expressions: bool = False):
-        self.set_limits(limits)
+        self._limits = limits
+        self.most_unchecked = most_unchecked(limits)
         self.buffer = b""
         self.position = 0
         # The pieces of an incomplete frame of _wanted bytes, or the bytes after the buffer.
@@ -84,7 +87,7 @@ class FrameReader:
         self._ends: list[int] | None = None
         # The unfinished check of the frame at _pos, if it takes more than one slice.
         self._check: Walk[None] | None = None
-        self._decode = _decoder()
+        self._decode = decoder()
         self._convert = _EXPRESSIONS if keeps_expressions else _VALUES
 
     def set_limits(self, limits: Limits) -> None:
@@ -128,15 +131,21 @@ class FrameReader:
                 start = pos + 4
                 (length,) = _read_length(data, pos)
                 stop = start + length
-                if length > most_unchecked or stop > end:
+                if stop > end:
                     self._check_length(length)
-                    if stop > end:
-                        self._wanted = 4 + length
-                        break
-                    if not self._has_passed(view[start:stop]):
+                    self._wanted = 4 + length
+                    break
+                if length > most_unchecked:
+                    if length > self._limits.max_expression:
+                        self._check_length(length)
+                    body = view[start:stop]
+                    if length < _LARGE and is_within(data[start:stop], self._limits):
+                        message = decode(body)
+                    elif self._has_passed(body):
+                        message = self._decode_large(body)
+                    else:
                         is_behind = True
                         break
-                    message = self._decode_large(view[start:stop])
                 else:
                     message = decode(view[start:stop])
                 kind = type(message)
@@ -270,6 +279,7 @@ class FrameReader:
         self.forget()
 
     def _check_length(self, length: int) -> None:
+        """Raise LimitExceeded if a frame is too large."""
         most = self._limits.max_expression
         if length > most:
             raise limit_error(LimitExceeded, "max_expression", most, length)

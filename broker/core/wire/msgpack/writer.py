@@ -173,7 +173,7 @@ class FrameWriter:
         """
         if type(message) is Piece and len(message.data) + LARGEST_HEAD <= self.most_unchecked:
             return framed_piece(message.stream, message.data)
-        return finish(self.walk(message, False))
+        return self._framed(self._encoded(frame_of(message)))
 
     def write_expression(self, expression: Expression) -> bytes:
         """Return the frame of a message that is given as PB's expression; see :meth:`write`.
@@ -189,19 +189,21 @@ class FrameWriter:
 
     def walk(self, message: Record, consumes: bool) -> Walk[bytes]:
         """Like :meth:`write`, as a walk of ``jelly.slices``."""
-        frame = frame_of(message)
-        try:
-            body = self._encode(frame)
-        except OverflowError:
-            body = self._encode(_narrow(frame, self._limits.max_prefix))
-        except UnicodeEncodeError:
-            raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
-        del frame, message
+        body = self._encoded(frame_of(message))
+        del message
         if len(body) > self.most_unchecked:
             check = self._check(body)
             while next(check) is UNFINISHED:
                 yield UNFINISHED
         yield _pack_length(len(body)) + body
+
+    def _encoded(self, frame: object) -> bytes:
+        try:
+            return self._encode(frame)
+        except OverflowError:
+            return self._encode(_narrow(frame, self._limits.max_prefix))
+        except UnicodeEncodeError:
+            raise CannotJelly("str with a lone surrogate has no UTF-8 form") from None
 
     def _tail_of(self, broadcast: Broadcast) -> bytes | None:
         args, kw = broadcast.args, broadcast.kw

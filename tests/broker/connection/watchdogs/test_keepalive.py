@@ -26,17 +26,22 @@ class Line:
             self.scheduler,
             20.0,
             20.0,
-            lambda: self.said.append("are you there?"),
-            self._on_timeout,
-            self._forget,
+            self,
+            self,
             self,
         )
 
-    def _on_timeout(self, error: Any) -> None:
+    def keep_alive(self) -> None:
+        """Take note of a ping."""
+        self.said.append("are you there?")
+
+    def abort(self, error: Any) -> None:
+        """Take note of the end."""
         self.said.append(str(error))
         self.limits.append(error.limit)
 
-    def _forget(self) -> None:
+    def forget_pings(self) -> None:
+        """Take note that the pings of the peer are not counted any more."""
         self.forgotten += 1
 
 

@@ -34,9 +34,7 @@ class FakeSession:
         self.ended: list[tuple[str, str, float]] = []
         self.is_reading = True
         session: Any = self
-        self.arrival = MessageTimeout(
-            self.scheduler, STRICT, session, self._end, lambda: self.is_reading
-        )
+        self.arrival = MessageTimeout(self.scheduler, STRICT, session, self)
 
     def come(self, size: int, completes: bool = False) -> None:
         """So many bytes have come; they complete the message, or one, and begin the next."""
@@ -56,7 +54,8 @@ class FakeSession:
         for _ in range(seconds):
             self.scheduler.advance(1.0)
 
-    def _end(self, error: Any) -> None:
+    def abort(self, error: Any) -> None:
+        """Take note of the end."""
         self.ended.append((str(error), error.limit, self.scheduler.clock))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from broker.core.calls.attached import ATTACHED, Attached, attach, attach_nothing, joined
+from broker.core.calls.attached import ATTACHED, Attached, attach, joined
 from jelly.errors import CannotJelly, TooLarge
 
 
@@ -16,8 +16,6 @@ def test_blocks() -> None:
     with attach(credit=(1, 2), meta={"x-a": "1", "x-b": "1"}):
         with attach(meta={"x-b": "2"}, is_once=True):
             assert ATTACHED.get() == Attached((1, 2), {"x-a": "1", "x-b": "2"}, True)
-            with attach_nothing():
-                assert ATTACHED.get() is None
             with attach(is_once=False, credit=(3, 4)):
                 assert ATTACHED.get() == Attached((3, 4), {"x-a": "1", "x-b": "2"}, False)
         assert ATTACHED.get() == Attached((1, 2), {"x-a": "1", "x-b": "1"})

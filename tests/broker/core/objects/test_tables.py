@@ -23,7 +23,7 @@ class Log:
     def __init__(self) -> None:
         self.entries: list[tuple[Any, int]] = []
 
-    def __call__(self, object_id: Any, count: int) -> None:
+    def reference(self, object_id: Any, count: int) -> None:
         """Note a collection."""
         self.entries.append((object_id, count))
 

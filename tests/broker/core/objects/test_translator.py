@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.cache_observer import FakeObserver
-from support.memory import ROOT, Reference, SessionPair, make_end
+from support.memory import ROOT, FakeHost, Reference, SessionPair, make_end
 
 from broker.core.objects.releases import PendingReleases
 from broker.core.policy import STRICT
@@ -250,7 +250,7 @@ def test_rows_of_the_host() -> None:
     host = pair.client_host
     host.rows = {b"mine": lambda unjellier, expression: expression[1]}
     one = make_end(STRICT, True)
-    fresh = type(one.translator)(STRICT, host, PendingReleases(lambda: None))
+    fresh = type(one.translator)(STRICT, host, PendingReleases(FakeHost()))
     assert fresh.unjelly([b"mine", 5]) == 5
     with pytest.raises(InsecureJelly):
         one.translator.unjelly([b"mine", 5])

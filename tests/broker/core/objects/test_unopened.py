@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.memory import FakeHost
 
 from broker.core.objects.releases import PendingReleases
 from broker.core.objects.unopened import Unopened, opened
@@ -15,7 +16,7 @@ from jelly.limits import Limits
 def seal(expression: Any, max_refs: int = 8) -> tuple[Unopened, list[Any], PendingReleases]:
     """Return an unopened value, the list of decoded expressions, and the list of releases."""
     unjellied: list[Any] = []
-    dropped = PendingReleases(lambda: None)
+    dropped = PendingReleases(FakeHost())
 
     def unjelly(found: Any, perspective: Any) -> str:
         unjellied.append((found, perspective))

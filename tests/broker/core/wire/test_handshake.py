@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from broker.core.wire.dialects import MSGPACK, NONE, PB
-from broker.core.wire.handshake import Handshake
+from broker.core.wire.handshake import Handshake, written
 from jelly.errors import ProtocolError
+from jelly.limits import Limits
 
 
 def test_the_server_begins() -> None:
     """A server offers its dialects, best first; a client waits."""
-    assert Handshake(False).opening() == [b"msgpack/1", b"pb", b"none"]
+    assert Handshake(False).opening() == (b"msgpack/1", b"pb", b"none")
     assert Handshake(True).opening() is None
 
 
@@ -55,8 +56,8 @@ def named(*names: str) -> Handshake:
 
 def test_a_server_with_a_login_names_it() -> None:
     """Behind its dialects a server with a login names the ways to log in, also if there is none."""
-    assert named("token", "password").opening() == [b"pb", b"none", b"login token password"]
-    assert named().opening() == [b"pb", b"none", b"login"]
+    assert named("token", "password").opening() == (b"pb", b"none", b"login token password")
+    assert named().opening() == (b"pb", b"none", b"login")
 
 
 def test_the_client_reads_the_logins() -> None:
@@ -102,3 +103,63 @@ def test_what_was_not_offered(choice: Any) -> None:
     """Anything else than a name out of the offer is refused."""
     with pytest.raises(ProtocolError, match="chose a dialect that was not offered"):
         Handshake(False, [PB]).receive(choice)
+
+
+def taken(handshake: Handshake, *pieces: bytes) -> Any:
+    """Give the pieces of some bytes to a handshake, and return the result of the last."""
+    *first, last = pieces
+    for piece in first:
+        assert handshake.take(piece) is None
+    return handshake.take(last)
+
+
+OFFER = written((b"msgpack/1", b"pb", b"login token"), Limits())
+
+
+@pytest.mark.parametrize("length", range(len(OFFER) + 1))
+def test_an_offer_in_pieces(length: int) -> None:
+    """A client takes an offer wherever it is cut, with the same result."""
+    client = Handshake(True)
+    pieces = [piece for piece in (OFFER[:length], OFFER[length:]) if piece]
+    assert taken(client, *pieces) == (MSGPACK, b"msgpack/1", b"")
+    assert client.logins == ("token",)
+
+
+@pytest.mark.parametrize("name", [b"msgpack/1", b"pb", b"none"])
+@pytest.mark.parametrize("behind", [b"", b"behind"])
+def test_a_choice_in_pieces(name: bytes, behind: bytes) -> None:
+    """A server takes a choice wherever it is cut, and returns the bytes behind it."""
+    data = written(name, Limits())
+    for length in range(len(data)):
+        pieces = [piece for piece in (data[:length], data[length:] + behind) if piece]
+        dialect, reply, rest = taken(Handshake(False), *pieces)
+        assert (dialect.name, reply, rest) == (name, None, behind)
+
+
+@pytest.mark.parametrize("behind", [b"x", OFFER])
+def test_bytes_behind_an_offer(behind: bytes) -> None:
+    """The bytes behind an offer are those of the dialect."""
+    assert Handshake(True).take(OFFER + behind) == (MSGPACK, b"msgpack/1", behind)
+
+
+def test_a_head_with_leading_zeros() -> None:
+    """A choice with an unusual head is the same choice."""
+    usual = written(b"pb", Limits())
+    longer = usual[:1] + b"\x00" + usual[1:]
+    assert Handshake(False).take(longer) == Handshake(False).take(usual) == (PB, None, b"")
+
+
+@pytest.mark.parametrize("is_client", [False, True])
+def test_another_protocol(is_client: bool) -> None:
+    """Text of another protocol is refused at its first bytes, by both ends."""
+    handshake = Handshake(is_client)
+    with pytest.raises(ProtocolError, match="the peer does not speak Perspective Broker"):
+        handshake.take(b"GET / HTTP/1.1")
+
+
+@pytest.mark.parametrize("names", [(b"pb", b"login a", b"login b"), (b"PB",)])
+def test_an_offer_that_is_refused_again(names: tuple[bytes, ...]) -> None:
+    """A bad offer is refused each time that it comes."""
+    for _ in range(2):
+        with pytest.raises(ProtocolError, match=r"logins 2 times|no dialect in common"):
+            Handshake(True).take(written(names, Limits()))

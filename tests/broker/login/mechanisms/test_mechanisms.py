@@ -246,7 +246,7 @@ class Offering(WaysIn):
 
     def __init__(self, offer: list[str] | None, **options: Any):
         super().__init__(connect=False, **options)
-        handshake, _ = self.server.session._greeting
+        handshake = self.server.session._greeting
         handshake.name_logins = None if offer is None else lambda: offer
 
 

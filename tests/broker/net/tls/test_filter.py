@@ -11,7 +11,7 @@ from OpenSSL import SSL
 from support.certificates import Authority, Pair
 from support.tls_link import Link
 
-from broker.net.tls import settings
+from broker.net.tls import contexts
 from broker.net.tls.filter import TLSFilter
 from broker.net.tls.settings import TLS
 from broker.net.tls.verify import pin_of
@@ -43,7 +43,7 @@ def at_random(data: bytes) -> list[bytes]:
 @pytest.fixture
 def any_dates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Servers whose certificates have expired since they were started."""
-    monkeypatch.setattr(settings, "_check_dates", lambda *args: None)
+    monkeypatch.setattr(contexts, "_check_dates", lambda *args: None)
 
 
 def server_of(pair: Pair, **kw: Any) -> TLSFilter:

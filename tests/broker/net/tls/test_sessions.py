@@ -17,7 +17,7 @@ from support.certificates import Authority, Pair
 from support.tls_link import Link
 
 from broker.errors import TLSError
-from broker.net.tls import settings
+from broker.net.tls import contexts
 from broker.net.tls.filter import TLSFilter
 from broker.net.tls.sessions import (
     MAX_AGE,
@@ -236,7 +236,7 @@ def test_a_clock_that_is_set_back(client: TLS, giving: TLS) -> None:
 
 def test_a_pin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a pin a session is resumed, also without a name, and dates still do not count."""
-    monkeypatch.setattr(settings, "_check_dates", lambda *args: None)
+    monkeypatch.setattr(contexts, "_check_dates", lambda *args: None)
     stranger = Authority(folder, "pinned again")
     pair = stranger.issue(["x"], not_after=datetime.datetime.now(datetime.UTC) - DAY)
     server = TLS.server(pair.certificate_path, pair.key_path, tickets=True)

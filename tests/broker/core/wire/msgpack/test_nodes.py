@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.core.wire.msgpack.nodes import checked, most_unchecked
+from broker.core.wire.msgpack.nodes import checked, is_within, most_unchecked
 from jelly.errors import LimitExceeded
 from jelly.limits import Limits
 from jelly.slices import UNFINISHED, finish
@@ -163,3 +163,43 @@ def test_slices() -> None:
     body = msgspec.msgpack.encode([0] * 100_000)
     results = list(checked(memoryview(body), Limits()))
     assert results == [UNFINISHED] * 12 + [None]
+
+
+SMALL = Limits(max_depth=16, max_expression=64 * 1024, max_nodes=2_000)
+"""Such limits hold before a login."""
+
+
+@given(
+    st.binary(max_size=200)
+    | st.lists(st.sampled_from([0x81, 0x91, 0x9F, 0x8F, 0xA1, 1])).map(bytes),
+    st.builds(
+        Limits,
+        max_depth=st.integers(5, 100),
+        max_nodes=st.integers(10, 3000),
+        max_string=st.sampled_from([100, 256, 257, 1000]),
+        max_list=st.integers(10, 20),
+    ),
+)
+@settings(max_examples=2000)
+def test_what_certainly_is_within(body: bytes, limits: Limits) -> None:
+    """A body that certainly is within the limits passes the check of its heads, whatever it is."""
+    if is_within(body, limits):
+        finish(checked(memoryview(body), limits))
+
+
+@pytest.mark.parametrize(
+    ("value", "is_small"),
+    [
+        ((7, 1, 1, "root", "login", (["tuple", b"a", "x" * 100, ["None"]], ["dictionary"])), True),
+        ((1, 6, {"once": 0, "instance": 2**60}), True),
+        ([[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]], False),
+        ([1] * 16, False),
+        ("x" * 256, False),
+        (b"x" * 256, False),
+        ([{}] * 15, True),
+        ("\x90", True),
+    ],
+)  # fmt: skip
+def test_small_frames(value: Any, is_small: bool) -> None:
+    """The frames of a login need no look at each head; long and deep ones do."""
+    assert is_within(msgspec.msgpack.encode(value), SMALL) == is_small
