@@ -15,7 +15,7 @@ from broker.connection.connection import Connection
 from broker.connection.peer import CURRENT_CALL, Call
 from broker.connection.tracers import add_tracer
 from broker.core.objects.streams import Counted
-from broker.core.tracer import Outcome
+from broker.core.tracer import Outcome, Timer
 from broker.errors import WrongType
 from broker.printable import printable, text_of_value
 from broker.propagation import log_raised, log_slow, propagate, record_of
@@ -210,10 +210,16 @@ class OfConnection:
     """
 
     needs_records = True
+    never_raises = True
 
     def __init__(self, observer: Observer, broker: Broker):
         self._observer = observer
         self._connection = broker.connection
+
+    @property
+    def timer(self) -> Timer | None:
+        """None: it takes more than times."""
+        return None
 
     def opened(self, dialect: str) -> None:
         """Tell of it."""

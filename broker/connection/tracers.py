@@ -133,7 +133,9 @@ class Tracers:
             is_incoming: whether this end reads it.
             of: the tokens of the call that returns it to this end, or None.
         """
-        tokens = {id(each): own for each, own in of} if isinstance(of, list) else {}
+        # The call may have started when there was one tracer only.
+        known = of if isinstance(of, _Tokens) else [(self._direct, of)]
+        tokens = {id(each): own for each, own in known}
         ends: list[Callable[[Outcome, object], object]] = []
         for each in self.members:
             if isinstance(each, StreamTracer):

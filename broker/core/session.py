@@ -367,6 +367,8 @@ class Session:
         if tracing is not None:
             tracing.timer = timer
             self.inbox.tracing = self.outbox.sizes = tracing if timer is None else None
+            if self.gate is None:
+                self.incoming.trace(tracing)
 
     def snapshot(self) -> SessionSnapshot:
         """Return what this session shows now: names, numbers and sizes, never values."""

@@ -11,14 +11,14 @@ from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from contextvars import Context
 from enum import Enum
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from broker.errors import CallTimeout
 
-__all__ = ["MOST_ENDED", "Outcome", "Timer", "Tracer", "Tracing", "outcome_of"]
+if TYPE_CHECKING:
+    from broker.core.calls.dispatch import Method
 
-MOST_ENDED = 4000
-"""How many items a `Timer` keeps until the calls are counted: four for each call."""
+__all__ = ["ANSWERED", "Outcome", "Timer", "Times", "Tracer", "Tracing", "outcome_of"]
 
 T = TypeVar("T")
 
@@ -33,6 +33,10 @@ class Outcome(Enum):
     TIMED_OUT = "timed out"  # its deadline passed
     NOT_RUN = "not run"  # the connection ended before it was sent
     LOST = "lost"  # the connection ended, and it may have been run
+
+
+ANSWERED = Outcome.ANSWERED
+"""The same: an attribute of an Enum takes Python 3.11 as long as a call of a function."""
 
 
 class Tracer(Protocol):
@@ -91,22 +95,36 @@ class Tracer(Protocol):
         ...
 
 
+class Times(Protocol):
+    """The calls of one method that were answered, by the time that they took.
+
+    The quick path of a call counts a short one itself: a number and a sum, nothing for each call.
+
+    Attributes:
+        clock: returns the time, in seconds.
+        most_short: the seconds of the longest short call.
+        short: how many were short.
+        seconds: the sum of the times of all.
+    """
+
+    clock: Callable[[], float]
+    most_short: float
+    short: int
+    seconds: float
+
+    def add(self, seconds: float, /) -> None:
+        """Count a call that took so many seconds."""
+        ...
+
+
 class Timer(Protocol):
     """A tracer that only takes the time of a call. The quick path of a call does this itself.
 
     The token of such a tracer is the class of the target, the name and the time of the start.
-
-    Attributes:
-        clock: returns the time.
-        ended: of each call that was answered, the items of its token and the time of its end. They
-            are in one flat list: the garbage collector need not visit them.
     """
 
-    clock: Callable[[], float]
-    ended: list[Any]
-
-    def settle(self) -> None:
-        """Count the calls that have ended, and empty the list, which has `MOST_ENDED` items."""
+    def timed(self, target: type, methods: Mapping[str, Method], /) -> Mapping[str, Method]:
+        """Return the methods of a class with their attribute ``times`` set."""
         ...
 
 
@@ -144,7 +162,7 @@ class Tracing:
     def one_way(self, name: str) -> None:
         """Tell the tracer of a one-way call that was sent."""
         token = self.tracer.call_started(name, False, False, None)
-        self.tracer.call_ended(token, Outcome.ANSWERED, None)
+        self.tracer.call_ended(token, ANSWERED, None)
 
     def during(self, call: Hashable, enter: Callable[..., T], *args: object) -> T:
         """Return ``enter(*args)``, which decodes a part of the answer to a call."""

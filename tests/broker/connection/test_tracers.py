@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.memory import PUBLISHED_WIRE, BrokerPair
 
 from broker.connection.tracers import add_tracer, remove_tracer
 from broker.core.policy import STRICT
-from broker.core.tracer import MOST_ENDED, Outcome
+from broker.core.tracer import Outcome
 from broker.flavors.referenceable import Referenceable
 
 
@@ -112,25 +114,48 @@ def test_a_tracer_that_is_told_directly() -> None:
     assert session.tracing is None
 
 
+class Counted:
+    """Times of calls."""
+
+    most_short = 0.5
+
+    def __init__(self, clock: Callable[[], float]):
+        self.clock = clock
+        self.short, self.seconds = 0, 0.0
+        self.longer: list[float] = []
+
+    def add(self, seconds: float) -> None:
+        """Keep them."""
+        self.longer.append(seconds)
+
+
 def test_a_tracer_that_takes_times() -> None:
-    """A quick call makes the token itself, in the form that the tracer has; sizes are not told."""
+    """A quick call counts itself in the times of its method; sizes are not told."""
     pair = BrokerPair(Server(), policy=STRICT)
     session = pair.server.session
     timer, other = Direct(), Recorder()
     timer.timer = timer  # type: ignore[assignment]
-    times, ended = iter((1.5, 2.5)), [0] * (MOST_ENDED - 4)
-    timer.clock, timer.ended = lambda: next(times), ended  # type: ignore[attr-defined]
-    add_tracer(session, timer)
+    clock = iter((1.5, 1.75, 2.0, 9.0))
+    times = Counted(lambda: next(clock))
+    timer.timed = lambda target, methods: {  # type: ignore[attr-defined]
+        name: replace(each, times=times) for name, each in methods.items() if target is Server
+    }
+    # The methods of this object were found before.
     pair.root.callRemote("echo", 1)
     pair.exchange()
-    assert ended[-4:] == [Server, "echo", 1.5, 2.5]
-    assert timer.told == [("opened", "msgpack/1"), ("settle",)]
+    add_tracer(session, timer)
+    for _ in range(2):
+        pair.root.callRemote("echo", 1)
+        pair.exchange()
+    assert (times.short, times.seconds, times.longer) == (1, 0.25, [7.0])
+    assert timer.told == [("opened", "msgpack/1")]
     add_tracer(session, other)
     pair.root.callRemote("echo", 1)
     pair.exchange()
-    assert timer.names()[2:] == ["call_started", "call_ended"]
+    assert timer.names()[1:] == ["call_started", "call_ended"]
     assert {"received", "sent"} <= {each[0] for each in timer.told}
     assert other.names() == ["opened", "call_started", "call_ended"]
+    assert times.short == 1
 
 
 def test_a_tracer_of_its_own() -> None:
