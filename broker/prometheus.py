@@ -175,11 +175,14 @@ class _Counting(OfConnection):
         broker: of the connection.
     """
 
-    needs_records = False
-
     def __init__(self, metrics: Metrics, broker: Broker):
         super().__init__(metrics, broker)
         self._metrics = metrics
+
+    @property
+    def needs_records(self) -> bool:
+        """False."""
+        return False
 
     @property
     def timer(self) -> Timer:

@@ -11,16 +11,22 @@ from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from contextvars import Context
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from broker.errors import CallTimeout
 
 if TYPE_CHECKING:
     from broker.core.calls.dispatch import Method
 
-__all__ = ["ANSWERED", "Outcome", "Timer", "Times", "Tracer", "Tracing", "outcome_of"]
+__all__ = ["ANSWERED", "Begin", "Outcome", "Timer", "Times", "Tracer", "Tracing", "outcome_of"]
 
 T = TypeVar("T")
+
+Begin: TypeAlias = Callable[[str, bool, type | None], object]
+"""Gets the name of a call of the peer, whether it wants an answer, and the class of the object.
+
+It runs in the contextvars of the call, and returns the token of the tracer.
+"""
 
 
 class Outcome(Enum):
@@ -135,18 +141,38 @@ class Tracing:
 
     Args:
         tracer: it is told. Also an attribute.
+        describe: see `broker.core.host.Host.describe`.
 
     Attributes:
+        begin: puts the record of a call of the peer into the current contextvars, and tells the
+            tracer that it starts; see `Begin`.
+        has_calls: whether the tracer is told of calls.
         timer: the tracer, if it only takes times; else None.
     """
 
-    __slots__ = ("_current", "_tokens", "timer", "tracer")
+    __slots__ = ("_current", "_describe", "_tokens", "begin", "has_calls", "timer", "tracer")
 
-    def __init__(self, tracer: Tracer):
+    def __init__(self, tracer: Tracer, describe: Begin):
         self.tracer = tracer
+        self.begin: Begin = self._begin
+        self.has_calls = True
         self.timer: Timer | None = None
+        self._describe = describe
         self._current: Hashable = None
         self._tokens: dict[Hashable, tuple[object, Context | None]] = {}
+
+    def ease(self, timer: Timer | None, begin: Begin | None, has_calls: bool) -> None:
+        """Tell the tracer in a way that costs less.
+
+        Args:
+            timer, has_calls: see the attributes.
+            begin: used as the attribute, or None for the usual way.
+        """
+        self.timer, self.begin, self.has_calls = timer, begin or self._begin, has_calls
+
+    def _begin(self, name: str, wants_answer: bool, target: type | None) -> object:
+        self._describe(name, wants_answer, target)
+        return self.tracer.call_started(name, True, wants_answer, target)
 
     def adopt(self, call: Hashable, token: object, context: Context | None = None) -> None:
         """Keep the token of a call that the tracer has been told of.

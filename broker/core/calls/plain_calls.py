@@ -158,10 +158,10 @@ class PlainCalls:
                 if times is not None:
                     token = times.clock()
                 else:
-                    context = self.described(entry.principal, message.name, wants_answer, kind)
+                    principal = entry.principal
+                    context = (self.context if principal is None else principal.context).copy()
                     enter = context.run
-                    begin = tracing.tracer.call_started
-                    token = enter(begin, message.name, True, wants_answer, kind)
+                    token = enter(tracing.begin, message.name, wants_answer, kind)
             result = enter(method.function, *leading, *message.args, **message.kw)
             is_done = outbox.answer(message.request_id, result) if wants_answer else result is None
         except (KeyboardInterrupt, SystemExit):
@@ -333,7 +333,7 @@ class PlainCalls:
             principal, name, wants_answer, kind, due, meta: see `IncomingCall`.
         """
         context = (self.context if principal is None else principal.context).copy()
-        self._host.describe(context, name, wants_answer, kind, due, meta)
+        context.run(self._host.describe, name, wants_answer, kind, due, meta)
         if due is not None and self._inherits_deadline:
             context.run(DEADLINE.set, due)
         return context
