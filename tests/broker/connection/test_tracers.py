@@ -122,6 +122,32 @@ def test_a_tracer_that_is_told_directly() -> None:
     assert session.tracing is None
 
 
+def test_a_tracer_without_calls() -> None:
+    """It is not told of calls, and the one beside it is told of them by the session as before."""
+    pair = BrokerPair(Server(), policy=STRICT)
+    session = pair.server.session
+    quiet, direct, later = Direct(), Direct(), Direct()
+    quiet.has_calls = False
+    add_tracer(session, quiet)
+    assert session.incoming.tracing is None
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    add_tracer(session, direct)
+    assert session.tracing is not None and session.tracing.begin == direct.begin
+    hub = session.tracing.tracer
+    early = hub.call_started("early", True, True, None)
+    remove_tracer(session, direct)
+    hub.call_ended(early, Outcome.ANSWERED, None)
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    add_tracer(session, later)
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    assert direct.names() == ["opened", "call_started", "call_ended"]
+    assert later.names() == ["opened", "call_started", "call_ended"]
+    assert quiet.names() == ["opened"]
+
+
 class Counted:
     """Times of calls."""
 
