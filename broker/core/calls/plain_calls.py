@@ -179,15 +179,16 @@ class PlainCalls:
             return None
         if is_done:
             self.answers.size += outbox.unsent.size - before
-            if times is not None:
-                took = times.clock() - token
-                if took <= times.most_short:
-                    times.short += 1
-                    times.seconds += took
-                else:
-                    times.add(took)
-            elif context is not None and tracing is not None:
-                context.run(tracing.tracer.call_ended, token, ANSWERED, None)
+            if tracing is not None:
+                if context is not None:
+                    context.run(tracing.tracer.call_ended, token, ANSWERED, None)
+                elif times is not None:
+                    took = times.clock() - token
+                    if took <= times.most_short:
+                        times.short += 1
+                        times.seconds += took
+                    else:
+                        times.add(took)
             return None
         call = self.made(message, wants_answer, entry.principal)
         if tracing is not None:
