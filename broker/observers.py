@@ -15,10 +15,10 @@ from broker.connection.connection import Connection
 from broker.connection.peer import CURRENT_CALL, Call
 from broker.connection.tracers import add_tracer
 from broker.core.objects.streams import Counted
-from broker.core.tracer import Outcome
+from broker.core.tracer import Outcome, Timer
 from broker.errors import WrongType
 from broker.printable import printable, text_of_value
-from broker.propagation import log_raised, log_slow, propagate, record_of
+from broker.propagation import Propagator, log_raised, log_slow, propagate, record_of
 
 __all__ = [
     "LogCalls",
@@ -205,15 +205,38 @@ class LogCalls(Observer):
 class OfConnection:
     """The tracer of one connection that tells one observer.
 
-    Attributes:
-        needs_records: whether each call to the peer gets a record for it.
+    Only what the observer overrides is called, and nothing is made for the rest.
+
+    Args:
+        observer: it is told.
+        broker: the connection.
     """
 
-    needs_records = True
+    never_raises = True
 
     def __init__(self, observer: Observer, broker: Broker):
         self._observer = observer
         self._connection = broker.connection
+        self._started = _overridden(observer, "call_started")
+        self._ended = _overridden(observer, "call_ended")
+        hooks = [self._started, self._ended, _overridden(observer, "stream_opened")]
+        hooks.append(_overridden(observer, "stream_ended"))
+        self._has_calls = any(hook is not None for hook in hooks)
+
+    @property
+    def timer(self) -> Timer | None:
+        """None: it takes more than times."""
+        return None
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether the observer wants to know of calls, or of streams, which know their calls."""
+        return self._has_calls
+
+    @property
+    def needs_records(self) -> bool:
+        """Whether each call to the peer gets a record for it."""
+        return self._has_calls or isinstance(self._observer, Propagator)
 
     def opened(self, dialect: str) -> None:
         """Tell of it."""
@@ -222,25 +245,64 @@ class OfConnection:
     def closed(self) -> None:
         """Do nothing: the reason is not known yet, see `observe`."""
 
+    def begin(
+        self, name: str, wants_answer: bool, target: type | None, call: Call | None = None
+    ) -> object:
+        """Tell of a call, for which a record is made unless it has one; see `Tracing.begin`.
+
+        Returns:
+            The record, and the token of the observer; None if that has raised.
+        """
+        if call is None:
+            # What `Broker.describe` does: a call of it would cost as much as the record.
+            peer = CURRENT_CALL.get().peer
+            call = Call(peer, self._connection, name, True, wants_answer, target)
+            CURRENT_CALL.set(call)
+        started = self._started
+        if started is None:
+            return call, None
+        token: object = None
+        began = monotonic()
+        try:
+            token = call, started(call)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - an observer cannot harm a connection
+            log_raised(self._observer, error)
+        took = monotonic() - began
+        if took > _TOO_LONG:
+            self._note_slow("call_started", took)
+        return token
+
     def call_started(
         self, name: str, is_incoming: bool, wants_answer: bool, target: type | None
     ) -> object:
-        """Tell of it; return the record of the call, and the token of the observer."""
-        connection = self._connection
+        """Tell of a call; return what :meth:`begin` does."""
         if is_incoming:
             # The tracer is told in the context of the call, which has its record.
             call = CURRENT_CALL.get()
         else:
+            connection = self._connection
             sending = record_of(connection.broker)
             call = sending or Call(connection.peer, connection, name, False, wants_answer)
-        told, token = self._tell(self._observer.call_started, call)
-        return (call, token) if told else None
+        return self.begin(name, wants_answer, target, call)
 
-    def call_ended(self, token: object, outcome: Outcome, error: object) -> None:
+    def call_ended(self, token: Any, outcome: Outcome, error: object) -> None:
         """Tell of it."""
-        if isinstance(token, tuple):
-            call, own = token
-            self._tell(self._observer.call_ended, own, call, outcome, error)
+        ended = self._ended
+        if ended is None or token is None:
+            return
+        call, own = token
+        began = monotonic()
+        try:
+            ended(own, call, outcome, error)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as raised:  # noqa: BLE001 - an observer cannot harm a connection
+            log_raised(self._observer, raised)
+        took = monotonic() - began
+        if took > _TOO_LONG:
+            self._note_slow("call_ended", took)
 
     def stream_opened(
         self, stream: Counted, name: str, is_incoming: bool, token: object
@@ -283,22 +345,24 @@ class OfConnection:
         """Tell that the connection has ended: its reason is known now."""
         self._tell(self._observer.connection_closed, broker.connection, broker.reason)
 
-    def _tell(self, method: Callable[..., object], *args: object) -> tuple[bool, object]:
-        """Call a method of the observer; return whether it did not raise, and its result."""
+    def _tell(self, method: Callable[..., object], *args: object) -> None:
+        """Call a method of the observer."""
         began = monotonic()
         try:
-            return True, method(*args)
+            method(*args)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - an observer cannot harm a connection
             log_raised(self._observer, error)
-            return False, None
-        finally:
-            took = monotonic() - began
-            if took > _TOO_LONG:
-                # So the method of a call is not told to have held the loop.
-                self._connection.broker.calls.has_stepped = True
-                log_slow(self._observer, getattr(method, "__name__", "a method"), took)
+        took = monotonic() - began
+        if took > _TOO_LONG:
+            self._note_slow(getattr(method, "__name__", "a method"), took)
+
+    def _note_slow(self, method: str, seconds: float) -> None:
+        """Log that the observer has held the loop."""
+        # So the method of a call is not told to have held the loop.
+        self._connection.broker.calls.has_stepped = True
+        log_slow(self._observer, method, seconds)
 
 
 def checked_observers(observers: Iterable[object]) -> tuple[Observer, ...]:
@@ -327,6 +391,12 @@ def observe(broker: Broker, observers: Iterable[Observer]) -> None:
         broker.closed.addCallback(_closed, broker, tracer)
         if tracer.needs_records:
             propagate(broker, observer)
+
+
+def _overridden(observer: Observer, name: str) -> Callable[..., object] | None:
+    """Return a method of an observer; None if it is the one of `Observer`, which does nothing."""
+    method: Callable[..., object] = getattr(observer, name)
+    return None if getattr(method, "__func__", None) is vars(Observer)[name] else method
 
 
 def _closed(result: None, broker: Broker, tracer: OfConnection) -> None:

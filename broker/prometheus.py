@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec.structs import replace
 
 from broker.call_times import BUCKETS, CallTimes
 from broker.connection.connection import Connection
 from broker.connection.peer import Call
-from broker.core.tracer import Outcome
+from broker.core.tracer import ANSWERED, Outcome
 from broker.flavors.contracts.servant import Servant
 from broker.flavors.subscribers import Delivery, deliveries_to, delivery_to
 from broker.observers import Observer, OfConnection
 
 if TYPE_CHECKING:
     from broker.connection.broker import Broker
+    from broker.core.calls.dispatch import Method
     from broker.core.tracer import Timer
     from broker.inspection.inspector import Inspector
     from broker.pb import PBServerFactory
@@ -36,7 +39,6 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
 """The label of a method that the class of the object does not have, and of an unknown class."""
 
-_ANSWERED = Outcome.ANSWERED
 _PREFIXES = ("remote_", "perspective_", "view_")
 _Labels = tuple[tuple[str, str], ...]
 _Sample = tuple[str, _Labels, float]
@@ -59,8 +61,8 @@ class Metrics(Observer):
         self._calls: dict[tuple[str, str, str], CallTimes] = {}
         # Of known methods, by class and name: those that have answered.
         self._answered: dict[tuple[type | None, str], CallTimes] = {}
-        # Of quick calls that were answered: the class, the name and the start, and the end.
-        self._ended: list[Any] = []
+        # Methods of the quick path as they are in a table of a class, by its id; and with times.
+        self._timed: dict[int, tuple[Mapping[str, Method], Mapping[str, Method]]] = {}
         self._made: Counter[str] = Counter()
         self._logins: Counter[tuple[str, str]] = Counter()
         self._bytes = [0, 0]
@@ -74,7 +76,7 @@ class Metrics(Observer):
     def call_ended(self, token: float, call: Call, outcome: Outcome, error: object) -> None:
         """Count it."""
         if call.is_incoming:
-            self._count(call.target, call.name, outcome, [self._clock() - token])
+            self._count(call.target, call.name, outcome, self._clock() - token)
         else:
             self._made[outcome.value] += 1
 
@@ -95,13 +97,14 @@ class Metrics(Observer):
 
     def samples(self) -> Iterator[_Sample]:
         """Yield what was counted: the name, the labels and the value of each sample."""
-        self._settle()
-        for (target, method, outcome), calls in sorted(self._calls.items()):
+        # The method of a class has times before its first call.
+        counted = [(key, calls, calls.below) for key, calls in sorted(self._calls.items())]
+        counted = [each for each in counted if each[2][-1]]
+        for (target, method, outcome), _, below in counted:
             labels = (("target", target), ("method", method), ("outcome", outcome))
-            yield "pb_calls_total", labels, calls.below[-1]
-        for (target, method, outcome), calls in sorted(self._calls.items()):
+            yield "pb_calls_total", labels, below[-1]
+        for (target, method, outcome), calls, below in counted:
             labels = (("target", target), ("method", method), ("outcome", outcome))
-            below = calls.below
             for bound, count in zip(BUCKETS, below, strict=False):
                 yield "pb_call_seconds_bucket", (*labels, ("le", f"{bound:g}")), count
             yield "pb_call_seconds_bucket", (*labels, ("le", "+Inf")), below[-1]
@@ -129,20 +132,19 @@ class Metrics(Observer):
             return super()._tracer_of(broker)
         return _Counting(self, broker)
 
-    def _settle(self) -> None:
-        """Count the quick calls."""
-        ended = iter(self._ended[:])
-        self._ended.clear()
-        times: defaultdict[tuple[type | None, str], list[float]] = defaultdict(list)
-        for target, name, began, end in zip(ended, ended, ended, ended, strict=True):
-            times[target, name].append(end - began)
-        for (target, name), seconds in times.items():
-            self._count(target, name, _ANSWERED, seconds)
+    def _timed_of(self, target: type, methods: Mapping[str, Method]) -> Mapping[str, Method]:
+        """Return methods of a class with their times; the same ones for the same methods."""
+        _, timed = self._timed.get(id(methods), (methods, None))
+        if timed is None:
+            timed = {
+                name: replace(method, times=self._calls_of(target, name, ANSWERED))
+                for name, method in methods.items()
+            }
+            self._timed[id(methods)] = methods, timed
+        return timed
 
-    def _count(
-        self, target: type | None, name: str, outcome: Outcome, seconds: list[float]
-    ) -> None:
-        calls = self._answered.get((target, name)) if outcome is _ANSWERED else None
+    def _count(self, target: type | None, name: str, outcome: Outcome, seconds: float) -> None:
+        calls = self._answered.get((target, name)) if outcome is ANSWERED else None
         if calls is None:
             calls = self._calls_of(target, name, outcome)
         calls.add(seconds)
@@ -150,8 +152,8 @@ class Metrics(Observer):
     def _calls_of(self, target: type | None, name: str, outcome: Outcome) -> CallTimes:
         """Return the counts to which a call belongs."""
         labels = self._labels_of(target, name)
-        calls = self._calls.setdefault((*labels, outcome.value), CallTimes())
-        if outcome is Outcome.ANSWERED and target is not None and labels[1] == name:
+        calls = self._calls.setdefault((*labels, outcome.value), CallTimes(self._clock))
+        if outcome is ANSWERED and target is not None and labels[1] == name:
             self._answered[target, name] = calls
         return calls
 
@@ -173,26 +175,29 @@ class _Counting(OfConnection):
         broker: of the connection.
     """
 
-    never_raises = True
-    needs_records = False
-
     def __init__(self, metrics: Metrics, broker: Broker):
         super().__init__(metrics, broker)
         self._metrics = metrics
-        self.clock: Callable[[], float] = metrics._clock
-        self.ended = metrics._ended
-        self.settle = metrics._settle
+
+    @property
+    def needs_records(self) -> bool:
+        """False."""
+        return False
 
     @property
     def timer(self) -> Timer:
         """It only takes times."""
         return self
 
+    def timed(self, target: type, methods: Mapping[str, Method]) -> Mapping[str, Method]:
+        """Return the methods of a class, which count their calls."""
+        return self._metrics._timed_of(target, methods)
+
     def call_started(
         self, name: str, is_incoming: bool, wants_answer: bool, target: type | None
     ) -> object:
         """Take the time."""
-        return (target, name, self.clock()) if is_incoming else None
+        return (target, name, self._metrics._clock()) if is_incoming else None
 
     def call_ended(self, token: object, outcome: Outcome, error: object) -> None:
         """Count it."""
@@ -201,7 +206,8 @@ class _Counting(OfConnection):
             return
         known: tuple[type | None, str, float] = token  # type: ignore[assignment]
         target, name, began = known
-        self._metrics._count(target, name, outcome, [self.clock() - began])
+        metrics = self._metrics
+        metrics._count(target, name, outcome, metrics._clock() - began)
 
 
 # The name of each metric, its type and its help.

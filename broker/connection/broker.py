@@ -10,7 +10,6 @@ the peer. The published methods only call the session and its translator.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextvars import Context
 from functools import partial
 from typing import Any
 
@@ -446,17 +445,17 @@ class Broker(PublishedBroker):
 
     def describe(
         self,
-        context: Context,
         name: str,
         wants_answer: bool,
         target: type | None,
-        due: float | None,
-        meta: Mapping[str, str] | None,
-    ) -> None:
-        """Put the record of a call of the peer into its contextvars."""
-        peer = context[CURRENT_CALL].peer
+        due: float | None = None,
+        meta: Mapping[str, str] | None = None,
+    ) -> Call:
+        """Put the record of a call of the peer into the current contextvars, and return it."""
+        peer = CURRENT_CALL.get().peer
         call = Call(peer, self.connection, name, True, wants_answer, target, due, meta)
-        context.run(CURRENT_CALL.set, call)
+        CURRENT_CALL.set(call)
+        return call
 
     def make_stream(self, stream: IncomingStream) -> object:
         """Return the object by which the program reads a stream of the peer."""

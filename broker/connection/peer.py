@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from broker.core.principal import Principal, current_principal
 from broker.printable import printable
@@ -50,16 +50,10 @@ class Peer(Struct):
     proxy: Any = None
 
 
-class Call:
+class Call(Struct, eq=False):
     """A call: of the peer, or of this end for observers and interceptors.
 
     It has neither arguments nor a result.
-
-    Args:
-        peer, connection, name, is_incoming, wants_answer, target: see the attributes.
-        due: the deadline, by the clock of the connection, or None.
-        meta: the metadata as it is on the wire, or None.
-        contract: the name of the contract; None for that of the target.
 
     Attributes:
         peer: the caller of an incoming call: the login that the called object belongs to. Else the
@@ -71,43 +65,21 @@ class Call:
         is_incoming: whether the peer makes the call.
         wants_answer: False for a one-way call.
         target: the class of the called object; None if it is not known, as of an outgoing call.
+        meta: the metadata as it is on the wire, or None.
     """
 
-    __slots__ = (
-        "_contract",
-        "_due",
-        "_metadata",
-        "connection",
-        "is_incoming",
-        "meta",
-        "name",
-        "peer",
-        "target",
-        "wants_answer",
-    )
-
-    def __init__(
-        self,
-        peer: Peer,
-        connection: Connection,
-        name: str = "",
-        is_incoming: bool = True,
-        wants_answer: bool = True,
-        target: type | None = None,
-        due: float | None = None,
-        meta: Mapping[str, str] | None = None,
-        contract: str | None = None,
-    ):
-        self.peer = peer
-        self.connection = connection
-        self.name = name
-        self.is_incoming = is_incoming
-        self.wants_answer = wants_answer
-        self.target = target
-        self.meta = meta
-        self._due = due
-        self._contract = contract
-        self._metadata: dict[str, str] | None = None
+    peer: Peer
+    connection: Connection
+    name: str = ""
+    is_incoming: bool = True
+    wants_answer: bool = True
+    target: type | None = None
+    # The deadline, by the clock of the connection, or None.
+    _due: float | None = None
+    meta: Mapping[str, str] | None = None
+    # The name of the contract; None for that of the target.
+    _contract: str | None = None
+    _metadata: dict[str, str] | None = None
 
     def __repr__(self) -> str:
         way = "from" if self.is_incoming else "to"
@@ -145,21 +117,11 @@ class Call:
 class SharedCall(Call):
     """The record of all calls of a login that have none of their own.
 
-    These have neither metadata nor a deadline, and their methods are not async.
-
-    Args:
-        peer, connection: of the calls.
+    These have neither metadata nor a deadline, and their methods are not async. Name, target and
+    whether an answer is wanted are those of the call whose method runs.
     """
 
-    __slots__ = ("_thread",)
-
-    def __init__(self, peer: Peer, connection: Connection):
-        self._thread = get_ident()
-        # The other attributes are those of the call whose method runs.
-        self.peer = peer
-        self.connection = connection
-        self.is_incoming = True
-        self.meta = self._due = self._contract = None
+    _thread: int = field(default_factory=get_ident)
 
     def _last(self) -> tuple[str, type | None, bool]:
         """Return the call whose method runs: its name, its class, and if it wants an answer."""
@@ -176,17 +138,17 @@ class SharedCall(Call):
             return session.incoming.runner.last or _NO_CALL
         return _NO_CALL
 
-    @property
+    @property  # type: ignore[misc]
     def name(self) -> str:  # type: ignore[override]
         """See the base class."""
         return self._last()[0]
 
-    @property
+    @property  # type: ignore[misc]
     def target(self) -> type | None:  # type: ignore[override]
         """See the base class."""
         return self._last()[1]
 
-    @property
+    @property  # type: ignore[misc]
     def wants_answer(self) -> bool:  # type: ignore[override]
         """See the base class."""
         return self._last()[2]

@@ -153,7 +153,7 @@ class PendingCalls(CallsBase):
         last = self._session.incoming.runner.last
         if last is not None:
             name, kind, wants_answer = last
-            self._session.host.describe(context, name, wants_answer, kind, None, None)
+            context.run(self._session.host.describe, name, wants_answer, kind)
         return begin(coroutine, context=context)
 
     def refuse(self, after: float, elsewhere: tuple[str, ...]) -> None:
@@ -455,8 +455,8 @@ class PendingCalls(CallsBase):
             raise
         if is_sent:
             session.stats.calls_made += 1
-            if session.tracing is not None:
-                session.tracing.one_way(name)
+            if session.outgoing.tracing is not None:
+                session.outgoing.tracing.one_way(name)
         else:
             outgoing = session.outgoing
             send = outgoing.call if self.sender is None else partial(self.sender.call, Promise)

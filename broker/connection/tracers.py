@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from broker.core.objects.streams import Counted, IncomingStream, OutgoingStream
 from broker.core.session import Session
-from broker.core.tracer import Outcome, Timer, Tracer
+from broker.core.tracer import Begin, Outcome, Timer, Tracer
 
 __all__ = [
     "SafeTracer",
@@ -39,35 +39,64 @@ class _Tokens(list[tuple[Tracer, object]]):
 class Tracers:
     """The tracer that passes on what it is told.
 
-    As long as its only member is one that never raises, the session calls the methods of that one
-    directly: this saves most of the cost of a call that is counted.
+    As long as only one member is told of calls, and never raises, the session calls the methods of
+    that one directly: this saves most of the cost of a call that is counted.
 
     Attributes:
         members: the tracers that are told.
-        timer: the only member if it only takes times; else None.
+        timer: the only member that is told of calls if it only takes times; else None.
+        begin: of the only such member, if that never raises and takes more than times; else None.
+        has_calls: whether a member is told of calls, or was.
     """
 
     def __init__(self) -> None:
         self.members: tuple[Tracer, ...] = ()
+        # Those that are told of calls.
+        self._of_calls: tuple[Tracer, ...] = ()
+        # The one that the session itself tells, or has told.
         self._direct: Tracer | None = None
+        self.has_calls = False
         self.timer: Timer | None = None
+        self.begin: Begin | None = None
         self._logged: set[tuple[int, type]] = set()
 
     def add(self, tracer: Tracer) -> None:
         """Tell one more tracer.
 
         Args:
-            tracer: it is told by the session itself while it is the only one, and a `SafeTracer`.
+            tracer: it is told of calls by the session itself while it alone is told of them, and
+                is a `SafeTracer`.
         """
         self.members += (tracer,)
-        if len(self.members) == 1 and isinstance(tracer, SafeTracer):
+        if isinstance(tracer, SafeTracer) and not tracer.has_calls:
+            return
+        is_first, self.has_calls = not self.has_calls, True
+        self._of_calls += (tracer,)
+        if is_first and isinstance(tracer, SafeTracer):
             self._direct = tracer
             self.timer = tracer.timer
+            self.begin = tracer.begin if tracer.timer is None else None
             vars(self).update((name, getattr(tracer, name)) for name in _TOLD)
         else:
-            self.timer = None
-            for name in _TOLD:
-                vars(self).pop(name, None)
+            self._tell_itself()
+
+    def remove(self, tracer: Tracer) -> None:
+        """Tell a tracer no more, but for the ends of the calls that it knows."""
+        self.members = tuple(each for each in self.members if each is not tracer)
+        self._of_calls = tuple(each for each in self._of_calls if each is not tracer)
+        if tracer is self._direct:
+            self._tell_itself()
+
+    def _tell_itself(self) -> None:
+        """Have the session tell no member directly."""
+        self.timer = self.begin = None
+        for name in _TOLD:
+            vars(self).pop(name, None)
+
+    @property
+    def has_sizes(self) -> bool:
+        """Whether a member wants to know of the bytes that are received and sent."""
+        return not all(isinstance(each, SafeTracer) for each in self.members)
 
     def opened(self, dialect: str) -> None:
         """Pass it on."""
@@ -84,7 +113,7 @@ class Tracers:
     ) -> object:
         """Pass it on, and keep the tokens of all."""
         tokens = _Tokens()
-        for each in self.members:
+        for each in self._of_calls:
             token = self._tell(each, each.call_started, name, is_incoming, wants_answer, target)
             tokens.append((each, token))
         return tokens
@@ -133,7 +162,9 @@ class Tracers:
             is_incoming: whether this end reads it.
             of: the tokens of the call that returns it to this end, or None.
         """
-        tokens = {id(each): own for each, own in of} if isinstance(of, list) else {}
+        # The call may have started when there was one tracer only.
+        known = of if isinstance(of, _Tokens) else [(self._direct, of)]
+        tokens = {id(each): own for each, own in known}
         ends: list[Callable[[Outcome, object], object]] = []
         for each in self.members:
             if isinstance(each, StreamTracer):
@@ -162,11 +193,12 @@ class Tracers:
 
 @runtime_checkable
 class SafeTracer(Tracer, Protocol):
-    """A tracer that never raises.
+    """A tracer that never raises, and does not need the numbers of bytes.
 
     Attributes:
         never_raises: True.
         timer: the tracer itself, if it only takes times; else None.
+        has_calls: whether it is told of calls.
     """
 
     never_raises: ClassVar[Literal[True]]
@@ -174,6 +206,15 @@ class SafeTracer(Tracer, Protocol):
     @property
     def timer(self) -> Timer | None:
         """See the attributes."""
+        ...
+
+    @property
+    def has_calls(self) -> bool:
+        """See the attributes."""
+        ...
+
+    def begin(self, name: str, wants_answer: bool, target: type | None, /) -> object:
+        """Do what `Tracing.begin` does."""
         ...
 
 
@@ -235,7 +276,7 @@ def add_tracer(session: Session, tracer: Tracer) -> None:
         session.trace(hub)
     elif session.dialect is not None:
         hub._tell(tracer, tracer.opened, session.dialect.name.decode("ascii"))
-    session.take_times(hub.timer)
+    _ease(session, hub)
 
 
 def remove_tracer(session: Session, tracer: Tracer) -> None:
@@ -244,6 +285,13 @@ def remove_tracer(session: Session, tracer: Tracer) -> None:
     if tracing is None or not isinstance(tracing.tracer, Tracers):
         return
     hub = tracing.tracer
-    hub.members = tuple(each for each in hub.members if each is not tracer)
-    if not hub.members:
+    hub.remove(tracer)
+    if hub.members:
+        _ease(session, hub)
+    else:
         session.trace(None)
+
+
+def _ease(session: Session, hub: Tracers) -> None:
+    """Have a session report only what the members of its tracer need."""
+    session.ease_tracing(hub.timer, hub.begin, has_sizes=hub.has_sizes, has_calls=hub.has_calls)

@@ -6,7 +6,6 @@ The Broker fulfils both. A host of the session alone, as in tests, fulfils only 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from contextvars import Context
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from broker.core.events import Event
@@ -87,18 +86,18 @@ class Host(Protocol):
 
     def describe(
         self,
-        context: Context,
         name: str,
         wants_answer: bool,
         target: type | None,
-        due: float | None,
-        meta: Mapping[str, str] | None,
+        due: float | None = None,
+        meta: Mapping[str, str] | None = None,
         /,
-    ) -> None:
-        """Put the record of a call of the peer into its contextvars.
+    ) -> object:
+        """Put the record of a call of the peer into the current contextvars, and return it.
+
+        Those are of this call alone.
 
         Args:
-            context: the contextvars of this call alone.
             name: the method.
             wants_answer: False for a one-way call.
             target: the class of the object, if it is known.

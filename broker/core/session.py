@@ -36,7 +36,7 @@ from broker.core.principal import Principal
 from broker.core.queued import Queued
 from broker.core.snapshot import SessionSnapshot, snapshot_of
 from broker.core.stats import Stats
-from broker.core.tracer import Timer, Tracer, Tracing
+from broker.core.tracer import Begin, Timer, Tracer, Tracing
 from broker.core.wire.conversion import BASICS
 from broker.core.wire.dialects import (
     DIALECTS,
@@ -319,26 +319,37 @@ class Session:
         The calls of the peer are reported once it may send all messages. With None, nothing is
         reported any more.
         """
-        self.tracing = tracing = None if tracer is None else Tracing(tracer)
-        self.outgoing.tracing = self.outbox.tracing = tracing
+        self.tracing = tracing = None if tracer is None else Tracing(tracer, self.host.describe)
         self.inbox.tracing = self.outbox.sizes = tracing
         self.counters.on_limit = None if tracer is None else tracer.limit_hit
         self.allow_lane()
-        if self.gate is None:
-            self.incoming.trace(tracing)
+        self._trace_calls()
         if tracer is not None and self.dialect is not None:
             tracer.opened(self.dialect.name.decode("ascii"))
 
-    def take_times(self, timer: Timer | None) -> None:
-        """Say that the tracer only takes times of calls, so that it can be told at less cost.
+    def ease_tracing(
+        self, timer: Timer | None, begin: Begin | None, *, has_sizes: bool, has_calls: bool
+    ) -> None:
+        """Say what the tracer needs, so that it can be told at less cost.
 
         Args:
-            timer: the tracer. Sizes are not reported then. With None all is reported again.
+            timer, begin, has_calls: see `Tracing.ease`.
+            has_sizes: whether the bytes that are received and sent are reported.
         """
         tracing = self.tracing
         if tracing is not None:
-            tracing.timer = timer
-            self.inbox.tracing = self.outbox.sizes = tracing if timer is None else None
+            tracing.ease(timer, begin, has_calls)
+            self.inbox.tracing = self.outbox.sizes = tracing if has_sizes else None
+            self._trace_calls()
+
+    def _trace_calls(self) -> None:
+        """Report calls if the tracer needs them; the peer's once it may send all messages."""
+        tracing = self.tracing
+        if tracing is not None and not tracing.has_calls:
+            tracing = None
+        self.outgoing.tracing = self.outbox.tracing = tracing
+        if self.gate is None:
+            self.incoming.trace(tracing)
 
     def snapshot(self) -> SessionSnapshot:
         """Return what this session shows now: names, numbers and sizes, never values."""
@@ -448,7 +459,7 @@ class Session:
             return
         policy, self.gate = self._policy, None
         if self.tracing is not None:
-            self.incoming.trace(self.tracing)
+            self._trace_calls()
         self.inbox.max_backlog = policy.max_backlog
         self.incoming.max_calls = policy.max_calls
         self.inbox.is_full = False

@@ -11,16 +11,22 @@ from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from contextvars import Context
 from enum import Enum
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from broker.errors import CallTimeout
 
-__all__ = ["MOST_ENDED", "Outcome", "Timer", "Tracer", "Tracing", "outcome_of"]
+if TYPE_CHECKING:
+    from broker.core.calls.dispatch import Method
 
-MOST_ENDED = 4000
-"""How many items a `Timer` keeps until the calls are counted: four for each call."""
+__all__ = ["ANSWERED", "Begin", "Outcome", "Timer", "Times", "Tracer", "Tracing", "outcome_of"]
 
 T = TypeVar("T")
+
+Begin: TypeAlias = Callable[[str, bool, type | None], object]
+"""Gets the name of a call of the peer, whether it wants an answer, and the class of the object.
+
+It runs in the contextvars of the call, and returns the token of the tracer.
+"""
 
 
 class Outcome(Enum):
@@ -33,6 +39,10 @@ class Outcome(Enum):
     TIMED_OUT = "timed out"  # its deadline passed
     NOT_RUN = "not run"  # the connection ended before it was sent
     LOST = "lost"  # the connection ended, and it may have been run
+
+
+ANSWERED = Outcome.ANSWERED
+"""The same: an attribute of an Enum takes Python 3.11 as long as a call of a function."""
 
 
 class Tracer(Protocol):
@@ -91,22 +101,36 @@ class Tracer(Protocol):
         ...
 
 
+class Times(Protocol):
+    """The calls of one method that were answered, by the time that they took.
+
+    The quick path of a call counts a short one itself: a number and a sum, nothing for each call.
+
+    Attributes:
+        clock: returns the time, in seconds.
+        most_short: the seconds of the longest short call.
+        short: how many were short.
+        seconds: the sum of the times of all.
+    """
+
+    clock: Callable[[], float]
+    most_short: float
+    short: int
+    seconds: float
+
+    def add(self, seconds: float, /) -> None:
+        """Count a call that took so many seconds."""
+        ...
+
+
 class Timer(Protocol):
     """A tracer that only takes the time of a call. The quick path of a call does this itself.
 
     The token of such a tracer is the class of the target, the name and the time of the start.
-
-    Attributes:
-        clock: returns the time.
-        ended: of each call that was answered, the items of its token and the time of its end. They
-            are in one flat list: the garbage collector need not visit them.
     """
 
-    clock: Callable[[], float]
-    ended: list[Any]
-
-    def settle(self) -> None:
-        """Count the calls that have ended, and empty the list, which has `MOST_ENDED` items."""
+    def timed(self, target: type, methods: Mapping[str, Method], /) -> Mapping[str, Method]:
+        """Return the methods of a class with their attribute ``times`` set."""
         ...
 
 
@@ -117,18 +141,38 @@ class Tracing:
 
     Args:
         tracer: it is told. Also an attribute.
+        describe: see `broker.core.host.Host.describe`.
 
     Attributes:
+        begin: puts the record of a call of the peer into the current contextvars, and tells the
+            tracer that it starts; see `Begin`.
+        has_calls: whether the tracer is told of calls.
         timer: the tracer, if it only takes times; else None.
     """
 
-    __slots__ = ("_current", "_tokens", "timer", "tracer")
+    __slots__ = ("_current", "_describe", "_tokens", "begin", "has_calls", "timer", "tracer")
 
-    def __init__(self, tracer: Tracer):
+    def __init__(self, tracer: Tracer, describe: Begin):
         self.tracer = tracer
+        self.begin: Begin = self._begin
+        self.has_calls = True
         self.timer: Timer | None = None
+        self._describe = describe
         self._current: Hashable = None
         self._tokens: dict[Hashable, tuple[object, Context | None]] = {}
+
+    def ease(self, timer: Timer | None, begin: Begin | None, has_calls: bool) -> None:
+        """Tell the tracer in a way that costs less.
+
+        Args:
+            timer, has_calls: see the attributes.
+            begin: used as the attribute, or None for the usual way.
+        """
+        self.timer, self.begin, self.has_calls = timer, begin or self._begin, has_calls
+
+    def _begin(self, name: str, wants_answer: bool, target: type | None) -> object:
+        self._describe(name, wants_answer, target)
+        return self.tracer.call_started(name, True, wants_answer, target)
 
     def adopt(self, call: Hashable, token: object, context: Context | None = None) -> None:
         """Keep the token of a call that the tracer has been told of.
@@ -144,7 +188,7 @@ class Tracing:
     def one_way(self, name: str) -> None:
         """Tell the tracer of a one-way call that was sent."""
         token = self.tracer.call_started(name, False, False, None)
-        self.tracer.call_ended(token, Outcome.ANSWERED, None)
+        self.tracer.call_ended(token, ANSWERED, None)
 
     def during(self, call: Hashable, enter: Callable[..., T], *args: object) -> T:
         """Return ``enter(*args)``, which decodes a part of the answer to a call."""

@@ -258,10 +258,11 @@ async def test_a_refused_call_without_an_answer(
 FAULTS = [ZeroDivisionError, asyncio.CancelledError, GeneratorExit, StopIteration, RecursionError]
 
 
+@pytest.mark.parametrize("has_others", [True, False])
 @pytest.mark.parametrize("fault", FAULTS)
 @each_dialect
 async def test_one_that_raises_anything(
-    fault: type[BaseException], dialect: str, caplog: pytest.LogCaptureFixture
+    fault: type[BaseException], dialect: str, has_others: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever it raises, each call, stream and connection goes on, and the others are told."""
 
@@ -271,9 +272,10 @@ async def test_one_that_raises_anything(
     names = [name for name in vars(broker.Observer) if not name.startswith("_")]
     bad = type("Bad", (broker.Observer,), dict.fromkeys(names, fail))()
     far = Told()
+    observers = [bad, far] if has_others else [bad]
     policy = STRICT.but(dialects=(dialect,))
     async with (
-        broker.serve(Shop(), LOOPBACK, policy=policy, observers=[bad, far]) as server,
+        broker.serve(Shop(), LOOPBACK, policy=policy, observers=observers) as server,
         broker.connect(server.addresses[0], policy=policy, observers=[bad]) as connection,
     ):
         root = connection.root
@@ -284,22 +286,21 @@ async def test_one_that_raises_anything(
             assert [item async for item in stream] == [0, 1, 2]
         with pytest.raises(broker.NoSuchMethod):
             await root.callRemote("missing")
-    assert far.ends.count(("plain", Outcome.ANSWERED, True)) == 3
+    assert far.ends.count(("plain", Outcome.ANSWERED, True)) == 3 * has_others
     assert [r.getMessage() for r in caplog.records if r.name == "broker.observers"] == [
         "the observer Bad raised"
     ]
 
 
+@pytest.mark.parametrize("hook", ["call_started", "call_ended"])
 @each_dialect
-async def test_a_slow_one(dialect: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Calls keep their order and outcome; the record names the observer, and no method."""
+async def test_a_slow_one(dialect: str, hook: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Calls keep their order and outcome; the record names the observer, and no remote method."""
 
     class Slow(broker.Observer):
         took = 0.0
 
-        def call_started(self, call: Any) -> None:
-            time.sleep(self.took)
-
+    setattr(Slow, hook, lambda self, *args: time.sleep(self.took))
     slow = Slow()
     order: list[int] = []
 
@@ -318,6 +319,76 @@ async def test_a_slow_one(dialect: str, caplog: pytest.LogCaptureFixture) -> Non
     assert order == [0, 1, 2]
     texts = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
     assert len(texts) == 1 and texts[0].startswith("the observer Slow held the loop for 1.")
+    assert f"in {hook};" in texts[0]
+
+
+class Starts(broker.Observer):
+    """Overrides one method, as the next classes do."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def call_started(self, call: broker.Call) -> None:
+        """Note it."""
+        self.told.append(call.name)
+
+
+class Ends(Starts):
+    """Does not know of starts."""
+
+    call_started = broker.Observer.call_started  # type: ignore[assignment]
+
+    def call_ended(self, token: Any, call: broker.Call, outcome: Outcome, error: object) -> None:
+        """Note it."""
+        self.told.append((token, call.name, call.target, outcome))
+
+
+class Streams(Starts):
+    """Knows of streams only."""
+
+    call_started = broker.Observer.call_started  # type: ignore[assignment]
+
+    def stream_opened(self, stream: Any) -> None:
+        """Note it."""
+        self.told.append((stream.call.name, stream.call.target))
+
+
+class Openings(Starts):
+    """Knows of no call."""
+
+    call_started = broker.Observer.call_started  # type: ignore[assignment]
+
+    def connection_opened(self, connection: Any) -> None:
+        """Note it."""
+        self.told.append("opened")
+
+
+ENDS = [(None, name, Shop, Outcome.ANSWERED) for name in ("plain", "async", "count", "raise")]
+ENDS[-1] = (None, "raise", Shop, Outcome.RAISED)
+SOME: dict[type[Starts], list[Any]] = {
+    Starts: ["plain", "async", "count", "raise"],
+    Ends: ENDS,
+    Streams: [("count", Shop)],
+    Openings: ["opened"],
+}
+
+
+@pytest.mark.parametrize("kinds", [*([each] for each in SOME), [Openings, Ends], list(SOME)])
+async def test_some_methods(kinds: list[type[Starts]]) -> None:
+    """An observer is told what it overrides, alone and beside others."""
+    observers = [each() for each in kinds]
+    async with (
+        broker.serve(Shop(), LOOPBACK, observers=observers) as server,
+        broker.connect(server.addresses[0]) as connection,
+    ):
+        root = connection.root
+        await root.callRemote("plain")
+        await root.callRemote("async")
+        stream = broker.stream_of(await root.callRemote("count", 3))
+        assert [item async for item in stream] == [0, 1, 2]
+        with pytest.raises(broker.RemoteError):
+            await root.callRemote("raise")
+    assert [each.told for each in observers] == [SOME[each] for each in kinds]
 
 
 def test_an_async_observer() -> None:

@@ -50,11 +50,12 @@ class PublishedShop(pb.Root):
 class Clock:
     """A clock that is set."""
 
-    time = 0.0
+    def __init__(self, step: float = 0.004):
+        self.time, self.step = 0.0, step
 
     def now(self) -> float:
         """Return the time, and let some pass."""
-        self.time += 0.004
+        self.time += self.step
         return self.time
 
 
@@ -104,6 +105,25 @@ async def test_counts(dialect: str) -> None:
         assert found["pb_connections", ()] == 0
         assert closed == {("pb_connections_closed_total", (("reason", "ConnectionDone"),)): 1}
         assert found["pb_received_bytes_total", ()] >= received
+
+
+@pytest.mark.parametrize("others", [[], [broker.LogCalls()]])
+async def test_short_calls(others: list[broker.Observer]) -> None:
+    """Calls of the first bucket are counted as exactly, also beside another observer."""
+    observers = [prometheus.Metrics(Clock(0.0001).now), *others]
+    async with (
+        broker.serve(Shop(), LOOPBACK, observers=observers) as server,
+        broker.connect(server.addresses[0]) as connection,
+    ):
+        for number in range(5):
+            await connection.root.callRemote("echo", number)
+        found = read(server)
+        labels = calls("echo", "answered")
+        first = tuple(sorted([*labels, ("le", "0.0005")]))
+        assert found["pb_calls_total", labels] == found["pb_call_seconds_bucket", first] == 5
+        assert found["pb_call_seconds_sum", labels] == pytest.approx(0.0005)
+        # A method that nobody has called has no sample.
+        assert not [key for key in found if ("method", "things") in key[1]]
 
 
 async def test_odd_names_make_no_labels() -> None:

@@ -24,7 +24,7 @@ from broker.core.objects.whereabouts import name_result
 from broker.core.outbox import Outbox
 from broker.core.principal import OnBehalf, Principal
 from broker.core.stats import Stats
-from broker.core.tracer import Outcome, Tracing, outcome_of
+from broker.core.tracer import ANSWERED, Outcome, Tracing, outcome_of
 from broker.core.wire.commands import Feature
 from broker.core.wire.messages import GraphAnswer, GraphError, Home
 from broker.core.wire.msgpack.replies import KeptReply, frame_with, reply_of
@@ -102,7 +102,7 @@ class Answers:
         outbox = self._outbox
         if not call.wants_answer or outbox.unsent.is_closed:
             if self.tracing is not None:
-                self.tracing.end(call, Outcome.ANSWERED)
+                self.tracing.end(call, ANSWERED)
             if call.once is not None:
                 self._keep_unsent(call, call.once, value)
             return None
@@ -132,7 +132,7 @@ class Answers:
         if self.promises is not None and self.promises.size:
             self.promises.settle(call.request_id)
         if self.tracing is not None:
-            self.tracing.end(call, Outcome.ANSWERED)
+            self.tracing.end(call, ANSWERED)
         return None
 
     def _with_reference(self, call: IncomingCall, given: OnBehalf) -> None:
@@ -209,7 +209,7 @@ class Answers:
             if promises.size:
                 promises.settle(call.request_id)
         if self.tracing is not None:
-            self.tracing.end(call, Outcome.ANSWERED)
+            self.tracing.end(call, ANSWERED)
         if call.once is not None:
             self._keep(call, None if is_lost else packed)
 
@@ -235,7 +235,7 @@ class Answers:
         outbox.unsent.append(frame)
         self.size += len(frame)
         if self.tracing is not None:
-            self.tracing.end(call, Outcome.ANSWERED)
+            self.tracing.end(call, ANSWERED)
 
     def _keep(self, call: IncomingCall, packed: object) -> None:
         """End the record of a key, if the call has one, with what was sent or could be sent."""

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from broker.core.calls.exposed_methods import ROW_CODES, Refused, row_of, unbound
 from broker.core.principal import Principal
+from broker.core.tracer import Times
 from broker.errors import CONDITIONS, NoSuchMethod, WrongArguments
 from broker.failure import Failure
 from broker.printable import text_of_error
@@ -76,12 +77,14 @@ class Method(Struct, frozen=True):
         is_async: whether it is a coroutine function, so that a call only starts it.
         validator: returns the arguments and keywords to call the method with, or raises; None for
             those of the peer.
+        times: counts its calls on the quick path; None if no `Timer` does.
     """
 
     function: Callable[..., object]
     conditions: tuple[Callable[[str], object], ...] = ()
     is_async: bool = False
     validator: Validator | None = None
+    times: Times | None = None
 
 
 class Refusal(TypeError):

@@ -377,11 +377,19 @@ class IncomingCalls(PlainCalls):
         """Run a function around each call from now on."""
         self.runner.interceptor = interceptor
         # So that they are not called on the quick path.
-        self._translator.exports.forget_methods()
+        self._forget_methods()
 
     def trace(self, tracing: Tracing | None) -> None:
         """Report calls from now on; with None, report no more."""
         self.tracing = self.answers.tracing = tracing
+        # Those of a `Timer` have times to count in.
+        self._forget_methods()
+
+    def _forget_methods(self) -> None:
+        """Have the methods of all objects looked up again, at the next call of each."""
+        self._translator.exports.forget_methods()
+        if self._translator.used_remote_caches is not None:
+            self._translator.used_remote_caches.forget_methods()
 
     def _start(self, tracing: Tracing, call: IncomingCall) -> None:
         """Tell the tracer that a call starts, in the context in which its method runs."""

@@ -18,7 +18,7 @@ from broker.core.objects.whereabouts import name_argument
 from broker.core.outbox import Outbox
 from broker.core.principal import split_view
 from broker.core.stats import Stats
-from broker.core.tracer import Outcome, Tracing
+from broker.core.tracer import ANSWERED, Outcome, Tracing
 from broker.core.wire import messages
 from broker.core.wire.commands import Feature, number_of
 from broker.core.wire.messages import (
@@ -250,7 +250,7 @@ class OutgoingCalls:
         if request_id in waiting:
             del waiting[request_id]
             if self.tracing is not None:
-                self.tracing.end(request_id, Outcome.ANSWERED)
+                self.tracing.end(request_id, ANSWERED)
             self._host.answered(request_id, message.value)
         else:
             self.open_calls.take(request_id)
@@ -369,7 +369,7 @@ class OutgoingCalls:
         if is_waited_for:
             if self.tracing is not None:
                 is_error = tell != self._host.answered
-                ended = Outcome.RAISED if is_error else Outcome.ANSWERED
+                ended = Outcome.RAISED if is_error else ANSWERED
                 self.tracing.end(request_id, ended, outcome if is_error else None)
             tell(request_id, outcome)
 

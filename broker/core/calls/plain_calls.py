@@ -32,7 +32,7 @@ from broker.core.objects.translator import Translator
 from broker.core.outbox import Outbox
 from broker.core.principal import Principal
 from broker.core.stats import Stats
-from broker.core.tracer import MOST_ENDED, Outcome, Tracing
+from broker.core.tracer import ANSWERED, Times, Tracing
 from broker.core.wire.messages import CallMessage, PlainCall, PlainCallToCache, RequestId
 from broker.core.work import Work, WorkLeft
 
@@ -147,19 +147,21 @@ class PlainCalls:
         # Means that the method has not returned.
         result: object = self
         tracing, context, enter = self.tracing, None, entry.enter
-        token: object = None
+        token: Any = None
+        times: Times | None = None
         try:
             leading = entry.leading
             kind = type(leading[0])
             self.runner.last = message.name, kind, wants_answer
             if tracing is not None:
-                if tracing.timer is not None:
-                    token = kind, message.name, tracing.timer.clock()
+                times = method.times
+                if times is not None:
+                    token = times.clock()
                 else:
-                    context = self.described(entry.principal, message.name, wants_answer, kind)
+                    principal = entry.principal
+                    context = (self.context if principal is None else principal.context).copy()
                     enter = context.run
-                    begin = tracing.tracer.call_started
-                    token = enter(begin, message.name, True, wants_answer, kind)
+                    token = enter(tracing.begin, message.name, wants_answer, kind)
             result = enter(method.function, *leading, *message.args, **message.kw)
             is_done = outbox.answer(message.request_id, result) if wants_answer else result is None
         except (KeyboardInterrupt, SystemExit):
@@ -167,8 +169,7 @@ class PlainCalls:
         except BaseException as error:  # noqa: BLE001 - whatever a method raises is its answer
             call = self.made(message, wants_answer, entry.principal)
             if tracing is not None:
-                call.context = context
-                tracing.adopt(call, token, context)
+                _adopt(tracing, call, context, token, None if times is None else kind)
             if result is self:
                 self._refuse_raised(call, error)
             else:
@@ -179,12 +180,19 @@ class PlainCalls:
         if is_done:
             self.answers.size += outbox.unsent.size - before
             if tracing is not None:
-                _tell_answered(tracing, token, context)
+                if context is not None:
+                    context.run(tracing.tracer.call_ended, token, ANSWERED, None)
+                elif times is not None:
+                    took = times.clock() - token
+                    if took <= times.most_short:
+                        times.short += 1
+                        times.seconds += took
+                    else:
+                        times.add(took)
             return None
         call = self.made(message, wants_answer, entry.principal)
         if tracing is not None:
-            call.context = context
-            tracing.adopt(call, token, context)
+            _adopt(tracing, call, context, token, None if times is None else kind)
         # Not asked of the tables: the method may have ended the connection, which empties them.
         return self._conclude_plain(call, entry.current(), message.args, message.kw, result)
 
@@ -253,6 +261,9 @@ class PlainCalls:
         elif len(leading) != 1 or leading[0] is not target:
             # The entry passes the cache alone: it may be another object at the next call.
             methods = NO_METHODS
+        timer = None if self.tracing is None else self.tracing.timer
+        if timer is not None and methods:
+            methods = timer.timed(type(leading[0]), methods)
         entry.enter = self._enter_of(entry.principal)
         entry.methods = methods
         return methods
@@ -323,7 +334,7 @@ class PlainCalls:
             principal, name, wants_answer, kind, due, meta: see `IncomingCall`.
         """
         context = (self.context if principal is None else principal.context).copy()
-        self._host.describe(context, name, wants_answer, kind, due, meta)
+        context.run(self._host.describe, name, wants_answer, kind, due, meta)
         if due is not None and self._inherits_deadline:
             context.run(DEADLINE.set, due)
         return context
@@ -354,16 +365,18 @@ def _made_by_lane(
     return call
 
 
-def _tell_answered(tracing: Tracing, token: Any, context: contextvars.Context | None) -> None:
-    """Tell a tracer of a quick call that was answered, in the context of the call if it has one."""
-    if context is not None:
-        context.run(tracing.tracer.call_ended, token, Outcome.ANSWERED, None)
-    elif tracing.timer is None:
-        tracing.tracer.call_ended(token, Outcome.ANSWERED, None)
-    else:
-        timer = tracing.timer
-        ended = timer.ended
-        ended.extend(token)
-        ended.append(timer.clock())
-        if len(ended) >= MOST_ENDED:
-            timer.settle()
+def _adopt(
+    tracing: Tracing,
+    call: IncomingCall,
+    context: contextvars.Context | None,
+    token: object,
+    timed: type | None,
+) -> None:
+    """Keep the token of a quick call that ends elsewhere.
+
+    Args:
+        tracing, call, context, token: see `Tracing.adopt`.
+        timed: the class of the object if the tracer only takes times; the token is the start then.
+    """
+    call.context = context
+    tracing.adopt(call, token if timed is None else (timed, call.name, token), context)

@@ -292,6 +292,11 @@ class RemoteCacheTable:
             entry.methods = None
             entry.hold(value, weak)
 
+    def forget_methods(self) -> None:
+        """Have the methods of all caches looked up again, at the next call of each."""
+        for entry in self.by_id.values():
+            entry.methods = None
+
     def get(self, cache_id: int) -> RemoteCacheEntry | None:
         """Return the entry of a cache, or None."""
         entry = self.by_id.get(cache_id)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from support.memory import PUBLISHED_WIRE, BrokerPair
 
 from broker.connection.tracers import add_tracer, remove_tracer
 from broker.core.policy import STRICT
-from broker.core.tracer import MOST_ENDED, Outcome
+from broker.core.tracer import Outcome
 from broker.flavors.referenceable import Referenceable
 
 
@@ -22,6 +24,9 @@ class Recorder:
         self.fault = fault
 
     def __getattr__(self, name: str) -> Any:
+        if name == "never_raises":
+            raise AttributeError(name)
+
         def tell(*args: Any) -> Any:
             self.told.append((name, *args))
             if self.fault is not None:
@@ -75,7 +80,12 @@ class Direct(Recorder):
     """A tracer that never raises."""
 
     never_raises = True
+    has_calls = True
     timer = None
+
+    def begin(self, name: str, wants_answer: bool, target: type) -> Any:
+        """Record it as the start of a call."""
+        return self.call_started(name, True, wants_answer, target)
 
 
 def test_a_tracer_that_is_told_directly() -> None:
@@ -87,7 +97,7 @@ def test_a_tracer_that_is_told_directly() -> None:
     pair.root.callRemote("echo", 1)
     pair.exchange()
     assert session.tracing is not None
-    assert "received" in {each[0] for each in direct.told}
+    assert "received" not in {each[0] for each in direct.told}
     # This call starts with one tracer and ends with two, the next the other way round.
     hub = session.tracing.tracer
     early = hub.call_started("early", True, True, None)
@@ -112,25 +122,76 @@ def test_a_tracer_that_is_told_directly() -> None:
     assert session.tracing is None
 
 
+def test_a_tracer_without_calls() -> None:
+    """It is not told of calls, and the one beside it is told of them by the session as before."""
+    pair = BrokerPair(Server(), policy=STRICT)
+    session = pair.server.session
+    quiet, direct, later = Direct(), Direct(), Direct()
+    quiet.has_calls = False
+    add_tracer(session, quiet)
+    assert session.incoming.tracing is None
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    add_tracer(session, direct)
+    assert session.tracing is not None and session.tracing.begin == direct.begin
+    hub = session.tracing.tracer
+    early, second = (hub.call_started(name, True, True, None) for name in ("early", "second"))
+    remove_tracer(session, direct)
+    hub.call_ended(early, Outcome.ANSWERED, None)
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    add_tracer(session, later)
+    pair.root.callRemote("echo", 1)
+    pair.exchange()
+    # It began before the other was there.
+    hub.call_ended(second, Outcome.ANSWERED, None)
+    assert direct.names() == ["opened", *["call_started"] * 2, *["call_ended"] * 2]
+    assert later.names() == ["opened", "call_started", "call_ended"]
+    assert quiet.names() == ["opened"]
+
+
+class Counted:
+    """Times of calls."""
+
+    most_short = 0.5
+
+    def __init__(self, clock: Callable[[], float]):
+        self.clock = clock
+        self.short, self.seconds = 0, 0.0
+        self.longer: list[float] = []
+
+    def add(self, seconds: float) -> None:
+        """Keep them."""
+        self.longer.append(seconds)
+
+
 def test_a_tracer_that_takes_times() -> None:
-    """A quick call makes the token itself, in the form that the tracer has; sizes are not told."""
+    """A quick call counts itself in the times of its method; sizes are not told."""
     pair = BrokerPair(Server(), policy=STRICT)
     session = pair.server.session
     timer, other = Direct(), Recorder()
     timer.timer = timer  # type: ignore[assignment]
-    times, ended = iter((1.5, 2.5)), [0] * (MOST_ENDED - 4)
-    timer.clock, timer.ended = lambda: next(times), ended  # type: ignore[attr-defined]
-    add_tracer(session, timer)
+    clock = iter((1.5, 1.75, 2.0, 9.0))
+    times = Counted(lambda: next(clock))
+    timer.timed = lambda target, methods: {  # type: ignore[attr-defined]
+        name: replace(each, times=times) for name, each in methods.items() if target is Server
+    }
+    # The methods of this object were found before.
     pair.root.callRemote("echo", 1)
     pair.exchange()
-    assert ended[-4:] == [Server, "echo", 1.5, 2.5]
-    assert timer.told == [("opened", "msgpack/1"), ("settle",)]
+    add_tracer(session, timer)
+    for _ in range(2):
+        pair.root.callRemote("echo", 1)
+        pair.exchange()
+    assert (times.short, times.seconds, times.longer) == (1, 0.25, [7.0])
+    assert timer.told == [("opened", "msgpack/1")]
     add_tracer(session, other)
     pair.root.callRemote("echo", 1)
     pair.exchange()
-    assert timer.names()[2:] == ["call_started", "call_ended"]
+    assert timer.names()[1:] == ["call_started", "call_ended"]
     assert {"received", "sent"} <= {each[0] for each in timer.told}
     assert other.names() == ["opened", "call_started", "call_ended"]
+    assert times.short == 1
 
 
 def test_a_tracer_of_its_own() -> None:

@@ -197,12 +197,17 @@ def _way(name: str) -> Way:
 
 
 def _observed(options: Options) -> dict[str, Any]:
-    if not options.metrics:
-        return {}
-    # Not at the top: older versions lack it, and are measured too.
-    from broker.prometheus import Metrics
+    observers: list[Any] = []
+    # Not at the top: older versions lack them, and are measured too.
+    if options.metrics:
+        from broker.prometheus import Metrics
 
-    return {"observers": [Metrics()]}
+        observers.append(Metrics())
+    if options.observer:
+        from bench.idle_observer import IdleObserver
+
+        observers.append(IdleObserver())
+    return {"observers": observers} if observers else {}
 
 
 def _portal(way: Way, folder: Path) -> Portal:

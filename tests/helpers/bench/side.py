@@ -34,6 +34,7 @@ class Options:
         general: whether our connections have no lane; see `bench.general_path`.
         ws: whether our connections are WebSockets.
         metrics: whether our server counts calls for `broker.prometheus`.
+        observer: whether our server has an observer whose methods of calls do nothing.
         login: the way of logging in that the server demands; empty for none.
         certificates: the folder that `identities.write_identities` filled; None for plain TCP.
     """
@@ -46,6 +47,7 @@ class Options:
     general: bool = False
     ws: bool = False
     metrics: bool = False
+    observer: bool = False
     login: str = ""
     certificates: str | None = None
 

@@ -1,7 +1,8 @@
 """The variants that are measured against each other, and the processes that run them.
 
-A variant is ``NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+ws][+metrics]``, or ``twisted``.
-What measures comes from the checkout of this file; what is measured comes from the variant's.
+A variant is ``NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+ws][+metrics][+observer]``, or
+``twisted``. What measures comes from the checkout of this file; what is measured comes from the
+variant's.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ __all__ = ["Conditions", "Failure", "Variant", "add_arguments", "given_condition
 PATIENCE = 900.0
 """Seconds that one start of a variant may take."""
 TWISTED = "twisted"
-MARKS = {"uvloop", "pure", "general", "ws", "metrics"}
-FORM = "NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+ws][+metrics]"
+MARKS = {"uvloop", "pure", "general", "ws", "metrics", "observer"}
+FORM = "NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+ws][+metrics][+observer]"
 
 
 class Failure(Exception):
@@ -65,6 +66,7 @@ class Variant:
         general: whether its connections have no lane; see `bench.general_path`.
         ws: whether its connections are WebSockets.
         metrics: whether the server counts calls for `broker.prometheus`.
+        observer: whether it has an observer whose methods of calls do nothing.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Variant:
     general: bool = False
     ws: bool = False
     metrics: bool = False
+    observer: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Variant:
@@ -103,6 +106,7 @@ class Variant:
             general="general" in marks,
             ws="ws" in marks,
             metrics="metrics" in marks,
+            observer="observer" in marks,
         )
 
     @property
@@ -123,6 +127,7 @@ class Variant:
             general=self.general,
             ws=self.ws,
             metrics=self.metrics,
+            observer=self.observer,
             login=operation.login,
             certificates=conditions.certificates if with_tls else None,
         )
