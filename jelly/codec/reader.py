@@ -161,6 +161,20 @@ class Reader:
         self._pos = self._start = 0
         return rest
 
+    @property
+    def rest(self) -> tuple[bytes, int]:
+        """The buffer, and where its next expression begins; no bytes inside an expression."""
+        if self._open or self._seen or self._wanted or self._fault is not None or self._dead:
+            return b"", 0
+        return self._buffer, self._pos
+
+    def skip_to(self, pos: int) -> None:
+        """Go on at a position of `rest`, since the expressions before it were read elsewhere."""
+        if pos != self._pos:
+            self._pos = self._start = self._behind_at = pos
+            if self._later is not None and pos == len(self._buffer):
+                self.feed(self._take_later())
+
     def read(self, most: int = -1) -> list[Expression]:
         """Return the complete expressions, at most ``most`` of them; all if it is negative.
 

@@ -11,7 +11,7 @@ from bench import unpacked
 
 
 def test_what_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wheel of the named checkout is built with both kinds, and is all that is in the folder."""
+    """The wheel of the named checkout is built with both kinds; the folder has nothing else."""
     built: list[Path] = []
 
     def build_wheel(checkout: Path, folder: Path) -> Path:

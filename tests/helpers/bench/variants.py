@@ -1,6 +1,7 @@
 """The variants that are measured against each other, and the processes that run them.
 
-A variant is ``NAME=CHECKOUT[#PYTHON]`` with marks such as ``+pb`` behind it, or ``twisted``. What measures comes from the checkout of this file; what is measured comes from the variant's.
+A variant is ``NAME=CHECKOUT[#PYTHON]`` with marks such as ``+pb`` behind it, or ``twisted``. What
+measures comes from the checkout of this file; what is measured comes from the variant's.
 """
 
 from __future__ import annotations
