@@ -9,7 +9,7 @@ This module has functions and no classes, so that it can be compiled (``jelly.ac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from jelly.atoms import NONE
 from jelly.codec.elements import (
@@ -30,13 +30,13 @@ from jelly.codec.elements import (
 
 __all__ = ["MOST_DIGITS", "Forms", "forms_of", "read_scalars"]
 
-MOST_DIGITS = 9
+MOST_DIGITS: Final = 9
 """Most digits of a prefix that are read here: those of an int of 63 bits."""
 
 Forms: TypeAlias = tuple[dict[bytes, Any], bytes]
 """The values of the elements of two bytes, and the bytes of the expression of None."""
 
-_TEXT = LISTS[2] + TEXT
+_TEXT: Final = LISTS[2] + TEXT
 
 
 def forms_of(vocabulary: Mapping[bytes, int]) -> Forms:
