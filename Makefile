@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # The helpers of the tests that are programs are modules of packages in tests/helpers.
 HELPER := PYTHONPATH=$(abspath tests/helpers) $(BIN)/python -m
 
-.PHONY: demo test docs system check vectors vocabulary hops pictures bench compare instructions calls costs profile logins topics scale attacks sim sim-bugs fuzz soak idle drains crowd field floors native compiled clean browsers
+.PHONY: demo test docs system check vectors vocabulary hops pictures bench compare unpacked instructions calls costs profile logins topics scale attacks sim sim-bugs fuzz soak idle drains crowd field floors native compiled clean browsers
 
 demo: $(VENV)/.installed
 	@$(BIN)/python -m broker demo
@@ -69,6 +69,10 @@ MEASURED = $(if $(VARIANTS),--variants '$(VARIANTS)') $(if $(W),--workloads '$(W
 
 compare: $(VENV)/.installed $(VENV)/.bench
 	$(HELPER) bench.compare $(MEASURED) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+# A folder with all compiled modules, as a variant: CHECKOUT/build/unpacked.
+unpacked: $(VENV)/.test $(VENV)/.check
+	$(HELPER) bench.unpacked $(CHECKOUT)
 
 instructions: $(VENV)/.installed $(VENV)/.bench
 	$(HELPER) bench.instructions $(MEASURED)

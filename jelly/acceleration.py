@@ -32,6 +32,7 @@ STAMP = "sources"
 COMPILED = (
     "codec/elements.py",
     "codec/reader.py",
+    "codec/scalars.py",
     "codec/writer.py",
     "jellier_walk.py",
     "leaves.py",

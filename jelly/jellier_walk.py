@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from jelly import atoms, leaves
 from jelly.atoms import Expression
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["walk_graph"]
 
-_TAGS: dict[type, bytes] = {
+_TAGS: Final[dict[type, bytes]] = {
     list: atoms.LIST,
     tuple: atoms.TUPLE,
     dict: atoms.DICTIONARY,

@@ -11,7 +11,7 @@ import datetime
 import decimal
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from jelly import atoms
 from jelly.arity import wrong_arity
@@ -40,10 +40,10 @@ Made = TypeVar("Made")
 Writer: TypeAlias = Callable[[Any], Expression]
 """Returns the expression of a value of one type."""
 
-ATOMS = frozenset({int, float, bytes})
+ATOMS: Final = frozenset({int, float, bytes})
 """The types that stand for themselves in an expression."""
 
-SCALARS = ATOMS | {str, bool, type(None)}
+SCALARS: Final = ATOMS | {str, bool, type(None)}
 """The builtin types whose values hold no other value, and are of every dialect."""
 
 
@@ -63,9 +63,9 @@ def _field(expression: list[Expression], kind: type[Atom], count: int = 2) -> At
     return field
 
 
-_NONE_EXPRESSION: Expression = [atoms.NONE]
-_TRUE: Expression = [atoms.BOOLEAN, b"true"]
-_FALSE: Expression = [atoms.BOOLEAN, b"false"]
+_NONE_EXPRESSION: Final[Expression] = [atoms.NONE]
+_TRUE: Final[Expression] = [atoms.BOOLEAN, b"true"]
+_FALSE: Final[Expression] = [atoms.BOOLEAN, b"false"]
 
 
 def _read_none(expression: list[Expression], limits: Limits) -> None:
@@ -284,7 +284,7 @@ _LEAVES = (
     Leaf(datetime.timedelta, atoms.TIMEDELTA, _write_timedelta, _timed(datetime.timedelta, 3)),
 )
 
-WRITERS: dict[type, Writer] = {leaf.cls: leaf.write for leaf in _LEAVES}
+WRITERS: Final[dict[type, Writer]] = {leaf.cls: leaf.write for leaf in _LEAVES}
 ZONED_WRITERS: dict[type, Writer] = {
     **WRITERS,
     datetime.datetime: _write_zoned,
@@ -301,9 +301,9 @@ UNSHARED_WRITERS: Mapping[type, Writer] = {
 A policy that allows their class sends them as ordinary instances instead, as Twisted does.
 """
 
-LEAVES: frozenset[type] = frozenset({*ATOMS, *WRITERS})
+LEAVES: Final[frozenset[type]] = frozenset({*ATOMS, *WRITERS})
 """All types whose values hold no other value and have an expression."""
-READERS: dict[bytes, Callable[[list[Expression], Limits], object]] = {
+READERS: Final[dict[bytes, Callable[[list[Expression], Limits], object]]] = {
     leaf.tag: leaf.read for leaf in _LEAVES
 }
 # Reads an int that is too large for an int of the dialect. Jelly can write any int as an int, so

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from jelly import atoms, code, containers, instances, leaves
 from jelly.arity import check_arity
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["OPENERS", "check_expanded", "walk_expression"]
 
 # Bytes of a long string that count as one node.
-_BYTES = 256
+_BYTES: Final = 256
+# One more than the entries of a dict that is made in one visit.
+_MOST_PAIRS: Final = 17
 
 
 def _root(unjellier: Unjellier, parts: list[object], target: object) -> object:
@@ -98,6 +100,9 @@ def walk_expression(unjellier: Unjellier, root: Expression) -> Walk[Any]:
                         weighed.append((len(outer), number, before))
                     frame = opened
                     break
+                if type(opened) is dict:
+                    # It was made at once, and counts as a visit.
+                    visits -= 1
                 if number is not None:
                     _resolve(unjellier, number, opened)
                     unjellier._weights[number] = unjellier.expanded - before
@@ -243,6 +248,12 @@ def _open(
     """Return the value of an expression that is not a scalar, or the frame that makes it."""
     if tag == atoms.DEREFERENCE:
         return _dereference(unjellier, expression)
+    if tag == atoms.DICTIONARY and len(expression) <= _MOST_PAIRS:
+        made = _small_dictionary(unjellier, expression)
+        if made is not None:
+            # Keys and values, in addition to the pairs.
+            unjellier.expanded += 2 * len(expression)
+            return made
     opener = OPENERS.get(tag)
     if opener is not None:
         return opener(unjellier, expression, number)
@@ -266,6 +277,43 @@ def _open(
         return reader(unjellier, expression)
     cls = named_class(atoms.text_of(tag), unjellier.taster)
     return instances.plain(unjellier, cls, expression, number)
+
+
+def _small_dictionary(
+    unjellier: Unjellier, expression: list[Expression]
+) -> dict[object, object] | None:
+    """Return the dict of an expression whose keys are strs and whose values are leaves; else None.
+
+    Most dicts are such. Nothing can refer to their parts. With this quick path, a hundred rows of a
+    table are decoded in half the visits, and without a frame for each.
+    """
+    allowed, limits = unjellier._allowed, unjellier.limits
+    made: dict[object, object] = {}
+    if len(expression) < 2 or atoms.UNICODE not in allowed:
+        return None
+    try:
+        for pair in islice(expression, 1, None):
+            if type(pair) is not list or len(pair) != 2:
+                return None
+            key: Any = pair[0]
+            value: Any = pair[1]
+            if type(key) is not list or not key or key[0] != atoms.UNICODE:
+                return None
+            if type(value) is list:
+                tag = value[0] if value else None
+                if type(tag) is not bytes or tag not in allowed:
+                    return None
+                read = leaves.READERS.get(tag)
+                if read is None:
+                    return None
+                value = read(value, limits)
+            elif type(value) not in ATOMS:
+                return None
+            made[leaves.read_str(key)] = value
+    except (LimitExceeded, MalformedJelly):
+        # It is raised again where the position of the walk is known.
+        return None
+    return made
 
 
 def _persistent(unjellier: Unjellier, expression: list[Expression], number: int | None) -> object:
@@ -299,7 +347,7 @@ def _text_weight(tag: bytes, expression: list[Expression]) -> int:
     return total
 
 
-OPENERS: dict[bytes, containers.Opener] = {
+OPENERS: Final[dict[bytes, containers.Opener]] = {
     **containers.OPENERS,
     atoms.PERSISTENT: _persistent,
     atoms.UNPERSISTABLE: _unpersistable,

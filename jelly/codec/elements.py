@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
+from typing import Final
 
 from jelly.atoms import UNICODE
 from jelly.limits import Limits
@@ -31,13 +32,21 @@ __all__ = [
     "text_size",
 ]
 
-LIST, INT, STRING, NEG, FLOAT, LONGINT, LONGNEG, VOCAB = range(0x80, 0x88)
+# Those that are final are constants, or variables of C, where the compiler has seen them.
+LIST: Final = 0x80
+INT: Final = 0x81
+STRING: Final = 0x82
+NEG: Final = 0x83
+FLOAT: Final = 0x84
+LONGINT: Final = 0x85
+LONGNEG: Final = 0x86
+VOCAB: Final = 0x87
 """The type bytes."""
 
-DOUBLE = struct.Struct("!d")
+DOUBLE: Final = struct.Struct("!d")
 """The body of a float."""
 
-TEXT = bytes((len(UNICODE), STRING)) + UNICODE
+TEXT: Final = bytes((len(UNICODE), STRING)) + UNICODE
 """The first element of the expression of a str; it is not in PB's vocabulary."""
 
 
@@ -65,11 +74,11 @@ def head(number: int, code: int) -> bytes:
 
 
 # Nearly every number on the wire is small: a lookup in one of these tables replaces the loop.
-INTS = [head(number, INT) for number in range(1024)]
-LISTS = [head(number, LIST) for number in range(128)]
-STRINGS = [head(number, STRING) for number in range(128)]
-TEXTS = [head(2, LIST) + TEXT + start for start in STRINGS]
-_LARGEST_INT = (1 << 31) - 1
+INTS: Final = [head(number, INT) for number in range(1024)]
+LISTS: Final = [head(number, LIST) for number in range(128)]
+STRINGS: Final = [head(number, STRING) for number in range(128)]
+TEXTS: Final = [head(2, LIST) + TEXT + start for start in STRINGS]
+_LARGEST_INT: Final = (1 << 31) - 1
 
 
 def int_bytes(number: int) -> bytes:

@@ -12,7 +12,7 @@ There is no recursion: open lists are on a stack.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from jelly.atoms import UNICODE, Expression
 from jelly.codec.elements import (
@@ -28,6 +28,8 @@ from jelly.codec.elements import (
     VOCAB,
     text_size,
 )
+from jelly.codec.runs import MANY as MANY_INTS
+from jelly.codec.runs import decoded
 from jelly.errors import BananaError, LimitExceeded
 from jelly.limit_errors import PREFIX, limit_error
 from jelly.limits import Limits
@@ -36,9 +38,10 @@ from jelly.parts import Parts
 __all__ = ["Reader"]
 
 # Least memory of an element in bytes, without the bytes of a string.
-_ELEMENT = 64
+_ELEMENT: Final = 64
 # Number of elements of a long expression, and most of its strs that are cached at a time.
-_MANY_NODES, _MOST_TEXTS = 4096, 256
+_MANY_NODES: Final = 4096
+_MOST_TEXTS: Final = 256
 
 
 class Reader:
@@ -161,6 +164,20 @@ class Reader:
         self._pos = self._start = 0
         return rest
 
+    @property
+    def rest(self) -> tuple[bytes, int]:
+        """The buffer, and where its next expression begins; no bytes inside an expression."""
+        if self._open or self._seen or self._wanted or self._fault is not None or self._dead:
+            return b"", 0
+        return self._buffer, self._pos
+
+    def skip_to(self, pos: int) -> None:
+        """Go on at a position of `rest`, since the expressions before it were read elsewhere."""
+        if pos != self._pos:
+            self._pos = self._start = self._behind_at = pos
+            if self._later is not None and pos == len(self._buffer):
+                self.feed(self._take_later())
+
     def read(self, most: int = -1) -> list[Expression]:
         """Return the complete expressions, at most ``most`` of them; all if it is negative.
 
@@ -207,6 +224,7 @@ class Reader:
         current, left = stack.pop() if stack else (done, -1)
         begin = pos
         item: Any
+        tag = UNICODE
         try:
             while True:
                 begin = pos
@@ -240,6 +258,15 @@ class Reader:
                     pos = stop
                 elif byte == INT or byte == LONGINT:  # noqa: SIM109 - a set costs each element
                     item = number
+                    if left >= MANY_INTS and not left & 15:
+                        # Those behind it that have as many digits, at once.
+                        run = decoded(data, pos, pos - begin, left - 1)
+                        if run:
+                            pos += len(run) * (pos - begin)
+                            left -= len(run)
+                            current.append(item)
+                            item = run.pop()
+                            current += run
                 elif byte == VOCAB:
                     item = self._words.get(number)
                     if item is None:
@@ -256,7 +283,7 @@ class Reader:
                         # hundred rows of a table takes 0.91 of the instructions.
                         size, stop = data[pos + 9], pos + 11 + data[pos + 9]
                         if data[pos + 10] == STRING and size < size_of_text and stop <= end:
-                            item = [UNICODE, data[pos + 11 : stop]]
+                            item = [tag, data[pos + 11 : stop]]
                             pos = stop
                             if nodes > _MANY_NODES:
                                 item = self._known(item)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from operator import length_hint
-from typing import Any
+from typing import Any, Final
 
 from jelly.atoms import UNICODE, Expression
 from jelly.codec.elements import (
@@ -26,6 +26,8 @@ from jelly.codec.elements import (
     string_head,
     text_size,
 )
+from jelly.codec.runs import MANY as MANY_INTS
+from jelly.codec.runs import MOST_DIGITS, Run, in_runs
 from jelly.errors import EncodeError, TooLarge
 from jelly.limit_errors import SENT, limit_error
 from jelly.limits import Limits
@@ -34,7 +36,7 @@ from jelly.slices import MANY, UNFINISHED, VISITS, Walk, consumed, finish
 __all__ = ["Writer"]
 
 # Elements of a list that are written in one visit.
-_ITEMS = 256
+_ITEMS: Final = 256
 
 
 class Writer:
@@ -70,7 +72,8 @@ class Writer:
         done: list[bytes] = []
         append = pieces.append
         words, limits = self._words, self._limits
-        max_depth = limits.max_depth
+        max_depth, tag = limits.max_depth, UNICODE
+        has_runs = limits.max_prefix >= MOST_DIGITS
         size_of_text = self._text_size
         nodes = 0
         elements: Iterator[Any] = iter((expression,))
@@ -105,7 +108,7 @@ class Writer:
                     nodes += length or 1
                     if length > limits.max_list:
                         raise limit_error(TooLarge, "max_list", limits.max_list, length)
-                    if length == 2 and item[0] is UNICODE and len(outer) < max_depth:
+                    if length == 2 and item[0] is tag and len(outer) < max_depth:
                         # A quick path for a short str, as in the reader.
                         text = item[1]
                         if type(text) is bytes and len(text) < size_of_text and text not in words:
@@ -115,13 +118,21 @@ class Writer:
                     append(LISTS[length] if length < 128 else head(length, LIST))
                     outer.append((elements, source))
                     is_emptied = consumes and kind is list and length >= MANY
-                    elements = consumed(item) if is_emptied else iter(item)
                     source = item if is_emptied else None
+                    if has_runs and length > MANY_INTS and type(item[-1]) is type(item[1]) is int:
+                        source = item if is_emptied else list(item)
+                        elements = in_runs(source)
+                    else:
+                        elements = consumed(item) if is_emptied else iter(item)
                     if len(outer) > max_depth:
                         raise limit_error(TooLarge, "max_depth", limits.max_depth)
                     break
                 elif kind is float:
                     append(float_bytes(item))
+                elif kind is Run:
+                    append(item)
+                    # It counts as a visit.
+                    break
                 else:
                     append(_encode_other(item, limits))
             else:

@@ -32,6 +32,8 @@ def test_written_forms() -> None:
     assert counted.options(OPERATIONS["W1"], Conditions("")).metrics
     assert general == Variant("gen+general", ROOT, general=True)
     assert general.options(OPERATIONS["W1"], Conditions("")).general
+    (older,) = variants(f"old={ROOT}+pb")
+    assert older == Variant("old+pb", ROOT, pb=True)
     (web,) = variants(f"web={ROOT}+ws")
     assert web == Variant("web+ws", ROOT, ws=True)
     assert web.options(OPERATIONS["W1"], Conditions("")).ws
@@ -59,12 +61,17 @@ def test_other_forms_are_refused(text: str, why: str) -> None:
 
 
 def test_conditions_of_a_variant() -> None:
-    """The dialect is of this library only; a workload over TLS is so without being asked."""
-    ours, twisted = variants(f"new={ROOT},twisted")
+    """The dialect is of this library only; a workload over TLS is so without being asked.
+
+    A variant with the mark of a dialect speaks that one.
+    """
+    ours, marked, twisted = variants(f"new={ROOT},new={ROOT}+pb,twisted")
     conditions = Conditions("folder", "msgpack/1")
     assert ours.options(OPERATIONS["W1"], conditions).certificates is None
     assert ours.options(OPERATIONS["W8"], conditions).certificates == "folder"
     assert ours.options(OPERATIONS["W7"], conditions).login == "password"
+    assert ours.options(OPERATIONS["W1"], conditions).dialect == "msgpack/1"
+    assert marked.options(OPERATIONS["W1"], conditions).dialect == "pb"
     assert twisted.options(OPERATIONS["W1"], conditions).dialect == "pb"
     assert ours.options(OPERATIONS["W1"], Conditions("folder", tls=True)).certificates == "folder"
 

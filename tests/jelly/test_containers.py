@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jelly.errors import InsecureJelly, MalformedJelly
+from jelly.security import SecurityOptions
 from jelly.unjellier import Unjellier
 
 MERSENNE = 2**61 - 1
@@ -74,3 +75,65 @@ def test_a_frozenset_in_a_cycle() -> None:
     made = unjelly([b"reference", 1, [b"list", [b"frozenset", [b"tuple", 1]], [b"dereference", 1]]])
     assert made[0] == {(1,)}
     assert made[1] is made
+
+
+TEXT_KEY = [b"unicode", b"k"]
+PAIRS: list[Any] = [
+    [TEXT_KEY, 1],
+    [TEXT_KEY, [b"unicode", "é".encode()]],
+    [TEXT_KEY, [b"boolean", b"true"]],
+    [TEXT_KEY, [b"None"]],
+    [TEXT_KEY, [b"list", 1]],
+    [b"k", 1],
+    [5, 1],
+    [TEXT_KEY, [b"unicode", b"\xff"]],
+    [TEXT_KEY, [b"unicode"]],
+    [TEXT_KEY, []],
+    [TEXT_KEY, [[b"unicode"]]],
+    [TEXT_KEY, [b"boolean", b"maybe"]],
+    [TEXT_KEY, [b"no.such.class", 1]],
+    [TEXT_KEY, "text"],
+    [[b"unicode", b"\xff"], 1],
+    [[b"unicode", b"k", 1], 1],
+    [[], 1],
+    [TEXT_KEY],
+    [TEXT_KEY, 1, 2],
+    5,
+    TEXT_KEY,
+    [TEXT_KEY, [b"dereference", 7]],
+]
+
+
+def outcome(pairs: list[Any], security: Any) -> Any:
+    """The value of one key, or the error, of a dict; and the nodes it counts for each pair."""
+    unjellier = Unjellier(security)
+    try:
+        made = unjellier.unjellyFull([b"dictionary", *pairs])
+    except Exception as error:
+        return type(error), str(error)
+    return repr([(key, made[key]) for key in made if key != b"other"])
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=repr)
+@pytest.mark.parametrize("refused", [b"", b"unicode", b"boolean"])
+def test_small_dicts_are_as_others(pair: Any, refused: bytes) -> None:
+    """A small dict, which is made at once, has the values and the errors of a large one."""
+    security = SecurityOptions()
+    security.allowBasicTypes()
+    security.allowedTypes.pop(refused, None)
+    filler = [[b"other", 1]] * 30
+    assert outcome([pair], security) == outcome([pair, *filler], security)
+
+
+def test_small_dicts_count_as_others() -> None:
+    """Their nodes are counted, and each of them is a visit."""
+    security = SecurityOptions()
+    security.allowBasicTypes()
+    counted = []
+    for key in (b"k", TEXT_KEY):
+        unjellier = Unjellier(security)
+        unjellier.unjellyFull([b"list", *([[b"dictionary", [key, 1]]] * 1000)])
+        counted.append(unjellier.expanded)
+    assert counted[0] == counted[1] == 1001 + 6 * 1000
+    walk = Unjellier(security).walk([b"list", *([[b"dictionary", [TEXT_KEY, 1]]] * 1000)])
+    assert sum(1 for _ in walk) > 10

@@ -23,10 +23,12 @@ from broker.core.wire.messages import (
     Record,
     Target,
 )
+from broker.core.wire.plain_banana import longest_string, read_plain, shapes_of
 from broker.core.wire.terms import Terms
 from jelly import atoms
 from jelly.atoms import Expression
 from jelly.codec import Reader, Writer, float_bytes, int_bytes, list_head, string_head
+from jelly.codec.elements import INTS, LISTS, TEXTS
 from jelly.jellier import Jellier
 from jelly.leaves import ATOMS
 from jelly.limits import Limits
@@ -52,7 +54,7 @@ class BananaReader:
         make: makes a message of an expression; for a host that parses expressions itself.
     """
 
-    __slots__ = ("_make", "_reader")
+    __slots__ = ("_longest", "_make", "_reader", "_shapes")
 
     def __init__(
         self,
@@ -64,10 +66,14 @@ class BananaReader:
     ):
         self._reader = Reader(limits, vocabulary)
         self._make = make or (parse if keeps_expressions else _parse_values)
+        # Of the messages that are read without making expressions of them.
+        self._shapes = shapes_of(vocabulary) if self._make is _parse_values else None
+        self._longest = longest_string(limits)
 
     def set_limits(self, limits: Limits) -> None:
         """Set the limits for the following expressions."""
         self._reader.set_limits(limits)
+        self._longest = longest_string(limits)
 
     @property
     def pending(self) -> int:
@@ -96,9 +102,25 @@ class BananaReader:
         """
         reader, make = self._reader, self._make
         reader.feed(data)
-        while most and (expressions := reader.read(most)):
-            inbox.extend(map(make, expressions))
-            most -= len(expressions)
+        if self._shapes is None or self._longest < 0:
+            while most and (expressions := reader.read(most)):
+                inbox.extend(map(make, expressions))
+                most -= len(expressions)
+            return not most
+        while most:
+            buffer, pos = reader.rest
+            if pos < len(buffer):
+                found: list[Received] = []
+                pos = read_plain(buffer, pos, self._shapes, self._longest, most, found)
+                reader.skip_to(pos)
+                inbox.extend(found)
+                most -= len(found)
+            if most:
+                expressions = reader.read(1)
+                if not expressions:
+                    break
+                inbox.append(make(expressions[0]))
+                most -= 1
         return not most
 
 
@@ -117,8 +139,10 @@ class BananaWriter:
         "_heads",
         "_limits",
         "_longest",
+        "_methods",
         "_most_bits",
         "_no_keywords",
+        "_short",
         "_tuple",
         "_unicode",
         "_words",
@@ -137,6 +161,8 @@ class BananaWriter:
             and min(limits.max_string, limits.max_expression // 8) >= LONGEST_NAME
         )
         self._longest = min(limits.max_string, limits.max_expression // 2) if is_roomy else -1
+        # The size from which a str is not looked up in the table of heads.
+        self._short = len(TEXTS) if is_roomy else 0
         self._most_bits = min(63, 7 * limits.max_prefix)
         word = self._writer.encode
         self._words = {each: word(each) for each in vocabulary}
@@ -148,6 +174,8 @@ class BananaWriter:
             if row.graph is not None and row.name is not None
         }
         self._answer = self._heads[number_of(PlainAnswer)]
+        # A cache of the names that programs call, by the number of the message.
+        self._methods: dict[int, dict[str, bytes]] = {number: {} for number in self._heads}
         # Of the tails of data, whose limits are checked when they are made.
         self._data_key = self._answer, limits
         self._tuple = word(atoms.TUPLE)
@@ -172,10 +200,24 @@ class BananaWriter:
             request_id, object_id, name, args, kw: see ``messages.PlainCall``.
             deadline, meta: not sent, since PB's dialects have none.
         """
-        tail = self._tail_of(name, args, kw, _NO if number in _ONE_WAY else _YES)
-        if tail is None:
+        if kw or len(args) > _MOST:
             return None
-        return b"".join((self._heads[number], int_bytes(request_id), self._id(object_id), tail))
+        pieces = [
+            self._heads[number],
+            INTS[request_id] if request_id < 1024 else int_bytes(request_id),
+            self._id(object_id),
+            self._methods[number].get(name) or self._method(number, name),
+            LISTS[len(args) + 1],
+            self._tuple,
+        ]
+        for value in args:
+            element = self._element(value) if type(value) in _FLAT else None
+            if element is None:
+                return None
+            pieces.append(element)
+        pieces.append(self._no_keywords)
+        data = b"".join(pieces)
+        return data if len(data) <= self._longest else None
 
     def broadcast(self, object_id: ObjectId, broadcast: Broadcast, number: int) -> bytes | None:
         """Return the bytes of a broadcast, or None if its values need a jellier.
@@ -189,9 +231,7 @@ class BananaWriter:
             tail = broadcast.tail(self._data_key, lambda: self._data_of(broadcast))
         else:
             # The vocabulary decides the bytes of a word, so this head tells the dialects apart.
-            tail = broadcast.tail(
-                self._answer, lambda: self._tail_of(broadcast.name, broadcast.args, broadcast.kw)
-            )
+            tail = broadcast.tail(self._answer, lambda: self._tail_of(broadcast))
         if tail is None or len(tail) > self._longest:
             return None
         return b"".join((self._heads[number], int_bytes(0), self._id(object_id), tail))
@@ -201,7 +241,8 @@ class BananaWriter:
         element = self._element(value)
         if element is None:
             return None
-        return self._answer + int_bytes(request_id) + element
+        number = INTS[request_id] if request_id < 1024 else int_bytes(request_id)
+        return b"".join((self._answer, number, element))
 
     def write(self, message: Record) -> bytes:
         """Return the bytes of a message.
@@ -223,14 +264,19 @@ class BananaWriter:
         """Like :meth:`write`, as a walk of ``jelly.slices`` that may empty the message's lists."""
         return self._writer.walk(to_expression(message), consumes)
 
-    def _tail_of(
-        self, name: str, args: tuple[object, ...], kw: dict[str, object], wants_answer: bytes = _NO
-    ) -> bytes | None:
-        values = None if kw else self._tuple_of(args)
+    def _tail_of(self, broadcast: Broadcast) -> bytes | None:
+        values = None if broadcast.kw else self._tuple_of(broadcast.args)
         if values is None:
             return None
-        method = self._string(name.encode("utf-8"))
-        return b"".join((method, wants_answer, values, self._no_keywords))
+        method = self._string(broadcast.name.encode("utf-8"))
+        return b"".join((method, _NO, values, self._no_keywords))
+
+    def _method(self, number: int, name: str) -> bytes:
+        """Return the bytes of the name of a method, and of whether the call wants an answer."""
+        data = self._string(name.encode("utf-8")) + (_NO if number in _ONE_WAY else _YES)
+        if len(self._methods[number]) < _MOST_NAMES:
+            self._methods[number][name] = data
+        return data
 
     def _data_of(self, broadcast: Broadcast) -> bytes:
         """Return the tail of a one-way call whose values are data of any form."""
@@ -247,7 +293,13 @@ class BananaWriter:
     def _element(self, value: Any) -> bytes | None:
         kind = type(value)
         if kind is str:
-            return self._text(value)
+            try:
+                data: bytes = value.encode()
+            except UnicodeEncodeError:
+                return None
+            if len(data) < self._short and data not in self._words:
+                return TEXTS[len(data)] + data
+            return self._unicode + self._string(data) if len(data) <= self._longest else None
         if kind is int:
             return int_bytes(value) if value.bit_length() <= self._most_bits else None
         if kind is bytes:
@@ -272,18 +324,11 @@ class BananaWriter:
         element = b"".join(pieces)
         return element if len(element) <= self._longest else None
 
-    def _text(self, value: str) -> bytes | None:
-        try:
-            data = value.encode("utf-8")
-        except UnicodeEncodeError:
-            return None
-        return self._unicode + self._string(data) if len(data) <= self._longest else None
-
     def _string(self, data: bytes) -> bytes:
         return self._words.get(data) or string_head(len(data)) + data
 
 
-_MOST = 32
+_MOST, _MOST_NAMES = 32, 256
 # A tuple of these has its bytes without a jellier; None, a bool and other leaves take one.
 _FLAT = ATOMS | {str}
 # The numbers of the calls without an answer.

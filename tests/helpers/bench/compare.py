@@ -9,10 +9,12 @@ Every round starts each variant once in a fresh process, with the round's number
 a round. The noise is 2 to 5 %, that of logins 10 %.
 
 A variant is NAME=CHECKOUT, then ``#PYTHON`` for another interpreter, ``+uvloop`` for that loop,
-``+pure`` for the environment variable BROKER_PURE, ``+general`` for connections without a lane, and
-``+ws`` for WebSockets, ``+metrics`` for a server that counts its calls for Prometheus, and
-``+observer`` for one with an observer that does nothing; ``twisted`` is Twisted's PB. What measures
-is always this checkout's; the variant needs the packages that this one needs.
+``+pure`` for the environment variable BROKER_PURE, ``+general`` for connections without a lane,
+``+pb`` for the dialect ``pb``, ``+ws`` for WebSockets, ``+metrics`` for a server that counts its
+calls for Prometheus, and ``+observer`` for one with an observer that does nothing; ``twisted`` is
+Twisted's PB. What measures is always this checkout's; the variant needs the packages that this one
+needs. A checkout runs jelly as Python code; ``make unpacked`` makes a folder that has all compiled
+modules and can be a variant.
 """
 
 from __future__ import annotations

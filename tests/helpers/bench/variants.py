@@ -1,8 +1,7 @@
 """The variants that are measured against each other, and the processes that run them.
 
-A variant is ``NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+ws][+metrics][+observer]``, or
-``twisted``. What measures comes from the checkout of this file; what is measured comes from the
-variant's.
+A variant is ``NAME=CHECKOUT[#PYTHON]`` with marks such as ``+pb`` behind it, or ``twisted``. What
+measures comes from the checkout of this file; what is measured comes from the variant's.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ __all__ = ["Conditions", "Failure", "Variant", "add_arguments", "given_condition
 PATIENCE = 900.0
 """Seconds that one start of a variant may take."""
 TWISTED = "twisted"
-MARKS = {"uvloop", "pure", "general", "ws", "metrics", "observer"}
-FORM = "NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+ws][+metrics][+observer]"
+MARKS = {"uvloop", "pure", "general", "pb", "ws", "metrics", "observer"}
+FORM = "NAME=CHECKOUT[#PYTHON][+uvloop][+pure][+general][+pb][+ws][+metrics][+observer]"
 
 
 class Failure(Exception):
@@ -64,6 +63,7 @@ class Variant:
         uvloop: whether it runs in uvloop.
         pure: whether it is told by ``BROKER_PURE`` to use no compiled code.
         general: whether its connections have no lane; see `bench.general_path`.
+        pb: whether both ends speak the dialect ``pb``, whatever the conditions say.
         ws: whether its connections are WebSockets.
         metrics: whether the server counts calls for `broker.prometheus`.
         observer: whether it has an observer whose methods of calls do nothing.
@@ -75,6 +75,7 @@ class Variant:
     uvloop: bool = False
     pure: bool = False
     general: bool = False
+    pb: bool = False
     ws: bool = False
     metrics: bool = False
     observer: bool = False
@@ -104,6 +105,7 @@ class Variant:
             uvloop="uvloop" in marks,
             pure="pure" in marks,
             general="general" in marks,
+            pb="pb" in marks,
             ws="ws" in marks,
             metrics="metrics" in marks,
             observer="observer" in marks,
@@ -122,7 +124,7 @@ class Variant:
         """Return what the sides are to be."""
         with_tls = conditions.tls or operation.tls
         return Options(
-            dialect="pb" if self.checkout is None else conditions.dialect,
+            dialect="pb" if self.pb or self.checkout is None else conditions.dialect,
             uvloop=self.uvloop,
             general=self.general,
             ws=self.ws,
