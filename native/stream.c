@@ -241,7 +241,14 @@ static PyObject *stream_buffer_updated(PyObject *self, PyObject *number) {
     Py_RETURN_NONE;
 }
 
-static PyObject *stream_write(PyObject *self, PyObject *data) {
+/* write(data): a published method, whose argument may be named. */
+static PyObject *stream_write(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    Py_ssize_t named = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    if (count + named != 1 || (named && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "data") != 0)) {
+        PyErr_SetString(PyExc_TypeError, "write(data) takes one argument");
+        return NULL;
+    }
+    PyObject *data = args[0];
     State *state = state_of(Py_TYPE(self));
     int is_open = state == NULL ? -1 : is_clear(&state->fields.stream_is_closing, self);
     if (is_open < 0) return NULL;
@@ -274,18 +281,18 @@ static void dealloc(PyObject *self) {
 }
 
 PyDoc_STRVAR(write_doc,
-"write($self, data, /)\n--\n\n"
+"write($self, data)\n--\n\n"
 "Send bytes after earlier writes; see broker.net.stream_base.");
 
 static PyMethodDef source_methods[] = {
     {"_readable", source_readable, METH_NOARGS, "Read, and deliver; see broker.net.stream_base."},
-    {"write", source_write, METH_O, write_doc},
+    {"write", source_write, METH_O, "Send bytes after earlier writes; see broker.net.stream_base."},
     {NULL}};
 
 static PyMethodDef stream_methods[] = {
     {"get_buffer", stream_get_buffer, METH_O, "Return the buffer of this thread."},
     {"buffer_updated", stream_buffer_updated, METH_O, "Deliver the bytes that were read into the buffer."},
-    {"write", stream_write, METH_O, write_doc},
+    {"write", (PyCFunction)(void (*)(void))stream_write, METH_FASTCALL | METH_KEYWORDS, write_doc},
     {NULL}};
 
 static PyType_Slot source_slots[] = {

@@ -37,7 +37,7 @@ begin to handle it while this side makes the rest."""
 
 
 class PythonPumpBase:
-    """What a pump does for each received piece of bytes."""
+    """The work of a pump for each received piece of bytes."""
 
     __slots__ = (
         "_calls",

@@ -46,7 +46,7 @@ class Receiver(Protocol):
 
 
 class PythonSourceBase:
-    """What a source does with each piece of bytes that it reads or writes."""
+    """The work of a source with each piece of bytes that it reads or writes."""
 
     __slots__ = ()
 
@@ -126,7 +126,7 @@ class PythonSourceBase:
 
 
 class PythonStreamBase:
-    """What a stream does with each piece of bytes that it delivers or writes."""
+    """The work of a stream with each piece of bytes that it delivers or writes."""
 
     __slots__ = ()
 
@@ -138,7 +138,7 @@ class PythonStreamBase:
         protocol: Any
         reads_ahead: bool
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: bytes) -> None:
         """Send ``data`` after earlier writes; drop it once the connection closes.
 
         Raises:

@@ -250,6 +250,25 @@ async def test_pieces(ends: Any) -> None:
         await asyncio.sleep(0)
 
 
+async def test_the_argument_of_write(ends: Any) -> None:
+    """It may be named, as in Twisted; there is no other."""
+    protocol = Protocol()
+    stream = await stream_of(protocol, ends[0])
+    stream.write(data=b"one")
+    assert ends[1].recv(9) == b"one"
+    for args, kw in (
+        ((), {}),
+        ((b"one", b"two"), {}),
+        ((), {"other": b"one"}),
+        ((b"",), {"data": b""}),
+    ):
+        with pytest.raises(TypeError):
+            stream.write(*args, **kw)  # type: ignore[call-arg, arg-type]
+    stream.abortConnection()
+    while not protocol.lost:
+        await asyncio.sleep(0)
+
+
 async def test_after_the_close(ends: Any) -> None:
     """Data after loseConnection is dropped, and so is what is written then."""
     protocol = Protocol()
