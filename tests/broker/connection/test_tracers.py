@@ -88,6 +88,18 @@ class Direct(Recorder):
         return self.call_started(name, True, wants_answer, target)
 
 
+def _told(name: str) -> Callable[..., Any]:
+    return lambda self, *args: self.__getattr__(name)(*args)
+
+
+# Since Python 3.12, a class has a protocol only if the methods are in it.
+for _name in (
+    *("opened", "closed", "call_started", "call_ended", "received", "sent", "limit_hit", "login"),
+    *("stream_opened", "stream_ended", "slow"),
+):
+    setattr(Direct, _name, _told(_name))
+
+
 def test_a_tracer_that_is_told_directly() -> None:
     """The only tracer that never raises is told by the session; with a second both are told."""
     pair = BrokerPair(Server(), policy=STRICT)
