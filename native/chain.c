@@ -219,15 +219,10 @@ static int call_first(State *state, Chain *self) {
             taken = PyObject_CallMethodOneArg((PyObject *)self, state->s_took_result, returned);
             done = taken == NULL ? -1 : 0;
         } else {
-            PyObject *type, *error, *traceback;
-            PyErr_Fetch(&type, &error, &traceback);
-            PyErr_NormalizeException(&type, &error, &traceback);
-            if (traceback != NULL && PyException_SetTraceback(error, traceback) < 0) PyErr_Clear();
+            PyObject *error = caught();
             taken = PyObject_CallMethodOneArg((PyObject *)self, state->s_caught, error);
             done = taken == NULL ? -1 : 0;
-            Py_XDECREF(type);
-            Py_XDECREF(error);
-            Py_XDECREF(traceback);
+            Py_DECREF(error);
         }
         Py_XDECREF(returned);
         Py_XDECREF(taken);
@@ -516,20 +511,14 @@ static PyObject *bridge_result(Bridge *self, PyObject *Py_UNUSED(ignored)) {
 
 /* Replace a StopIteration, which a coroutine would take for the result, as the end of an iterator. */
 static void refuse_stop(void) {
-    PyObject *type, *stop, *traceback, *other_type, *error, *other_traceback;
     if (!PyErr_ExceptionMatches(PyExc_StopIteration)) return;
-    PyErr_Fetch(&type, &stop, &traceback);
-    PyErr_NormalizeException(&type, &stop, &traceback);
-    if (traceback != NULL && PyException_SetTraceback(stop, traceback) < 0) PyErr_Clear();
+    PyObject *stop = caught();
     PyErr_SetString(PyExc_RuntimeError, "a Deferred raised StopIteration");
-    PyErr_Fetch(&other_type, &error, &other_traceback);
-    PyErr_NormalizeException(&other_type, &error, &other_traceback);
+    PyObject *error = caught();
     /* Both take the reference that they are given. */
     PyException_SetCause(error, Py_NewRef(stop));
     PyException_SetContext(error, stop);
-    PyErr_Restore(other_type, error, other_traceback);
-    Py_XDECREF(type);
-    Py_XDECREF(traceback);
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(error)), error, NULL);
 }
 
 static PySendResult bridge_send(Bridge *self, PyObject *Py_UNUSED(value), PyObject **result) {

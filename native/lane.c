@@ -319,15 +319,10 @@ static int hand_over(Lane *self, Incoming *call, PyObject *method, PyObject *out
 }
 
 static int raised(Lane *self, Incoming *call) {
-    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit)) return -1;
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    if (traceback != NULL && PyException_SetTraceback(error, traceback) < 0) PyErr_Clear();
+    if (ends_program()) return -1;
+    PyObject *error = caught();
     int done = hand_over(self, call, self->state->s_raised, error);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(traceback);
+    Py_DECREF(error);
     return done;
 }
 
@@ -439,7 +434,7 @@ static int begin_coroutine(Lane *self, Incoming *call, PyObject *coroutine) {
     /* If the lane was closed meanwhile, others may wait for the end of the call: the Python code tells them. */
     if (is_done == Py_True && self->is_open && !self->unsent->is_closed) {
         if ((result = PyObject_CallMethodNoArgs(task, state->s_result)) == NULL) {
-            if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit)) goto end;
+            if (ends_program()) goto end;
             PyErr_Clear();
         }
     }

@@ -145,11 +145,24 @@ typedef struct {
     char has_stepped;
 } Calls;
 
+/* For a class whose objects have no fields of their own in C. */
+static inline void dealloc_plain(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
 extern PyType_Spec chain_spec, bridge_spec, unsent_spec, lane_spec, calls_spec, reference_spec, method_spec, pump_spec,
     source_spec, stream_spec;
 
 /* stream.c */
 PyObject *use_sockets(PyObject *module, PyObject *args);
+
+/* errors.c */
+/* Return the exception that is set, with its traceback, and clear it; NULL if none is set. */
+PyObject *caught(void);
+/* Whether the exception that is set is to end the program. */
+int ends_program(void);
 
 /* fields.c */
 PyObject *use_classes(PyObject *module, PyObject *args, PyObject *classes);

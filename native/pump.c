@@ -121,24 +121,26 @@ static PyObject *pump_flush(Pump *self, PyObject *Py_UNUSED(ignored)) {
     Py_RETURN_NONE;
 }
 
-/* Whether what waits is written now, and not at the end of this turn of the loop; -1 with an exception. */
-static int is_due(Pump *self) {
-    const Fields *fields = &self->state->fields;
-    PyObject *unsent = get_field(&fields->outbox_unsent, self->outbox), *open = NULL;
+/* Return the number of messages that wait to be written; -1 with an exception. */
+static Py_ssize_t queued_of(Pump *self) {
+    PyObject *unsent = get_field(&self->state->fields.outbox_unsent, self->outbox), *count = NULL;
     if (unsent == NULL) return -1;
-    PyObject *count = PyObject_GetAttr(unsent, self->state->s_queued);
-    Py_ssize_t queued = count == NULL ? -1 : PyLong_AsSsize_t(count);
-    int due = queued < 0 ? -1 : queued >= BATCH;
+    Py_ssize_t queued = -1;
+    if (Py_TYPE(unsent) == self->state->unsent) queued = ((Unsent *)unsent)->queued;
+    else if ((count = PyObject_GetAttr(unsent, self->state->s_queued)) != NULL) queued = PyLong_AsSsize_t(count);
     Py_DECREF(unsent);
     Py_XDECREF(count);
-    if (queued == 1 && (open = get_field(&fields->open_calls_open, self->open_calls)) != NULL) {
-        Py_ssize_t calls = PyObject_Size(open);
-        due = calls < 0 ? -1 : calls <= 1;
-        Py_DECREF(open);
-    } else if (queued == 1) {
-        due = -1;
-    }
-    return due;
+    return queued;
+}
+
+/* Whether what waits is written now, and not at the end of this turn of the loop; -1 with an exception. */
+static int is_due(Pump *self) {
+    Py_ssize_t queued = queued_of(self);
+    if (queued != 1) return queued < 0 ? -1 : queued >= BATCH;
+    PyObject *open = get_field(&self->state->fields.open_calls_open, self->open_calls);
+    Py_ssize_t calls = open == NULL ? -1 : PyObject_Size(open);
+    Py_XDECREF(open);
+    return calls < 0 ? -1 : calls <= 1;
 }
 
 static PyObject *pump_soon_flush(Pump *self, PyObject *Py_UNUSED(ignored)) {
@@ -252,11 +254,8 @@ static int tell_blocked(Pump *self, PyObject *began) {
 /* What follows a turn that has handled all: the answers are written, and too many bytes are noted. */
 static int settle(Pump *self) {
     State *state = self->state;
-    PyObject *unsent = get_field(&state->fields.outbox_unsent, self->outbox);
-    if (unsent == NULL) return -1;
-    int failed = Py_TYPE(unsent) != state->unsent || ((Unsent *)unsent)->queued ? flush_now(self) : 0;
-    Py_DECREF(unsent);
-    if (failed < 0) return -1;
+    Py_ssize_t queued = queued_of(self);
+    if (queued < 0 || (queued && flush_now(self) < 0)) return -1;
     PyObject *wants_data = get_field(&state->fields.inbox_wants_data, self->inbox);
     Py_XDECREF(wants_data);
     if (wants_data == NULL) return -1;
@@ -277,15 +276,9 @@ static PyObject *take_turn(Pump *self, PyObject *began, PyObject *data) {
             end(self);
             if (done >= 0 && settle(self) >= 0) result = Py_NewRef(Py_None);
         } else {
-            PyObject *type, *error, *traceback;
-            PyErr_Fetch(&type, &error, &traceback);
-            PyErr_NormalizeException(&type, &error, &traceback);
-            if (traceback != NULL && PyException_SetTraceback(error, traceback) < 0) PyErr_Clear();
-            PyObject *stack[] = {lane, data, error};
-            result = go_on(self, began, state->s_took, stack, error == NULL ? 2 : 3);
-            Py_XDECREF(type);
-            Py_XDECREF(error);
-            Py_XDECREF(traceback);
+            PyObject *stack[] = {lane, data, caught()};
+            result = go_on(self, began, state->s_took, stack, stack[2] == NULL ? 2 : 3);
+            Py_XDECREF(stack[2]);
         }
     }
     Py_DECREF(lane);

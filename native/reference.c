@@ -92,15 +92,9 @@ static PyMethodDef reference_methods[] = {
     {"call_as", (PyCFunction)(void (*)(void))call_as, METH_FASTCALL, "See ``broker.flavors.reference``."},
     {NULL}};
 
-static void reference_dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 static PyType_Slot reference_slots[] = {
     {Py_tp_doc, "The method that calls a remote object; see broker.flavors.reference."},
-    {Py_tp_dealloc, reference_dealloc},
+    {Py_tp_dealloc, dealloc_plain},
     {Py_tp_methods, reference_methods},
     {0, NULL}};
 

@@ -84,15 +84,9 @@ static Py_ssize_t transmit(State *state, PyObject *self, PyObject *sock, PyObjec
 
 /* Call a method with the exception that is set, unless it is to end the program. */
 static PyObject *report(PyObject *self, PyObject *method) {
-    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) || PyErr_ExceptionMatches(PyExc_SystemExit)) return NULL;
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    if (traceback != NULL && PyException_SetTraceback(error, traceback) < 0) PyErr_Clear();
-    PyObject *result = PyObject_CallMethodOneArg(self, method, error);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(traceback);
+    if (ends_program()) return NULL;
+    PyObject *error = caught(), *result = PyObject_CallMethodOneArg(self, method, error);
+    Py_DECREF(error);
     return result;
 }
 
@@ -274,12 +268,6 @@ PyObject *use_sockets(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-static void dealloc(PyObject *self) {
-    PyTypeObject *type = Py_TYPE(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 PyDoc_STRVAR(write_doc,
 "write($self, data)\n--\n\n"
 "Send bytes after earlier writes; see broker.net.stream_base.");
@@ -297,13 +285,13 @@ static PyMethodDef stream_methods[] = {
 
 static PyType_Slot source_slots[] = {
     {Py_tp_doc, "The methods of a source for each piece of bytes; see broker.net.stream_base."},
-    {Py_tp_dealloc, dealloc},
+    {Py_tp_dealloc, dealloc_plain},
     {Py_tp_methods, source_methods},
     {0, NULL}};
 
 static PyType_Slot stream_slots[] = {
     {Py_tp_doc, "The methods of a stream for each piece of bytes; see broker.net.stream_base."},
-    {Py_tp_dealloc, dealloc},
+    {Py_tp_dealloc, dealloc_plain},
     {Py_tp_methods, stream_methods},
     {0, NULL}};
 
