@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import errno
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -29,7 +30,7 @@ from broker.flavors.reference import RemoteReference
 from broker.interceptors import Interceptor, intercept_calls
 from broker.login.client import Login
 from broker.net.proxies.settings import Proxy
-from broker.net.scheduler import Cancellable, call_by
+from broker.net.scheduler import Cancellable, expire_at
 from broker.net.schemes import ConnectSettings, Location, Scheme, parse_address, scheme_of
 from broker.net.tls.settings import TLS
 from broker.net.transports import StreamTransport
@@ -105,11 +106,10 @@ class Connecting:
         self.timeout = timeout
         self._login = login
         self._reach = reach
-        self._task: asyncio.Task[Any] | None = None
-        # The end by the clock of the loop, its timer, and whether that has cancelled the task.
+        self._limit = asyncio.timeout(None)
+        # The end by the clock of the loop, and its timer.
         self._ends = 0.0
         self._timer: Cancellable | None = None
-        self._is_late = False
 
     async def open(self) -> Connection:
         """Connect, and log in if there is a login; see `broker.connect` for the errors."""
@@ -119,22 +119,16 @@ class Connecting:
         if self.place.interceptors:
             intercept_calls(broker, self.place.interceptors)
         self._ends = asyncio.get_running_loop().time() + self.timeout
-        # What asyncio.timeout does, in fewer calls.
-        self._task = task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a connection is made inside a task of asyncio")
-        cancelling = task.cancelling()
         # The calls of the login, and what the loop does for this connection, have nothing of it.
         token = None if ATTACHED.get() is None else ATTACHED.set(None)
         try:
-            return await self._log_in(broker)
-        except asyncio.CancelledError:
-            if not self._is_late or task.cancelling() - 1 > cancelling:
+            async with self._limit:
+                return await self._log_in(broker)
+        except builtins.TimeoutError:
+            if not self._limit.expired():
                 raise
             raise self._too_late(broker) from None
         finally:
-            if self._is_late:
-                task.uncancel()
             if token is not None:
                 ATTACHED.reset(token)
             if self._timer is not None:
@@ -145,12 +139,7 @@ class Connecting:
 
         Until here the function of the scheme limits the time.
         """
-        self._timer = call_by(self._ends, self._expire)
-
-    def _expire(self) -> None:
-        if self._task is not None:
-            self._is_late = True
-            self._task.cancel()
+        self._timer = expire_at(self._limit, self._ends)
 
     def _begin_login(self, login: Login, broker: Broker) -> Deferred[RemoteReference]:
         broker.setup_timeouts.add("login", self.place.policy.login_timeout)
@@ -246,13 +235,13 @@ def client_tls(addresses: Sequence[str], tls: TLS | None) -> TLS | None:
     Raises:
         ConfigError: there are settings, and none of the addresses has TLS.
     """
-    for address in addresses:
-        if scheme_of(parse_address(address)).is_tls:
-            return TLS.client() if tls is None else tls
-    if tls is not None:
-        after = f" pbs:// and wss:// addresses, not {parse_address(addresses[0])}"
-        raise fixed_by(ConfigError, "", "no certificate", after)
-    return None
+    locations = [parse_address(address) for address in addresses]
+    if not any(scheme_of(location).is_tls for location in locations):
+        if tls is not None:
+            after = f" pbs:// and wss:// addresses, not {locations[0]}"
+            raise fixed_by(ConfigError, "", "no certificate", after)
+        return None
+    return TLS.client() if tls is None else tls
 
 
 def ready(broker: Broker) -> Deferred[None]:

@@ -231,9 +231,6 @@ def given_addresses(addresses: object) -> tuple[str, ...]:
         WrongType: it is neither.
         ConfigError: the sequence is empty, or an address is not understood.
     """
-    if type(addresses) is str:
-        parse_address(addresses)
-        return (addresses,)
     given: Iterable[Any] = (addresses,)
     if isinstance(addresses, Sequence) and not isinstance(addresses, str | bytes):
         given = addresses

@@ -231,14 +231,14 @@ class Broker(PublishedBroker):
             # Messages wait for their turn already, so no decoding now.
             inbox.store(data)
         elif inbox.is_idle or (inbox.lane is None and not self.calls.is_batched):
+            # Without a lane, all in one turn: so the choice of a dialect needs no flush of its own.
             pump.run(began, data)
             if inbox.is_idle:
                 return
         else:
             inbox.receive(data)
             pump.run(began)
-        reader = inbox.reader
-        if reader is not None and reader.pending and self.transport is not None:
+        if inbox.pending and self.transport is not None:
             self._watch_message()
             pump.weigh()
 

@@ -363,11 +363,7 @@ class PublishedBroker:
 
     def notifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
         """Call ``notifier()`` when the connection has ended (published)."""
-        if not callable(notifier):
-            raise _not_callable()
-        if self._disconnects is None:
-            self._disconnects = []
-        self._disconnects.append(notifier)
+        self.disconnects.append(_callable(notifier))
 
     def dontNotifyOnDisconnect(self, notifier: Callable[[], object]) -> None:
         """Undo one ``notifyOnDisconnect`` (published)."""
@@ -376,29 +372,23 @@ class PublishedBroker:
 
     def notifyOnConnect(self, notifier: Callable[[], object]) -> None:
         """Call ``notifier()`` when calls can be made; now, if they can (published)."""
-        if not callable(notifier):
-            raise _not_callable()
         if self.session.dialect is not None:
-            log.call_and_log(self, notifier)
-        elif self._connects is None:
-            self._connects = [notifier]
+            log.call_and_log(self, _callable(notifier))
         else:
-            self._connects.append(notifier)
+            self.connects.append(_callable(notifier))
 
     def notifyOnFail(self, notifier: Callable[[], object]) -> None:
         """Call ``notifier()`` if the connection ends before calls could be made (published)."""
-        if not callable(notifier):
-            raise _not_callable()
+        notifier = _callable(notifier)
         # Kept after that, it would keep objects alive as long as the connection.
-        if self.session.dialect is not None:
-            return
-        if self._failures is None:
-            self._failures = []
-        self._failures.append(notifier)
+        if self.session.dialect is None:
+            self.failures.append(notifier)
 
 
-def _not_callable() -> TypeError:
-    return TypeError("a notifier is a callable without arguments")
+def _callable(notifier: Callable[[], object]) -> Callable[[], object]:
+    if not callable(notifier):
+        raise TypeError("a notifier is a callable without arguments")
+    return notifier
 
 
 _PROTO = {

@@ -178,10 +178,10 @@ class Pump(PumpBase):
 
     def _run_on(self, now: float) -> bool:
         """Handle more, in growing slices, until the deadline; return whether messages are left."""
-        session, policy, scheduler = self._session, self._policy, self._scheduler
+        policy, scheduler = self._policy, self._scheduler
         if scheduler is None:
             return True
-        inbox, unsent, stats = session.inbox, session.outbox.unsent, self._stats
+        inbox, unsent, stats = self._inbox, self._outbox.unsent, self._stats
         ends = self.turns.deadline(scheduler)
         handled = 1
         while now < ends and handled < policy.turn_messages:
@@ -190,7 +190,7 @@ class Pump(PumpBase):
             # Twice as many each time: so the clock is read only a few times a turn, but a turn with
             # slow messages still ends near its deadline.
             size = min(handled, policy.turn_messages - handled)
-            session.incoming.runner.last, self._calls.has_stepped = None, False
+            self._runner.last, self._calls.has_stepped = None, False
             calls, began = stats.calls_received, now
             more = inbox.pump(size)
             now = self._now()

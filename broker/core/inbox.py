@@ -284,9 +284,7 @@ class Inbox:
         Args:
             make: makes the lane, when the next bytes arrive.
         """
-        self.is_idle = False
-        if self._running_lane is not None:
-            self._settle()
+        self.close_lane()
         self.make_lane = make
         if self.lane is not None:
             self.lane.retire()
@@ -369,11 +367,11 @@ class Inbox:
             ProtocolError: a message violates the protocol. Further bytes are ignored.
             BaseException: ``error``.
         """
-        if isinstance(error, ProtocolError):
-            self._fail(error)
-        elif error is not None:
-            self._settle()
         if error is not None:
+            if isinstance(error, ProtocolError):
+                self._fail(error)
+            else:
+                self._settle()
             raise error
         reader = lane.reader
         if self._running_lane is not None and not self.has_more:

@@ -340,14 +340,11 @@ class Outbox:
         self, transaction: Transaction, packed: Packed, request_id: RequestId | None = None
     ) -> None:
         """Send the message that was made in ``transaction``, and the messages behind it."""
-        self._translator.transaction = outer = transaction.outer
-        if outer is not None:
+        self._translator.close(transaction)
+        if transaction.outer is not None:
             transaction.join(packed, request_id)
             return
-        if type(packed) is bytes:
-            self.unsent.append(packed)
-        else:
-            self._post(packed)
+        self._post(packed)
         for behind in transaction.behind:
             self._post(behind)
         while transaction.sent:

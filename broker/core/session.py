@@ -83,7 +83,6 @@ class Session:
         tracing: reports to a tracer, or None; see :meth:`trace`.
         on_pong: called with the number of each ping that the peer has answered, or None.
         keeps_expressions: whether each received value is an expression, for hooks that need them.
-        want_terms: the functions that wait for the version, or None.
         gate: checks the peer's messages until it has logged in. None after that, and if no login
             is needed.
     """
@@ -97,6 +96,7 @@ class Session:
         "_pings",
         "_policy",
         "_streaming",
+        "_want_terms",
         "counters",
         "dialect",
         "gate",
@@ -110,7 +110,6 @@ class Session:
         "outgoing",
         "tracing",
         "translator",
-        "want_terms",
     )
 
     def __init__(
@@ -133,7 +132,7 @@ class Session:
         self.gate: Gate | None = None
         self._limits = policy.limits
         self._pings = 0
-        self.want_terms: list[Callable[[], object]] | None = None
+        self._want_terms: list[Callable[[], object]] | None = None
         if offered is None:
             among = EXPRESSION_DIALECTS if host.overridden else DIALECTS
             offered = spoken(policy.dialects, policy.limits, among)
@@ -217,8 +216,7 @@ class Session:
             make: makes the lane. It is called when bytes arrive for the first time after that.
         """
         self._make_lane = make
-        if self.inbox.handlers is OPEN:
-            self.allow_lane()
+        self.allow_lane()
 
     def allow_lane(self) -> None:
         """Decide anew whether a lane may take frames."""
@@ -257,11 +255,11 @@ class Session:
         if self.inbox.handlers is OPEN or self.inbox.handlers is GATED:
             function()
         else:
-            self.want_terms = [*(self.want_terms or ()), function]
+            self._want_terms = [*(self._want_terms or ()), function]
 
     def terms_came(self) -> None:
         """Call the functions that wait for the version."""
-        functions, self.want_terms = self.want_terms, None
+        functions, self._want_terms = self._want_terms, None
         for function in functions or ():
             function()
 
@@ -441,17 +439,13 @@ class Session:
         self.gate = Gate(policy, minds, self._seal)
         if self.tracing is not None:
             self.incoming.trace(None)
-        if self.inbox.reader is None:
-            self._limits = self.gate.limits
-        else:
-            self._limit(self.gate.limits)
+        self._limit(self.gate.limits)
         self.inbox.max_backlog = min(policy.max_backlog, policy.login_backlog)
         self.incoming.max_calls = min(policy.max_calls, policy.login_calls)
         self.translator.exports.max_refs = min(policy.max_refs, policy.login_refs)
         inbox = self.inbox
         inbox.handlers = GATED if inbox.handlers is OPEN else GATED_BEFORE_VERSION
-        if self._make_lane is not None:
-            self.allow_lane()
+        self.allow_lane()
 
     def open_gate(self) -> None:
         """Accept all messages, up to the limits of the policy: the peer has logged in."""

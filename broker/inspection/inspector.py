@@ -292,7 +292,7 @@ def check_shown(order: str, most: int) -> None:
     """Check which connections are asked for.
 
     Raises:
-        Error: there is no such order, or too many are asked for, or none.
+        Error: the order is unknown, or ``most`` is not 1 to `MOST_SHOWN`.
     """
     if order not in ORDERS:
         raise Error(f"order is one of {', '.join(ORDERS)}")

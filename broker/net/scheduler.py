@@ -25,7 +25,6 @@ __all__ = [
     "LoopScheduler",
     "Scheduler",
     "TwistedScheduler",
-    "call_by",
     "expire_at",
     "scheduler_for",
     "scheduler_of",
@@ -179,23 +178,16 @@ def scheduler_of(loop: asyncio.AbstractEventLoop) -> LoopScheduler:
 def expire_at(limit: asyncio.Timeout, ends: float) -> Cancellable:
     """Have an ``asyncio.timeout(None)`` expire at a time of the running loop's clock, or later.
 
-    Call ``cancel()`` of the result when the block of ``limit`` has ended. See `call_by`.
-    """
-    return call_by(ends, limit.reschedule, _PAST)
-
-
-def call_by(ends: float, f: Callable[..., object], *args: object) -> Cancellable:
-    """Call ``f(*args)`` at a time of the running loop's clock, or later, unless cancelled before.
-
     It is a `Scheduler.timeout`: it costs less than a timer of the loop. If it is soon, it is a
-    timer of the loop, since half a second more would be much.
+    timer of the loop, since half a second more would be much. Call ``cancel()`` of the result when
+    the block of ``limit`` has ended.
     """
     loop = asyncio.get_running_loop()
     scheduler = scheduler_of(loop)
     seconds = ends - scheduler.now()
     if seconds < _SOON:
-        return loop.call_later(max(0.0, seconds), f, *args)
-    return scheduler.timeout(seconds, f, *args)
+        return loop.call_later(max(0.0, seconds), limit.reschedule, _PAST)
+    return scheduler.timeout(seconds, limit.reschedule, _PAST)
 
 
 # In seconds.

@@ -116,8 +116,7 @@ class SocketOptions:
 
     def _address(self, name: str) -> Address:
         """Return an address: ``peername`` or ``sockname``."""
-        source = self._source
-        sock, address = source.get_extra_info("socket"), source.get_extra_info(name)
+        sock, address = self._socket(), self._source.get_extra_info(name)
         if sock is None:
             known: Address = address
             return known

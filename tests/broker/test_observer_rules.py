@@ -72,6 +72,14 @@ class Shop(broker.Root):
         return bytes(size)
 
 
+async def use(root: Any) -> None:
+    """Make a call of each kind of method, and read a stream."""
+    await root.callRemote("plain")
+    await root.callRemote("async")
+    stream = broker.stream_of(await root.callRemote("count", 3))
+    assert [item async for item in stream] == [0, 1, 2]
+
+
 class Told(broker.Observer):
     """Notes calls with their marks, streams and limits."""
 
@@ -280,10 +288,7 @@ async def test_one_that_raises_anything(
     ):
         root = connection.root
         for _ in range(3):
-            await root.callRemote("plain")
-            await root.callRemote("async")
-            stream = broker.stream_of(await root.callRemote("count", 3))
-            assert [item async for item in stream] == [0, 1, 2]
+            await use(root)
         with pytest.raises(broker.NoSuchMethod):
             await root.callRemote("missing")
     assert far.ends.count(("plain", Outcome.ANSWERED, True)) == 3 * has_others
@@ -382,10 +387,7 @@ async def test_some_methods(kinds: list[type[Starts]]) -> None:
         broker.connect(server.addresses[0]) as connection,
     ):
         root = connection.root
-        await root.callRemote("plain")
-        await root.callRemote("async")
-        stream = broker.stream_of(await root.callRemote("count", 3))
-        assert [item async for item in stream] == [0, 1, 2]
+        await use(root)
         with pytest.raises(broker.RemoteError):
             await root.callRemote("raise")
     assert [each.told for each in observers] == [SOME[each] for each in kinds]

@@ -85,7 +85,7 @@ def public_members() -> set[str]:
 
 
 def test_short_names_are_no_public_names() -> None:
-    """What the built files shorten is no member that a program uses."""
+    """The build shortens internal names alone: every public member keeps its name."""
     build = (CLIENT / "build.mjs").read_text("utf-8")
     (internal,) = re.findall(r"INTERNAL = `(.*?)`", build, FLAGS)
     members = public_members()

@@ -94,12 +94,9 @@ class SetupTimeouts:
         first = seconds
         for other in steps:
             first = min(first, other.ends + self._allowed - now)
-        timer = self._timer
-        if timer is None or now + first < self._timer_ends:
-            if timer is not None:
-                timer.cancel()
-            self._timer_ends = now + first
-            self._timer = scheduler.timeout(max(first, 0.0), self._look)
+        if self._timer is None or now + first < self._timer_ends:
+            self._stop()
+            self._set(scheduler, now, max(first, 0.0))
 
     def done(self, name: str) -> None:
         """Forget a step that is complete, or not needed any more."""
@@ -109,9 +106,8 @@ class SetupTimeouts:
                 if step.name == name:
                     steps.remove(step)
                     break
-            if not steps and self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+            if not steps:
+                self._stop()
 
     def allow(self, seconds: float) -> None:
         """Do not count ``seconds``, in which nothing was read."""
@@ -120,14 +116,17 @@ class SetupTimeouts:
     def clear(self) -> None:
         """Forget all steps."""
         self._steps = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the steps that are due."""
         return tuple(step.name for step in self._steps or ())
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _set(self, scheduler: Scheduler, now: float, seconds: float) -> None:
         self._timer_ends = now + seconds

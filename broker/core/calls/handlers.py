@@ -43,8 +43,7 @@ def _on_version(session: Session, message: messages.Version) -> None:
         session.allow_lane()
     else:
         session.inbox.handlers = GATED
-    if session.want_terms is not None:
-        session.terms_came()
+    session.terms_came()
 
 
 def _on_second_version(session: Session, message: messages.Version) -> None:

@@ -320,14 +320,9 @@ class IncomingCalls(PlainCalls):
             if call.meta is not None:
                 outcome = self._outcome_of_first(call, message, entry)
             if outcome is None:
-                if not is_admitted and (
-                    self.is_draining or self.refuses_sends or len(self.running) >= self.max_calls
-                ):
+                if not is_admitted:
                     self._admit(call.wants_answer)
-                found = self.runner.entry_of(message) if entry is None else None
-                if found is not None:
-                    target, call.principal = found.value, found.principal
-                elif entry is None:
+                if entry is None:
                     target = call_hook(self.runner.target_of, message)
                     call.principal = self.runner.principal_of(message)
                 else:

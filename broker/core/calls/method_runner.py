@@ -18,7 +18,7 @@ from broker.core.calls.dispatch import (
 )
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.host import Host, has_hook
-from broker.core.objects.tables import Export, shown
+from broker.core.objects.tables import shown
 from broker.core.objects.translator import Reading, Translator
 from broker.core.policy import Policy
 from broker.core.principal import Principal
@@ -247,12 +247,6 @@ class MethodRunner:
         if self.interceptor is not None:
             return self.interceptor(call, method, partial(call_method, route, method, name))
         return call_method(route, method, name, args, kw)
-
-    def entry_of(self, message: CallMessage) -> Export | None:
-        """Return the entry of the called object; None if it has no entry, or the host finds it."""
-        if self._find is not None or type(message) in TO_CACHES:
-            return None
-        return self._translator.exports.get(message.object_id)
 
     def target_of(self, message: CallMessage) -> Any:
         """Return the called object, or raise NoSuchObject."""

@@ -144,16 +144,14 @@ class ExportTable:
         Raises:
             LimitExceeded: the peer holds max_refs objects already.
         """
-        if principal is not None:
-            identity = principal, identity
+        identity = key_of(identity, principal)
         object_id = self._ids.get(identity)
         if object_id is not None:
             self.by_id[object_id].count += 1
             return object_id
         if len(self._ids) >= self.max_refs:
             raise limit_error(LimitExceeded, "max_refs", self.max_refs)
-        numbers = self._numbers
-        numbers.last = object_id = self._ids[identity] = numbers.last + 1
+        object_id = self._ids[identity] = self._numbers.next()
         entry = self.by_id[object_id] = Export(value, identity, 1, principal)
         entry.on_release = self._due.pop(identity, None)
         return object_id
@@ -162,12 +160,11 @@ class ExportTable:
         self, identity: Hashable, callback: Callable[[], object], principal: Principal | None = None
     ) -> None:
         """Call ``callback()`` when the peer releases an object that was, or will be, sent."""
-        key = key_of(identity, principal)
-        object_id = self._ids.get(key)
-        if object_id is not None:
-            self.by_id[object_id].on_release = callback
+        entry = self.entry_of(identity, principal)
+        if entry is not None:
+            entry.on_release = callback
         else:
-            self._due[key] = callback
+            self._due[key_of(identity, principal)] = callback
 
     def never_sent(self, identity: Hashable, principal: Principal | None = None) -> None:
         """Remove the callback of :meth:`when_released` if the object has not been sent."""

@@ -43,7 +43,7 @@ _SMALL_LIST = 1024
 
 # How many results of each pure function of this module are kept: a program meets few offers.
 _MOST_KEPT = 32
-# Bytes of a usual offer; what was read of a longer one is not kept.
+# Most bytes of an offer whose result is kept. A usual offer is shorter.
 _USUAL_OFFER = 512
 
 _DEFAULT_LIMITS = Limits()

@@ -251,7 +251,7 @@ async def test_pieces(ends: Any) -> None:
 
 
 async def test_the_argument_of_write(ends: Any) -> None:
-    """It may be named, as in Twisted; there is no other."""
+    """The argument may be given by its name, as in Twisted. A second argument is refused."""
     protocol = Protocol()
     stream = await stream_of(protocol, ends[0])
     stream.write(data=b"one")

@@ -182,7 +182,7 @@ def test_every_cut(vocabulary: Any) -> None:
 
 
 def test_limits_that_leave_no_room() -> None:
-    """With limits that a short message could exceed, there is no quick path."""
+    """The quick path is off if a short message could exceed a limit."""
     for limits in (
         Limits(max_string=127), Limits(max_depth=2), Limits(max_nodes=127), Limits(max_list=127),
         Limits(max_expression=12_287), Limits(max_prefix=8),
