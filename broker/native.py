@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VERSION", "find", "native"]
 
-VERSION = 2
+VERSION = 3
 """The version of what this code and the extension module expect of each other.
 
 It is raised, here and in ``native/module.c``, whenever one of them changes what it expects.

@@ -377,6 +377,18 @@ static int call_soon(State *state, PyObject *loop, PyObject *callback, PyObject 
     return handle == NULL ? -1 : 0;
 }
 
+/* Return what a wakeup is called with: the Bridge, or a future that is done, if the wakeup is that of a task in C.
+
+   Such a task only asks for an exception, and a future in C answers that without a call. The result it takes from
+   the Bridge, in its next step; a subclass may pass it in another way. The object that is returned is borrowed. */
+static PyObject *awaited_of(State *state, Bridge *self, PyObject *callback) {
+    int is_result = Py_TYPE(self) == (PyTypeObject *)state->bridge_class && self->outcome != NULL && is_simple(self->outcome);
+    if (!is_result || state->task == NULL || !PyCFunction_CheckExact(callback)) return (PyObject *)self;
+    PyObject *task = PyCFunction_GET_SELF(callback);
+    if (task == NULL || Py_TYPE(task) != state->task) return (PyObject *)self;
+    return strcmp(((PyCFunctionObject *)callback)->m_ml->ml_name, "task_wakeup") ? (PyObject *)self : state->done;
+}
+
 /* Wake one awaiter: a task of the loop `stepped` now, other tasks by their loop. */
 static int wake(State *state, Bridge *self, PyObject *callback, PyObject *context, PyObject *stepped) {
     PyObject *loop = self->loop;
@@ -391,7 +403,9 @@ static int wake(State *state, Bridge *self, PyObject *callback, PyObject *contex
             State *outer_state = stepping_state;
             stepping_loop = Py_NewRef(loop);
             stepping_state = state;
-            PyObject *result = PyObject_CallOneArg(callback, (PyObject *)self);
+            PyObject *awaited = Py_NewRef(awaited_of(state, self, callback));
+            PyObject *result = PyObject_CallOneArg(callback, awaited);
+            Py_DECREF(awaited);
             stepping_loop = outer_loop;
             stepping_state = outer_state;
             Py_DECREF(loop);
@@ -566,6 +580,10 @@ static PyObject *bridge_next(Bridge *self) {
     if (result != Py_None) raise_stop(result);
     Py_DECREF(result);
     return NULL;
+}
+
+void bridge_use(PyTypeObject *type) {
+    if (type->tp_iternext == (iternextfunc)bridge_next) type->tp_as_async->am_send = (sendfunc)bridge_send;
 }
 
 static PyObject *bridge_send_method(Bridge *self, PyObject *value) {

@@ -30,8 +30,8 @@ typedef struct {
 
 /* The names of attributes and methods of Python code that the state keeps; the second ones begin with `_`. */
 #define NAMES_OF_STATE(X) \
-    X(answered) X(began) X(begin_task) X(broker) X(buffer_updated) X(call) X(call_soon) X(calls) X(canceller_of) \
-    X(context) X(dataReceived) X(debug) X(done) X(fileno) X(flush_later) X(get_buffer) X(large) X(luid) X(make_call) \
+    X(answered) X(began) X(begin_task) X(buffer_updated) X(call) X(call_soon) X(calls) X(canceller_of) \
+    X(context) X(dataReceived) X(debug) X(done) X(fileno) X(flush_later) X(get_buffer) X(large) X(make_call) \
     X(plain_results) X(pump) X(queued) X(raised) X(recv_into) X(result) X(returned) X(send) X(stepped_loop) X(take) X(took) \
     X(view) X(write)
 #define PRIVATE_NAMES_OF_STATE(X) \
@@ -45,7 +45,7 @@ typedef struct {
     X(inbox, has_more) X(inbox, is_idle) X(inbox, lane) X(inbox, wants_data) X(incoming, beginning) \
     X(incoming, highest) X(method, function) X(open_calls, last) X(open_calls, open) X(outbox, _behind) X(outbox, _dropped) \
     X(outbox, _last_written) X(outbox, _open_calls) X(outbox, _stats) X(outbox, sizes) X(outbox, unsent) \
-    X(reader, buffer) X(releases, notes) X(runner, last) X(source, _fd) X(source, _is_closing) \
+    X(reader, buffer) X(reference, broker) X(reference, luid) X(reference, view) X(releases, notes) X(runner, last) X(source, _fd) X(source, _is_closing) \
     X(source, _is_half_closed) X(source, _is_over) X(source, _receiver) X(source, _sock) X(source, _unsent) \
     X(stats, bytes_received) X(stats, bytes_sent) X(stats, calls_made) X(stats, calls_received) \
     X(stream, _own_buffer) X(stream, _source) X(stream, disconnecting) X(stream, is_closing) X(stream, protocol) \
@@ -94,6 +94,8 @@ typedef struct {
     PyObject *scratch;       /* broker.net.read_buffer.scratch */
     PyTypeObject *sockets[2]; /* classes whose objects are used by their descriptor */
     Py_ssize_t slice_size;   /* most bytes that a protocol gets at a time */
+    PyTypeObject *task;      /* asyncio.Task */
+    PyObject *done;          /* a future that is done, with None */
     PyObject *limit;         /* the int 1 << 64 */
     PyObject *context_names; /* ("context",), for calls with that keyword */
     PyObject *running_loop;  /* asyncio's function; before `use_calls`, broker.defer.awaiting.running_loop */
@@ -177,6 +179,9 @@ int add_to_field(const Field *field, PyObject *object, Py_ssize_t count);
 /* Return a new reference to the asyncio loop that runs in this thread, or to None. */
 PyObject *running_loop(State *state);
 int is_simple(PyObject *value);
+/* Have coroutines step awaiters of this class directly: CPython's classes do not inherit `am_send`, and each result
+   would be a StopIteration. */
+void bridge_use(PyTypeObject *type);
 /* Whether a Deferred has not fired, and nothing but a task that awaits it waits for it. */
 int chain_is_plain(State *state, Chain *chain);
 /* Fire such a Deferred with a simple value, and wake the task; 1, or -1 with an exception. */

@@ -2,7 +2,7 @@
 #include "lane.h"
 
 /* What this module and the Python code expect of each other. broker/native.py has the same number. */
-#define LANE_VERSION 2
+#define LANE_VERSION 3
 
 static struct PyModuleDef definition;
 
@@ -49,6 +49,7 @@ static PyObject *use_bridge(PyObject *module, PyObject *args) {
         PyErr_SetString(PyExc_TypeError, "a subclass of BridgeBase is needed");
         return NULL;
     }
+    bridge_use((PyTypeObject *)bridge);
     set(&state->bridge_class, bridge);
     set(&state->pending, pending);
     set(&state->running_loop, running_loop);
@@ -68,6 +69,15 @@ static PyObject *use_calls(PyObject *module, PyObject *args) {
     set(&state->deadline, deadline);
     set(&state->first_credit, first_credit);
     set(&state->running_loop, running_loop);
+    Py_RETURN_NONE;
+}
+
+static PyObject *use_tasks(PyObject *module, PyObject *args) {
+    State *state = PyModule_GetState(module);
+    PyObject *task, *done;
+    if (!PyArg_ParseTuple(args, "O!O:use_tasks", &PyType_Type, &task, &done)) return NULL;
+    set((PyObject **)&state->task, task);
+    set(&state->done, done);
     Py_RETURN_NONE;
 }
 
@@ -95,6 +105,8 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->promise);
     Py_VISIT(state->bridge_class);
     Py_VISIT(state->running_loop);
+    Py_VISIT(state->task);
+    Py_VISIT(state->done);
     return 0;
 }
 
@@ -120,6 +132,8 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->promise);
     Py_CLEAR(state->bridge_class);
     Py_CLEAR(state->running_loop);
+    Py_CLEAR(state->task);
+    Py_CLEAR(state->done);
     return 0;
 }
 
@@ -142,6 +156,7 @@ static PyMethodDef methods[] = {
     {"use_bridge", use_bridge, METH_VARARGS, "Take the class of awaiters, what stands for no outcome, and a function."},
     {"use_calls", use_calls, METH_VARARGS,
      "Take the class of what a remote call returns, two context variables, and the function that returns the loop."},
+    {"use_tasks", use_tasks, METH_VARARGS, "Take the class of tasks, and a future that is done."},
     {"use_sockets", use_sockets, METH_VARARGS,
      "Take the buffers that are read into, the most bytes of a piece, and two classes of sockets."},
     {"use_classes", (PyCFunction)(void (*)(void))use_classes, METH_VARARGS | METH_KEYWORDS,

@@ -14,12 +14,13 @@ static void release(Named *named) {
 
 /* Read the attributes of a reference. 0, or -1 with an exception; `release` is needed in both cases. */
 static int read_named(State *state, PyObject *self, Named *named) {
-    PyObject *broker = PyObject_GetAttr(self, state->s_broker);
+    const Fields *fields = &state->fields;
+    PyObject *broker = get_field(&fields->reference_broker, self);
     if (broker == NULL) return -1;
     named->calls = PyObject_GetAttr(broker, state->s_calls);
     Py_DECREF(broker);
-    if (named->calls == NULL || (named->view = PyObject_GetAttr(self, state->s_view)) == NULL) return -1;
-    return (named->target = PyObject_GetAttr(self, state->s_luid)) == NULL ? -1 : 0;
+    if (named->calls == NULL || (named->view = get_field(&fields->reference_view, self)) == NULL) return -1;
+    return (named->target = get_field(&fields->reference_luid, self)) == NULL ? -1 : 0;
 }
 
 /* Make the call by the method of the calls, as the Python form does. Without a kind, that of the method is used. */

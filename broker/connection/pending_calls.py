@@ -454,7 +454,7 @@ class PendingCalls(CallsBase):
             name_argument(error, name, args, kw)
             raise
         if is_sent:
-            session.stats.calls_made += 1
+            session.counters.calls_made += 1
             if session.outgoing.tracing is not None:
                 session.outgoing.tracing.one_way(name)
         else:

@@ -104,6 +104,8 @@ class RemoteReference(ReferenceBase, Serializable):
     :meth:`unjellyFor`. Such references are not shared: each received expression makes a new one.
     """
 
+    __slots__ = ("broker", "disconnectCallbacks", "doRefCount", "luid", "view")
+
     def __init__(
         self, perspective: object, broker: Invoker, luid: ObjectId, doRefCount: bool | int = True
     ):
@@ -247,6 +249,10 @@ class RemoteReference(ReferenceBase, Serializable):
                 raise
             except BaseException as exc:  # noqa: BLE001 - logged; the other callbacks run
                 log_error(logger, "a callback of the application raised", exc)
+
+
+if native is not None:
+    native.use_classes(reference=RemoteReference)
 
 
 def unwrapped(value: object) -> object:

@@ -14,9 +14,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, Protocol
 from weakref import ref
 
+from broker.native import native
 from broker.net.coarse_timers import CoarseTimers
 
 __all__ = [
@@ -307,3 +309,18 @@ def scheduler_for(transport: Any) -> Scheduler:
         return scheduler
     reactor = getattr(transport, "reactor", None)
     return ImmediateScheduler() if reactor is None else TwistedScheduler(reactor)
+
+
+def done_future() -> asyncio.Future[None]:
+    """Return a future that has the result None, and no loop."""
+    future: asyncio.Future[None] = asyncio.Future(
+        loop=SimpleNamespace(get_debug=bool)  # type: ignore[arg-type]
+    )
+    future.set_result(None)
+    return future
+
+
+if native is not None:
+    # What a task in C gets when the Deferred that it awaits has a result; it only asks for an
+    # exception, and a future in C answers that without a call.
+    native.use_tasks(asyncio.Task, done_future())

@@ -228,10 +228,10 @@ class BananaWriter:
             number: of the message in ``msgpack/1``: that of a PlainSend or of a PlainSendToCache.
         """
         if broadcast.is_data:
-            tail = broadcast.tail(self._data_key, lambda: self._data_of(broadcast))
+            tail = broadcast.tail(self._data_key, self._data_of)
         else:
             # The vocabulary decides the bytes of a word, so this head tells the dialects apart.
-            tail = broadcast.tail(self._answer, lambda: self._tail_of(broadcast))
+            tail = broadcast.tail(self._answer, self._tail_of)
         if tail is None or len(tail) > self._longest:
             return None
         return b"".join((self._heads[number], int_bytes(0), self._id(object_id), tail))

@@ -32,11 +32,13 @@ class Broadcast:
         self.has_failed = False
         self._tails: dict[Hashable, bytes | None] = {}
 
-    def tail(self, dialect: Hashable, make: Callable[[], bytes | None]) -> bytes | None:
+    def tail(self, dialect: Hashable, make: Callable[[Broadcast], bytes | None]) -> bytes | None:
         """Return the bytes after the object's id in a message of this dialect; made once.
 
         None if the values need a jellier, whose result differs for each connection.
         """
-        if dialect not in self._tails:
-            self._tails[dialect] = make()
-        return self._tails[dialect]
+        try:
+            return self._tails[dialect]
+        except KeyError:
+            tail = self._tails[dialect] = make(self)
+            return tail

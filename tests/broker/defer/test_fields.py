@@ -9,10 +9,15 @@ import sys
 import threading
 import weakref
 from contextvars import ContextVar, copy_context
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.pure_defer import FORMS, outcome, wait
+
+from broker.failure import Failure
+from broker.native import native
+from broker.net.scheduler import done_future
 
 each_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 MANY = 100_000
@@ -322,3 +327,71 @@ async def test_the_context_of_an_awaiter(form: Any, is_stepped: bool) -> None:
     assert seen == ([1, 2] if is_stepped else [])
     await asyncio.sleep(0)
     assert seen == [1, 2]
+
+
+class Woken:
+    """A task that awaits a Deferred of a form, and whose wakeup a Bridge of it has."""
+
+    def __init__(self, form: Any):
+        self.loop = asyncio.get_running_loop()
+        self.deferred = form.Deferred()
+        self.task = self.loop.create_task(wait(self.deferred))
+
+    async def deliver(self, result: Any) -> Any:
+        """Fire the Deferred in the middle of a callback; return what ends the task."""
+        await asyncio.sleep(0)
+        self.loop.call_soon(self.deferred.fire, result, self.loop)
+        return (await asyncio.gather(self.task, return_exceptions=True))[0]
+
+
+@each_form
+@pytest.mark.parametrize("value", [None, False, 5, "text", [1], ValueError("a value")], ids=repr)
+async def test_a_task_gets_what_its_awaiter_has(form: Any, value: Any) -> None:
+    """Whatever a task is woken with, it gets the result, which may be an exception too."""
+    assert await Woken(form).deliver(value) is value
+
+
+@each_form
+@pytest.mark.parametrize("kind", [ValueError, KeyError, StopIteration, asyncio.CancelledError])
+async def test_a_task_gets_the_error_of_its_awaiter(form: Any, kind: type[BaseException]) -> None:
+    """Nor does it miss an error."""
+    error = await Woken(form).deliver(Failure(kind("on purpose")))
+    assert isinstance(error, RuntimeError if kind is StopIteration else kind)
+
+
+@each_form
+async def test_a_task_of_a_deferred_gets_its_result(form: Any) -> None:
+    """A task that was made of the Deferred itself is woken with its own kind of awaiter."""
+    deferred, loop = form.Deferred(), asyncio.get_running_loop()
+    task = loop.create_task(deferred)
+    await asyncio.sleep(0)
+    loop.call_soon(deferred.fire, 5, loop)
+    assert await task == 5
+
+
+@each_form
+async def test_a_method_of_a_task_is_no_wakeup(form: Any) -> None:
+    """Any function that waits for an awaiter gets that, a method of a task in C as well."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(asyncio.sleep(0))
+    bridge = form.Bridge(form.Deferred())
+    bridge.add_done_callback(task.set_name, context=copy_context())
+    bridge.deliver(5, loop)
+    assert task.get_name() == str(bridge)
+    await task
+
+
+@each_form
+@pytest.mark.parametrize("is_plain", [True, False], ids=["result", "error"])
+async def test_what_a_task_is_asked_with(form: Any, is_plain: bool) -> None:
+    """For a plain result, C wakes a task in C with what stands for all that have one."""
+    asked: list[str] = []
+    stand_in = SimpleNamespace(result=lambda: asked.append("a result"))
+    use_tasks = (lambda *_: None) if native is None else native.use_tasks
+    use_tasks(asyncio.Task, stand_in)
+    try:
+        await Woken(form).deliver(5 if is_plain else Failure(ValueError("on purpose")))
+    finally:
+        use_tasks(asyncio.Task, done_future())
+    in_c = native is not None and form is FORMS["used"]
+    assert asked == (["a result"] if in_c and is_plain else [])

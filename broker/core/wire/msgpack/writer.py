@@ -132,16 +132,16 @@ class FrameWriter:
         Raises:
             TooLarge: the call exceeds a limit.
         """
-        tail, heads = (
-            broadcast.tail(FrameWriter, lambda: self._tail_of(broadcast)),
-            _BROADCAST_HEADS,
-        )
+        tail, heads = broadcast.tail(FrameWriter, self._tail_of), _BROADCAST_HEADS
         if tail is None:
             if not broadcast.is_data:
                 return None
-            tail, heads = broadcast.tail(GRAPH, lambda: self._graph_of(broadcast)), _GRAPH_HEADS
-        body = b"".join((heads[number], self._encode(target_of(object_id)), tail or b""))
-        return self._framed(body)
+            tail, heads = broadcast.tail(GRAPH, self._graph_of) or b"", _GRAPH_HEADS
+        head, target = heads[number], self._encode(target_of(object_id))
+        size = len(head) + len(target) + len(tail)
+        if size > self.most_unchecked:
+            return self._framed(b"".join((head, target, tail)))
+        return b"".join((_pack_length(size), head, target, tail))
 
     def answer(self, request_id: int, value: Any) -> bytes | None:
         """Return the frame of an answer, or None if its value needs a jellier.

@@ -21,7 +21,8 @@ def test_tails() -> None:
     made: list[str] = []
 
     def make(name: str, tail: bytes | None) -> Any:
-        def call() -> bytes | None:
+        def call(broadcast: Broadcast) -> bytes | None:
+            assert broadcast is notice
             made.append(name)
             return tail
 
