@@ -255,6 +255,17 @@ class Pump(PumpBase):
         """Whether more is unsent than the policy's high water mark."""
         return self._write_budget < 0 and self._unsent() > self._policy.high_water
 
+    def is_slow(self) -> bool:
+        """Write what waits if it is more than the high water mark; return `is_congested` then.
+
+        While a method that the peer has called runs, or with few large messages, more would collect
+        in the outbox, where it does not count as unsent.
+        """
+        high_water = self._policy.high_water
+        if self._outbox.unsent.size > high_water and self._translator.transaction is None:
+            self.flush()
+        return self._write_budget < 0 and self._unsent() > high_water
+
     @property
     def slow_since(self) -> float | None:
         """When more than the high water mark became unsent, by the clock; None if it is not."""

@@ -293,9 +293,11 @@ class CallSender(Protocol):
 class Backpressure(Protocol):
     """Tells how much of what a connection has written is unsent."""
 
-    @property
-    def is_congested(self) -> bool:
-        """Whether more bytes are unsent than the policy's high water mark."""
+    def is_slow(self) -> bool:
+        """Return whether more bytes are unsent than the policy's high water mark.
+
+        Messages that wait to be written are written first, if they are more than that.
+        """
         ...
 
     def when_drained(self, callback: Callable[[], object], /) -> None:

@@ -15,7 +15,6 @@ from typing import Generic, TypeVar
 from broker.core.wire.broadcast import Broadcast
 from broker.errors import PBConnectionLost
 from broker.flavors.cacheable import RemoteCacheObserver
-from broker.flavors.slow_connections import is_slow
 from broker.history import Position
 from broker.traces import log_error
 
@@ -78,7 +77,7 @@ class Follower:
         self.is_going_on = True
         try:
             while self.is_behind and self.can_be_told:
-                if is_slow(self.broker):
+                if self.broker.pump.is_slow():
                     self._watch()
                     break
                 self.send_some()

@@ -10,7 +10,6 @@ from broker.errors import ConfigError, DeadReferenceError, WrongType
 from broker.flavors.cacheable import Cacheable, RemoteCacheObserver
 from broker.flavors.followed import CHANGE, STATE
 from broker.flavors.followers import Follower, Followers, report, resumed_offset
-from broker.flavors.slow_connections import is_slow
 from broker.history import History, Recent
 
 __all__ = ["Resumable"]
@@ -193,7 +192,7 @@ class _Follower(Follower):
             # A value's hook has made this change: what runs sends it.
             return None
         error = None
-        if self._sent == offset - 1 and self.can_be_told and not is_slow(self.broker):
+        if self._sent == offset - 1 and self.can_be_told and not self.broker.pump.is_slow():
             self.is_going_on = True
             try:
                 error = self._send(offset, change)

@@ -20,7 +20,6 @@ from broker.core.wire.broadcast import Broadcast
 from broker.errors import PBConnectionLost
 from broker.flavors.cacheable import RemoteCacheObserver
 from broker.flavors.reference import RemoteReference
-from broker.flavors.slow_connections import is_slow
 from broker.traces import log_error
 
 __all__ = ["Delivery", "Slow", "Subscriber", "Subscription", "report"]
@@ -132,7 +131,7 @@ class Subscription:
     def tell(self, broadcast: Broadcast, key: Hashable) -> BaseException | None:
         """Send an event, or keep it waiting; return the error if it cannot be sent."""
         self._number += 1
-        if not self._waiting and not self._by_key and not is_slow(self.reference.broker):
+        if not self._waiting and not self._by_key and not self.reference.broker.pump.is_slow():
             return self._write(self._number, broadcast)
         if self._slow is Slow.CONFLATE:
             self._conflate(broadcast, key)
@@ -211,7 +210,7 @@ class Subscription:
     def _go_on(self) -> None:
         """Send waiting events, until the connection is full again."""
         self._is_watching = False
-        while self.has_waiting and not is_slow(self.reference.broker):
+        while self.has_waiting and not self.reference.broker.pump.is_slow():
             number, broadcast = self._next()
             error = self._write(number, broadcast)
             if error is not None:

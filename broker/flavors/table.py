@@ -224,17 +224,12 @@ class Table(Resumable, MutableMapping[K, V], Generic[K, V]):
                 self._changed[key] = offset
             else:
                 self._removed.add(offset, key, size_of(key))
-        broadcast: Broadcast | None = None
-        is_one_message = len(changes) <= MOST_NODES // PAIR
+        is_one_message = len(followers) > 0 and len(changes) <= MOST_NODES // PAIR
+        broadcast = self._message(changes, offset) if is_one_message else None
         for follower in followers:
-            if is_one_message and follower.takes_now:
-                if broadcast is None:
-                    broadcast = self._message(changes, offset)
-                    is_one_message = broadcast is not None
-                if broadcast is not None and follower.tell(broadcast):
-                    continue
-            follower.must_tell(changes)
-            follower.go_on()
+            if broadcast is None or not follower.tell(broadcast):
+                follower.must_tell(changes)
+                follower.go_on()
 
     def _message(self, keys: Mapping[K, bool], offset: int) -> Broadcast | None:
         """Return the call that tells these keys, or None if it is too large."""

@@ -11,7 +11,6 @@ from broker.core.wire.messages import PlainSendToCache
 from broker.errors import DeadReferenceError, TooLarge
 from broker.flavors.cacheable import RemoteCacheObserver
 from broker.flavors.followers import Follower
-from broker.flavors.slow_connections import is_slow
 from broker.flavors.table_values import MOST_BYTES, ROOM, is_data, size_of
 
 if TYPE_CHECKING:
@@ -65,14 +64,17 @@ class TableFollower(Follower):
         """Number of keys that it must be told."""
         return len(self._dirty or ())
 
-    @property
-    def takes_now(self) -> bool:
-        """Whether it is in step, and its connection takes a message now."""
-        return self._dirty is None and not is_slow(self.broker)
-
     def tell(self, broadcast: Broadcast) -> bool:
-        """Send changes; return False if they cannot be sent, such as too many for its peer."""
-        if not self.broker.calls.is_open:
+        """Send changes, if it is in step, and its connection takes a message now.
+
+        Returns:
+            Whether nothing is left to do. It is False too if the changes cannot be sent, such as
+            too many for its peer.
+        """
+        broker = self.broker
+        if self._dirty is not None or broker.pump.is_slow():
+            return False
+        if not broker.calls.is_open:
             return True
         try:
             self.observer.notify(broadcast)

@@ -227,14 +227,17 @@ class BananaWriter:
             broadcast: the call.
             number: of the message in ``msgpack/1``: that of a PlainSend or of a PlainSendToCache.
         """
-        if broadcast.is_data:
-            tail = broadcast.tail(self._data_key, self._data_of)
-        else:
-            # The vocabulary decides the bytes of a word, so this head tells the dialects apart.
-            tail = broadcast.tail(self._answer, self._tail_of)
+        # The vocabulary decides the bytes of a word, so this head tells the dialects apart.
+        dialect = self._data_key if broadcast.is_data else self._answer
+        key = dialect, number, object_id
+        if broadcast.last_key == key and len(broadcast.last) <= self._longest:
+            return broadcast.last
+        tail = broadcast.tail(dialect, self._data_of if broadcast.is_data else self._tail_of)
         if tail is None or len(tail) > self._longest:
             return None
-        return b"".join((self._heads[number], int_bytes(0), self._id(object_id), tail))
+        broadcast.last = b"".join((self._heads[number], int_bytes(0), self._id(object_id), tail))
+        broadcast.last_key = key
+        return broadcast.last
 
     def answer(self, request_id: int, value: object) -> bytes | None:
         """Return the bytes of an answer, or None if its value needs a jellier."""

@@ -18,9 +18,11 @@ class Broadcast:
     Attributes:
         name, args, kw, is_data: the arguments.
         has_failed: whether an error that prevents the sending was reported.
+        last: the message that was written last, or empty, and `last_key`, what it was written for.
+            The next receiver often has the same id: equal clients give their objects equal ids.
     """
 
-    __slots__ = ("_tails", "args", "has_failed", "is_data", "kw", "name")
+    __slots__ = ("_tails", "args", "has_failed", "is_data", "kw", "last", "last_key", "name")
 
     def __init__(
         self, name: str, args: tuple[object, ...], kw: dict[str, object], is_data: bool = False
@@ -30,6 +32,8 @@ class Broadcast:
         self.kw = kw
         self.is_data = is_data
         self.has_failed = False
+        self.last = b""
+        self.last_key: Hashable = None
         self._tails: dict[Hashable, bytes | None] = {}
 
     def tail(self, dialect: Hashable, make: Callable[[Broadcast], bytes | None]) -> bytes | None:

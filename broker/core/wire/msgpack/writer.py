@@ -132,6 +132,9 @@ class FrameWriter:
         Raises:
             TooLarge: the call exceeds a limit.
         """
+        key = FrameWriter, number, object_id
+        if broadcast.last_key == key and len(broadcast.last) <= self.most_unchecked:
+            return broadcast.last
         tail, heads = broadcast.tail(FrameWriter, self._tail_of), _BROADCAST_HEADS
         if tail is None:
             if not broadcast.is_data:
@@ -141,7 +144,9 @@ class FrameWriter:
         size = len(head) + len(target) + len(tail)
         if size > self.most_unchecked:
             return self._framed(b"".join((head, target, tail)))
-        return b"".join((_pack_length(size), head, target, tail))
+        broadcast.last = b"".join((_pack_length(size), head, target, tail))
+        broadcast.last_key = key
+        return broadcast.last
 
     def answer(self, request_id: int, value: Any) -> bytes | None:
         """Return the frame of an answer, or None if its value needs a jellier.

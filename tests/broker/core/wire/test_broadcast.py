@@ -64,6 +64,27 @@ def test_what_a_follower_reads(dialect: Dialect) -> None:
         assert (called == writer.broadcast(7, notice, 4)) is not bool(wants_answer)
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_one_message_after_the_other(dialect: Dialect) -> None:
+    """Each receiver gets its own, whichever was written before; equal ones may be one object."""
+    notice = Broadcast("heard", (1,), {})
+    receivers = [(1, 2), (1, 2), (1, 4), (2, 4), (b"1", 2), (1, 2), (1 << 40, 2), (1, 2)]
+    for object_id, number in receivers:
+        alone = dialect.writer(Limits()).broadcast(object_id, Broadcast("heard", (1,), {}), number)
+        assert dialect.writer(Limits()).broadcast(object_id, notice, number) == alone
+
+
+@pytest.mark.parametrize("args", [("x" * 2000,), (1,) * 2000], ids=["long", "many"])
+def test_each_receiver_has_its_limits(args: tuple[Any, ...]) -> None:
+    """A message that one connection takes is refused by another one, before and after."""
+    notice = Broadcast("heard", args, {})
+    small = MSGPACK.writer(Limits(max_expression=1000, max_nodes=1000))
+    for _ in range(2):
+        with pytest.raises(TooLarge):
+            small.broadcast(1, notice, 2)
+        assert MSGPACK.writer(Limits()).broadcast(1, notice, 2)
+
+
 def test_what_takes_a_jellier() -> None:
     """Is not shared."""
     for dialect in DIALECTS:
