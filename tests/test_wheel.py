@@ -95,7 +95,7 @@ def test_the_wheel_for_every_python(sources: Path, tmp_path: Path) -> None:
     tops = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"broker", "cred", "jelly"}
     assert not any(name.endswith((*COMPILED, ".c")) or "_compiled" in name for name in names)
-    static = ("broker.js", "broker-login.js", "broker-again.js")
+    static = ("broker.js", "broker-login.js", "broker-served.js", "broker-again.js")
     pages = {f"broker/web/static/{each}" for each in static}
     pages |= {f"broker/web/admin/{each}" for each in ("admin.html", "admin.js")}
     assert {"broker/_lane.pyi", *pages} <= set(names)
