@@ -41,7 +41,7 @@ class FakeSession:
         self.features = frozenset(Feature)
         self.abandoned: list[int] = []
         self.passed: tuple[()] = ()
-        self.stats = Stats()
+        self.stats = self.counters = Stats()
         self.outbox: Any = self
         self.outgoing: Any = self
         self.inbox: Any = SimpleNamespace(lane=None)
@@ -228,12 +228,12 @@ def test_notify() -> None:
     notice = Broadcast("m", (1,), {"k": 2})
     line.calls.notify("eyes", 5, notice)
     assert line.session.made == [(5, notice)]
-    assert line.session.stats.calls_made == 1
+    assert line.session.counters.calls_made == 1
     line.session.takes_notices = False
     line.calls.notify("eyes", 5, notice)
     assert line.session.made[1:] == [(5, "m", (1,), {"k": 2}, "eyes", False, None, False)]
     # The session itself counts what it is asked to call.
-    assert line.session.stats.calls_made == 1
+    assert line.session.counters.calls_made == 1
     assert line.flushes == ["later", "later"]
 
 
