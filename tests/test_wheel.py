@@ -110,6 +110,7 @@ def test_an_installation_without_a_compiler(sources: Path, tmp_path: Path) -> No
     assert [path for path in folder.rglob("*") if path.suffix in COMPILED] == []
 
 
+@pytest.mark.timeout(300)  # It compiles all modules.
 def test_an_installation(sources: Path, tmp_path: Path, has_compiler: bool) -> None:
     """With a compiler pip installs the module in C, which runs; without one, the Python code."""
     folder = tmp_path / "installed"
