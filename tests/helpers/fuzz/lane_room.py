@@ -368,8 +368,9 @@ class Room:
             [*session.outgoing.open_calls.open], [*broker.calls.waiting],
             [*session.outgoing.open_calls._abandoned], session.outgoing.open_calls.last,
             [*translator.exports.by_id], len(translator.imports),
-            # How much of what waits is decoded may differ.
-            inbox.is_closed, inbox.waiting > 0, ends or inbox.pending + inbox.waiting > 0,
+            # How much of what waits is decoded may differ, and so whether a fault behind the end of
+            # the connection is found.
+            inbox.is_closed, ends or inbox.waiting > 0, ends or inbox.pending + inbox.waiting > 0,
             inbox.holds_calls, inbox.is_full, inbox.has_barrier, len(inbox.works or ()),
             unsent.queued, unsent.size, unsent.is_closed,
             transport.is_losing, transport.is_left, transport.is_aborted,
