@@ -13,14 +13,11 @@ from rich.text import Text
 
 from broker.commands.config_file import ConfigFile, config_option, from_file
 from broker.commands.settings import Settings, server_options
-from broker.commands.target import WrongTarget, is_manager, load, served, show_cause
+from broker.commands.target import WrongTarget, assumed, is_manager, load, served, show_cause
 from broker.commands.weaknesses import weaknesses
 from broker.commands.wording import in_words
-from broker.core.policy import STRICT
 from broker.errors import ConfigError
-from broker.flavors.referenceable import Root
 from broker.net.schemes import parse_address
-from broker.server import serve
 from cred.strcred import StrcredException
 from cred.users import StoreError
 
@@ -58,16 +55,12 @@ def check_config(
         made = load(target, config)
         # A context manager is not entered, since that may open ports.
         is_known = bool(checkers) or not is_manager(made)
-        root = served(
-            Root() if is_manager(made) else made,
-            checkers,
-            target,
-            settings.throttle(),
-        )
+        root = served(assumed(made, checkers), checkers, target, settings.throttle())
         # Plaintext is reported below, even where the server would refuse to start.
-        policy = STRICT.but(insecure_plaintext=True)
-        serve(root, *addresses, tls=tls, policy=policy, **settings.web()).close()
-        locations = [parse_address(address) for address in addresses]
+        policy = settings.policy().but(insecure_plaintext=True)
+        places = settings.places().of_another()
+        settings.server(root, tls, policy, places).close()
+        locations = [parse_address(address) for address in places.addresses]
         now = datetime.datetime.now(datetime.UTC)
         found = list(weaknesses(settings, locations, root if is_known else None, now))
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:

@@ -11,7 +11,7 @@ import click
 
 from broker.acceleration import describe
 
-__all__ = ["Commands", "Group"]
+__all__ = ["Commands", "Group", "variable"]
 
 DISTRIBUTION = "perspective-broker"
 # The least similarity of a suggested name, from 0 to 1, and the most suggestions.
@@ -83,13 +83,23 @@ class Commands(Group):
             formatter.write_dl([(name, self._targets[name][1]) for name in self.list_commands(ctx)])
 
 
+def variable(prefix: str, option: click.Option) -> str:
+    """Return the name of the environment variable that sets an option.
+
+    Args:
+        prefix: ``PB_`` and the command.
+        option: the longest of its names counts.
+    """
+    return f"{prefix}_{max(option.opts, key=len).lstrip('-')}".replace("-", "_").upper()
+
+
 def _name_variables(command: click.Command, prefix: str) -> None:
     """Let an environment variable set each option of a command."""
     for option in command.params:
         if isinstance(option, click.Option) and not isinstance(option.envvar, list):
             # A variable that several commands have is asked for after that of this command.
-            own = f"{prefix}_{max(option.opts, key=len).lstrip('-')}".replace("-", "_").upper()
-            option.envvar = [own] if option.envvar is None else [own, str(option.envvar)]
+            own = variable(prefix, option)
+            option.envvar = [own] if option.envvar in (None, own) else [own, str(option.envvar)]
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
             _name_variables(inner, f"{prefix}_{name}")
