@@ -181,7 +181,9 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
             notes = getattr(error, "__notes__", None)
             place = _line(notes[0], 100) if notes else f"remote method '{name}'"
             text += f" ({place})"
-        _log(owner, logging.WARNING, "%s: %s: %s", address, kind, text)
+        # A refused login is one record: that of the audit log, if it is written.
+        level = logging.DEBUG if getattr(error, "is_audited", False) else logging.WARNING
+        _log(owner, level, "%s: %s: %s", address, kind, text)
     elif isinstance(error, asyncio.CancelledError | CancelledError):
         # The caller wanted it, and could otherwise fill the log with cancelled calls.
         _log(owner, logging.DEBUG, "remote method '%s' was cancelled", name)

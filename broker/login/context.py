@@ -396,7 +396,10 @@ class ServerContext(LoginContext):
         if self.is_guess and failure.check(Unauthorized):
             self._server.throttle.failed(self._source)
         address = self.broker.peer.address
-        self._server.audit.refused(address, self.mechanism.name, self._claimed, failure)
+        error, audit = failure.value, self._server.audit
+        is_told = audit.refused(address, self.mechanism.name, self._claimed, failure)
+        if is_told and isinstance(error, LoginFailed):
+            error.is_audited = True
         tracing = self.broker.session.tracing
         if tracing is not None:
             tracing.tracer.login(self.mechanism.name, False, why(failure.value)[1])

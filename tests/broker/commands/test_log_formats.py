@@ -156,6 +156,8 @@ async def test_connections_and_logins(log: Any, dialect: str) -> None:
         ("refused", "alice", "login refused"),
         ("accepted", "alice", "login accepted"),
     ]
+    others = [each for each in records if each not in opened + closed + logins]
+    assert {each["level"] for each in others} <= {"debug"}
     end = next(each for each in closed if each["connection"] == 2)
     assert (end["dialect"], end["tls"], end["user"]) == (dialect, False, "alice")
     assert end["peer"] == opened[1]["peer"]
