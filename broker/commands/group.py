@@ -10,8 +10,9 @@ from importlib.metadata import version
 import click
 
 from broker.acceleration import describe
+from broker.commands.variables import variable
 
-__all__ = ["Commands", "Group", "variable"]
+__all__ = ["Commands", "Group"]
 
 DISTRIBUTION = "perspective-broker"
 # The least similarity of a suggested name, from 0 to 1, and the most suggestions.
@@ -81,16 +82,6 @@ class Commands(Group):
         """Write the list of commands in the help, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._targets[name][1]) for name in self.list_commands(ctx)])
-
-
-def variable(prefix: str, option: click.Option) -> str:
-    """Return the name of the environment variable that sets an option.
-
-    Args:
-        prefix: ``PB_`` and the command.
-        option: the longest of its names counts.
-    """
-    return f"{prefix}_{max(option.opts, key=len).lstrip('-')}".replace("-", "_").upper()
 
 
 def _name_variables(command: click.Command, prefix: str) -> None:

@@ -18,7 +18,7 @@ from broker.commands.operators import Operators, serve_all
 from broker.commands.places import Places
 from broker.commands.processes import OPERATORS, Processes, Run
 from broker.commands.reloading import Reloading
-from broker.commands.settings import Settings, server_options
+from broker.commands.settings import Settings, misspelt_variables, server_options
 from broker.commands.target import (
     Served,
     WrongTarget,
@@ -84,6 +84,8 @@ def serve(
     wrong.
     """
     start_logging(options["log_format"], options["log_level"])
+    for variable, meant in misspelt_variables(context):
+        logger.warning("%s sets no option; did you mean %s?", variable, meant)
     if target is None:
         raise click.UsageError("Missing argument 'MODULE:NAME', also without target in --config.")
     name = target

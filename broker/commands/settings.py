@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +13,11 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from broker.commands.group import variable
 from broker.commands.log_formats import FORMATS, LEVELS
 from broker.commands.places import Places
 from broker.commands.target import Served
 from broker.commands.throttle import Failures, read_failures, throttle_of
+from broker.commands.variables import unknown_variables, variable
 from broker.core.policy import STRICT, Policy
 from broker.errors import ConfigError
 from broker.login.portal_logins import PortalLogins
@@ -33,7 +34,7 @@ from cred.checkers import CredentialsChecker
 from cred.portal import Portal
 from cred.strcred import makeChecker
 
-__all__ = ["Settings", "server_options"]
+__all__ = ["Settings", "misspelt_variables", "server_options"]
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -214,13 +215,16 @@ class Settings(Struct, frozen=True):
 
 _FILE = click.Path(dir_okay=False)
 
+# Of the environment variables of serve.
+_PREFIX = "PB_serve"
+
 
 class _ServeOption(click.Option):
     """An option of ``serve``; its environment variable is for the other commands with it, too."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.envvar = variable("PB_serve", self)
+        self.envvar = variable(_PREFIX, self)
 
 
 _option = partial(click.option, cls=_ServeOption)
@@ -362,3 +366,8 @@ def server_options(function: Function) -> Function:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+def misspelt_variables(context: click.Context) -> Iterator[tuple[str, str]]:
+    """Yield the environment variables that set no option of ``serve``, with what may be meant."""
+    return unknown_variables(_PREFIX, context.command.params, os.environ)
