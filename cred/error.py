@@ -30,8 +30,6 @@ __all__ = [
 # The one text for every refused user name or password: it does not tell which of them was wrong.
 WRONG_LOGIN: Final = "wrong user name or password"
 
-_OF_LOGS: Final = ("reason", "is_audited")
-
 
 class Unauthorized(Exception):
     """The caller may not do this (published)."""
@@ -43,18 +41,12 @@ class LoginFailed(Exception):
     Attributes:
         setting, fix, parts: how to fix it on this side, see ``broker.fixes``; empty if the text
             says all, or if a peer has sent it. They are not sent.
-        is_audited: whether the audit log of the server tells of it. It is not sent.
     """
 
     # Without annotations: an annotated attribute of an error is a field, which may be sent.
     setting = ""
     fix = ""
     parts = ("", "")
-    is_audited = False
-
-    def __getstate__(self) -> dict[str, object]:
-        """Return the state that may be sent: everything except what is for logs of the server."""
-        return {name: value for name, value in vars(self).items() if name not in _OF_LOGS}
 
 
 class UnauthorizedLogin(LoginFailed, Unauthorized):
@@ -67,6 +59,10 @@ class UnauthorizedLogin(LoginFailed, Unauthorized):
 
     # Without an annotation: annotated attributes of an error are fields, which may be sent.
     reason = ""
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return the state that may be sent: everything except the reason."""
+        return {name: value for name, value in vars(self).items() if name != "reason"}
 
 
 def wrong_login(reason: str) -> UnauthorizedLogin:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from broker.background import run_in_thread
 from broker.connection.broker import Broker
+from broker.connection.log import tell_elsewhere
 from broker.connection.peer import new_principal, peer_of
 from broker.core.calls.attached import ATTACHED, LOGIN
 from broker.core.objects.unopened import Unopened
@@ -399,7 +400,7 @@ class ServerContext(LoginContext):
         error, audit = failure.value, self._server.audit
         is_told = audit.refused(address, self.mechanism.name, self._claimed, failure)
         if is_told and isinstance(error, LoginFailed):
-            error.is_audited = True
+            tell_elsewhere(error)
         tracing = self.broker.session.tracing
         if tracing is not None:
             tracing.tracer.login(self.mechanism.name, False, why(failure.value)[1])
