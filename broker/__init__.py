@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
+from os.path import dirname, realpath
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
@@ -372,10 +372,11 @@ def _check_siblings() -> None:
     Raises:
         ImportError: one of them is of another project; the text names its distribution.
     """
-    here = Path(__file__).resolve().parent.parent
+    # Not by pathlib, whose import takes a millisecond.
+    here = dirname(dirname(realpath(__file__)))
     for name in ("jelly", "cred"):
         spec = find_spec(name)
-        if spec is not None and spec.origin and Path(spec.origin).resolve().parent.parent == here:
+        if spec is not None and spec.origin and dirname(dirname(realpath(spec.origin))) == here:
             continue
         # Imported here, since it loads sockets and more, and only this error needs it.
         packages_distributions = import_module("importlib.metadata").packages_distributions

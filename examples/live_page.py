@@ -71,6 +71,7 @@ def page():
 # The first of the files loads the others when the page needs them.
 @app.get("/broker.js")
 @app.get("/broker-login.js")
+@app.get("/broker-served.js")
 @app.get("/broker-again.js")
 def client(request: Request):
     script = files("broker") / "web" / "static" / request.url.path[1:]

@@ -65,6 +65,8 @@ static int fetch(PyObject **place, PyObject *from, const char *path, PyTypeObjec
         const char *dot = strchr(path, '.');
         PyObject *name = PyUnicode_FromStringAndSize(path, dot ? dot - path : (Py_ssize_t)strlen(path));
         if (name == NULL) { Py_DECREF(found); return -1; }
+        /* Else the name, a new string each time, would take a place in the interpreter's cache of attributes. */
+        PyUnicode_InternInPlace(&name);
         PyObject *next = PyObject_GetAttr(found, name);
         Py_DECREF(name);
         Py_DECREF(found);
@@ -82,8 +84,8 @@ static int fetch(PyObject **place, PyObject *from, const char *path, PyTypeObjec
 }
 
 static int fetch_size(Py_ssize_t *place, PyObject *from, const char *name) {
-    PyObject *found = PyObject_GetAttrString(from, name);
-    if (found == NULL) return -1;
+    PyObject *found = NULL;
+    if (fetch(&found, from, name, NULL) < 0) return -1;
     *place = PyLong_AsSsize_t(found);
     Py_DECREF(found);
     return *place == -1 && PyErr_Occurred() ? -1 : 0;

@@ -43,13 +43,13 @@ typedef struct {
 #define FIELDS(X) \
     X(answers, size) X(entry, enter) X(entry, leading) X(entry, methods) X(inbox, _running_lane) X(inbox, _stats) \
     X(inbox, has_more) X(inbox, is_idle) X(inbox, lane) X(inbox, wants_data) X(incoming, beginning) \
-    X(incoming, highest) X(method, function) X(open_calls, last) X(open_calls, open) X(outbox, _behind) X(outbox, _dropped) \
-    X(outbox, _last_written) X(outbox, _open_calls) X(outbox, _stats) X(outbox, sizes) X(outbox, unsent) \
-    X(reader, buffer) X(reference, broker) X(reference, luid) X(reference, view) X(releases, notes) X(runner, last) X(source, _fd) X(source, _is_closing) \
-    X(source, _is_half_closed) X(source, _is_over) X(source, _receiver) X(source, _sock) X(source, _unsent) \
-    X(stats, bytes_received) X(stats, bytes_sent) X(stats, calls_made) X(stats, calls_received) \
-    X(stream, _own_buffer) X(stream, _source) X(stream, disconnecting) X(stream, is_closing) X(stream, protocol) \
-    X(stream, reads_ahead) X(translator, transaction)
+    X(incoming, highest) X(method, function) X(open_calls, last) X(open_calls, open) X(outbox, _behind) \
+    X(outbox, _dropped) X(outbox, _last_written) X(outbox, _open_calls) X(outbox, _stats) X(outbox, sizes) \
+    X(outbox, unsent) X(reader, buffer) X(reference, broker) X(reference, luid) X(reference, view) X(releases, notes) \
+    X(runner, last) X(source, _fd) X(source, _is_closing) X(source, _is_half_closed) X(source, _is_over) \
+    X(source, _receiver) X(source, _sock) X(source, _unsent) X(stats, bytes_received) X(stats, bytes_sent) \
+    X(stats, calls_made) X(stats, calls_received) X(stream, _own_buffer) X(stream, _source) X(stream, disconnecting) \
+    X(stream, is_closing) X(stream, protocol) X(stream, reads_ahead) X(translator, transaction)
 
 typedef struct {
     PyTypeObject *type;      /* the class, or NULL */

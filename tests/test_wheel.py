@@ -95,7 +95,7 @@ def test_the_wheel_for_every_python(sources: Path, tmp_path: Path) -> None:
     tops = {name.partition("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"broker", "cred", "jelly"}
     assert not any(name.endswith((*COMPILED, ".c")) or "_compiled" in name for name in names)
-    static = ("broker.js", "broker-login.js", "broker-again.js")
+    static = ("broker.js", "broker-login.js", "broker-served.js", "broker-again.js")
     pages = {f"broker/web/static/{each}" for each in static}
     pages |= {f"broker/web/admin/{each}" for each in ("admin.html", "admin.js")}
     assert {"broker/_lane.pyi", *pages} <= set(names)
@@ -110,6 +110,7 @@ def test_an_installation_without_a_compiler(sources: Path, tmp_path: Path) -> No
     assert [path for path in folder.rglob("*") if path.suffix in COMPILED] == []
 
 
+@pytest.mark.timeout(300)  # It compiles all modules.
 def test_an_installation(sources: Path, tmp_path: Path, has_compiler: bool) -> None:
     """With a compiler pip installs the module in C, which runs; without one, the Python code."""
     folder = tmp_path / "installed"

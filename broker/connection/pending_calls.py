@@ -7,7 +7,7 @@ from asyncio import _get_running_loop
 from collections.abc import Callable, Mapping
 from contextvars import Context
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from broker.connection import log
 from broker.connection.lane import CallsBase
@@ -54,14 +54,23 @@ from jelly.atoms import text_of
 __all__ = ["PendingCalls"]
 
 
+class Writes(Protocol):
+    """Writes what waits to be sent."""
+
+    def soon_flush(self) -> object:
+        """Write it now, or at the end of this turn of the loop."""
+
+    def flush_later(self) -> None:
+        """Write it at the end of this turn of the loop."""
+
+
 class PendingCalls(CallsBase):
     """The calls of one connection that have no answer yet.
 
     Args:
         owner: the connection, as `broker.connection.log` logs it.
         session: sends the calls.
-        flush: sends what the session wrote soon.
-        flush_later: sends it at the end of this turn of the loop.
+        writes: sends what the session has written.
         policy: chooses between Twisted's texts of errors and our own.
 
     Attributes:
@@ -78,7 +87,6 @@ class PendingCalls(CallsBase):
     """
 
     __slots__ = (
-        "_flush_later",
         "_lost_reason",
         "_owner",
         "_policy",
@@ -87,6 +95,7 @@ class PendingCalls(CallsBase):
         "_session",
         "_together",
         "_was_meta_dropped",
+        "_writes",
         "interception",
         "is_ending",
         "is_inherited",
@@ -101,8 +110,7 @@ class PendingCalls(CallsBase):
         self,
         owner: Logged,
         session: Session,
-        flush: Callable[[], object],
-        flush_later: Callable[[], object],
+        writes: Writes,
         policy: Policy = STRICT,
     ):
         self.is_open = self.is_batched = False
@@ -127,8 +135,8 @@ class PendingCalls(CallsBase):
         self._owner = owner
         self._session = session
         self._policy = policy
-        self._flush = flush
-        self._flush_later = flush_later
+        self._flush = writes.soon_flush
+        self._writes = writes
         self.waiting = {}
 
     def begin(self, scheduler: Scheduler) -> None:
@@ -461,7 +469,7 @@ class PendingCalls(CallsBase):
             outgoing = session.outgoing
             send = outgoing.call if self.sender is None else partial(self.sender.call, Promise)
             send(object_id, name, args, kw, perspective, False, to_cache=to_cache)
-        self._flush_later()
+        self._writes.flush_later()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -90,10 +90,10 @@ class Pump(PumpBase):
         self._port = None
         self._scheduler = None
         self._now = _no_time
-        # Made when it is first needed; most connections never need it.
+        # Made when they are first needed; most connections never need them.
         self._flow_control: FlowControl | None = None
+        self._when_drained: list[Callable[[], object]] | None = None
         self._write_budget = policy.high_water
-        self._when_drained: list[Callable[[], object]] = []
         self._is_running = False
         self._has_flush = False
 
@@ -121,7 +121,7 @@ class Pump(PumpBase):
         """Stop handling and writing: the connection has ended."""
         self._port = self._scheduler = None
         self._now = _no_time
-        self._when_drained.clear()
+        self._when_drained = None
         if self._flow_control is not None:
             self._flow_control.stop()
 
@@ -273,13 +273,15 @@ class Pump(PumpBase):
 
     def when_drained(self, callback: Callable[[], object]) -> None:
         """Call ``callback()`` once, when few bytes are unsent again."""
+        if self._when_drained is None:
+            self._when_drained = []
         self._when_drained.append(callback)
 
     def drained(self) -> None:
         """Resume: few bytes are unsent again."""
         self._inbox.hold_calls(False)
-        waiting, self._when_drained = self._when_drained, []
-        for callback in waiting:
+        waiting, self._when_drained = self._when_drained, None
+        for callback in waiting or ():
             callback()
         if not self.has_turn:
             self.resume()

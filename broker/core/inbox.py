@@ -150,7 +150,7 @@ class Inbox:
         stats: Stats,
     ):
         self.handlers = handlers
-        self.works: list[tuple[Work, bool]] = []
+        self.works: list[tuple[Work, bool]] | None = None
         self.read = read
         self.has_more = False
         self.has_unstarted_tasks = False
@@ -190,7 +190,7 @@ class Inbox:
         if self._running_lane is not None:
             self._settle()
         waiting = len(self._messages or ()) + len(self._held or ()) + self.has_more
-        return waiting + len(self.works)
+        return waiting + len(self.works or ())
 
     @property
     def has_queued(self) -> bool:
@@ -437,7 +437,7 @@ class Inbox:
         """
         try:
             if self.works:
-                self._work_on()
+                self._work_on(self.works)
                 if self.works:
                     return True
             lane = self.lane
@@ -525,15 +525,17 @@ class Inbox:
         """
         if work is not None:
             self.close_lane()
+            if self.works is None:
+                self.works = []
             self.works.append((work, is_kept))
 
-    def _work_on(self) -> None:
+    def _work_on(self, works: list[tuple[Work, bool]]) -> None:
         """Do one slice of the oldest work."""
-        work, _ = entry = self.works[0]
+        work, _ = entry = works[0]
         for _ in work:
             return
         # The work may have ended the connection.
-        if entry in self.works:
+        if self.works and entry in self.works:
             self.works.remove(entry)
             self._owner.worked()
 
@@ -544,8 +546,8 @@ class Inbox:
         """
         self.close_lane()
         messages, has_more = deque(self._messages or ()), self.has_more
-        works = [work for work, is_kept in self.works if is_kept]
-        self.works = [entry for entry in self.works if not entry[1]]
+        works = [work for work, is_kept in self.works or () if is_kept]
+        self.works = [entry for entry in self.works or () if not entry[1]]
         self.clear()
         return last_words(works, messages, has_more, self._read_on, self._handle_at_once)
 
@@ -569,8 +571,8 @@ class Inbox:
                 queue.clear()
         # A fault has a traceback, whose frames keep the decoded values alive.
         self._held = self._fault = None
-        works, self.works = self.works, []
-        for work, _ in works:
+        works, self.works = self.works, None
+        for work, _ in works or ():
             # ValueError: the work is running at the moment. It is not continued.
             with contextlib.suppress(ValueError):
                 work.close()

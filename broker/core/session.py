@@ -279,7 +279,7 @@ class Session:
         """Number of incoming calls without an answer."""
         incoming, inbox = self.incoming, self.inbox
         begins = incoming.beginning is not None
-        return len(incoming.running) + len(inbox.works) + inbox.has_barrier + begins
+        return len(incoming.running) + len(inbox.works or ()) + inbox.has_barrier + begins
 
     def drain(self, after: float = 0.0, elsewhere: tuple[str, ...] = ()) -> None:
         """Refuse the peer's calls from now on, with ServerDraining.

@@ -101,7 +101,7 @@ def snapshot_of(session: Session) -> SessionSnapshot:
         bytes_received=stats.bytes_received,
         limits=dict(stats.limits),
         running=_running(incoming),
-        works=len(inbox.works),
+        works=len(inbox.works or ()),
         open_calls=len(session.outgoing.open_calls),
         exports=len(translator.exports),
         imports=len(translator.imports),

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from jelly.errors import LimitExceeded
 
 __all__ = ["Stats"]
-
-# An empty Counter is made without its ``__init__``, which is two calls of Python.
 
 
 class Stats(Struct):
@@ -25,8 +22,7 @@ class Stats(Struct):
         sends_refused: incoming one-way calls that were not run: this side drains, there is no such
             object or method, or an argument is not allowed.
         bytes_sent, bytes_received: bytes of the protocol, without TLS.
-        limits: how often each limit refused something, by the name of its setting.
-        total: the same counts for a whole server, or None.
+        total: the counts of `limits` for a whole server, or None.
         on_limit: called with the name of a limit that refused something, or None.
     """
 
@@ -36,9 +32,16 @@ class Stats(Struct):
     sends_refused: int = 0
     bytes_sent: int = 0
     bytes_received: int = 0
-    limits: Counter[str] = field(default_factory=partial(Counter.__new__, Counter))
+    _limits: Counter[str] | None = None
     total: Counter[str] | None = None
     on_limit: Callable[[str], None] | None = None
+
+    @property
+    def limits(self) -> Counter[str]:
+        """How often each limit refused something, by the name of its setting."""
+        if self._limits is None:
+            self._limits = Counter()
+        return self._limits
 
     def count(self, limit: str) -> None:
         """Count a refusal by a limit, given the name of its setting."""

@@ -38,6 +38,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 P = ParamSpec("P")
 
+# The keywords of each callback that has none. It is only read.
+_NO_KEYWORDS: dict[str, object] = {}
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -107,10 +110,10 @@ class Deferred(Chain, _Base[T]):
             (
                 callback,
                 callbackArgs or (),
-                callbackKeywords or {},
+                callbackKeywords or _NO_KEYWORDS,
                 errback,
                 errbackArgs or (),
-                errbackKeywords or {},
+                errbackKeywords or _NO_KEYWORDS,
             )
         )
 
@@ -131,7 +134,7 @@ class Deferred(Chain, _Base[T]):
         self, callback: Callable[..., object], *args: object, **kwargs: object
     ) -> Deferred[Any]:
         """Call ``callback(result, *args, **kwargs)`` with a result; see `addCallbacks`."""
-        return self._add((callback, args, kwargs, None, (), {}))
+        return self._add((callback, args, kwargs or _NO_KEYWORDS, None, (), _NO_KEYWORDS))
 
     @overload
     def addErrback(
@@ -150,7 +153,7 @@ class Deferred(Chain, _Base[T]):
         self, errback: Callable[..., object], *args: object, **kwargs: object
     ) -> Deferred[Any]:
         """Call ``errback(failure, *args, **kwargs)`` with a failure; see `addCallbacks`."""
-        return self._add((None, (), {}, errback, args, kwargs))
+        return self._add((None, (), _NO_KEYWORDS, errback, args, kwargs or _NO_KEYWORDS))
 
     @overload
     def addBoth(
@@ -169,7 +172,8 @@ class Deferred(Chain, _Base[T]):
         self, callback: Callable[..., object], *args: object, **kwargs: object
     ) -> Deferred[Any]:
         """Call `callback` with the result or the Failure; see `addCallbacks`."""
-        return self._add((callback, args, kwargs, callback, args, kwargs))
+        keywords = kwargs or _NO_KEYWORDS
+        return self._add((callback, args, keywords, callback, args, keywords))
 
     def chainDeferred(self, d: Deferred[T]) -> Deferred[None]:
         """Fire `d` with the result of this chain; this chain continues with None."""

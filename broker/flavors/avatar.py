@@ -40,6 +40,8 @@ class AsReferenceable(Referenceable):
         messageType: ``"perspective"`` for avatars.
     """
 
+    __slots__ = ("messageType", "object")
+
     def __init__(self, object: object, messageType: str = "remote"):
         self.object = object
         self.messageType = messageType

@@ -127,6 +127,15 @@ class LoginRoot(Referenceable):
         logins: the logins that have not ended.
     """
 
+    __slots__ = (
+        "_on_accepted",
+        "audit",
+        "broker",
+        "connection_key",
+        "logins",
+        "portal",
+        "throttle",
+    )
     table: ClassVar[MechanismTable]
     mind_arguments: ClassVar[Mapping[str, int | None]]
 
@@ -184,7 +193,7 @@ def login_root_of(table: MechanismTable) -> type[LoginRoot]:
     """Return a class of roots with a method for each first call of the mechanisms of a table."""
     methods = {f"remote_{name}": _method(name, row) for name, row in table.first_calls.items()}
     minds = {"mechanisms": None, **table.mind_arguments}
-    attributes = {"table": table, "mind_arguments": minds, **methods}
+    attributes = {"__slots__": (), "table": table, "mind_arguments": minds, **methods}
     return type("LoginRoot", (LoginRoot,), attributes)
 
 

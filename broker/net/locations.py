@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import ClassVar, Protocol
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
@@ -143,7 +142,10 @@ class Command(Struct, frozen=True):
     scheme: ClassVar[str] = "pb+exec"
 
     def __str__(self) -> str:
-        return f"{self.scheme}:{shlex.join(self.arguments)}"
+        # Imported here: most programs run no commands.
+        from shlex import join
+
+        return f"{self.scheme}:{join(self.arguments)}"
 
 
 def _split(address: str, example: str = EXAMPLE) -> SplitResult:
@@ -219,7 +221,10 @@ def command(address: str) -> Command:
     """
     text = address.partition(":")[2]
     try:
-        arguments = tuple(shlex.split(text))
+        # Imported here: most programs run no commands.
+        from shlex import split
+
+        arguments = tuple(split(text))
     except ValueError as exc:
         raise ConfigError(f"address {address!r} is not a command line: {exc}") from None
     if not arguments or "\0" in text:

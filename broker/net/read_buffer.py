@@ -23,16 +23,23 @@ _SLICES = 4
 
 
 class _Scratch(threading.local):
-    """The buffer of a thread.
+    """The buffer of a thread, made when it is first used.
 
     Attributes:
         large: for protocols that take several slices in a row.
         view: the first slice of it.
     """
 
-    def __init__(self) -> None:
-        self._spares: list[memoryview] = []
+    large: memoryview
+    view: memoryview
+    _spares: list[memoryview]
+
+    def __getattr__(self, name: str) -> object:
+        if name not in _Scratch.__annotations__:
+            raise AttributeError(name)
+        self._spares = []
         self._use(memoryview(bytearray(_SLICES * SLICE_SIZE)))
+        return vars(self)[name]
 
     def _use(self, buffer: memoryview) -> None:
         self.large = buffer

@@ -63,6 +63,7 @@ SCRIPTS: Final = {
     # The first one loads the others.
     "/broker.js": CLIENT / "broker.js",
     "/broker-login.js": CLIENT / "broker-login.js",
+    "/broker-served.js": CLIENT / "broker-served.js",
     "/broker-again.js": CLIENT / "broker-again.js",
     "/talk.js": HERE / "pages" / "talk.js",
     "/admin.js": HERE / "pages" / "admin.js",

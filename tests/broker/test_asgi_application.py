@@ -123,7 +123,7 @@ async def in_hypercorn(app: Any) -> AsyncIterator[int]:
         sock.detach()
 
 
-SCRIPTS = ["broker.js", "broker-login.js", "broker-again.js"]
+SCRIPTS = ["broker.js", "broker-login.js", "broker-served.js", "broker-again.js"]
 """The client for browsers: the first one loads the others."""
 
 

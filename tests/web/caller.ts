@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as pb from "../../broker/web/client/src/api.ts";
 import { readFrame, readItems } from "../../broker/web/client/src/frames.ts";
+import "../../broker/web/client/src/served.ts";
 import { createSession } from "../../broker/web/client/src/session.ts";
 import { type Receiver, unjelly } from "../../broker/web/client/src/unjellier.ts";
 import type { Expression } from "../../broker/web/client/src/values.ts";
@@ -230,6 +231,10 @@ class Client {
 /** Return a message that drops one reference or cache with its count, which may be left out. */
 const counted = (text: string) => text.replace(/^0000000392(08|09)(..)$/, "0000000493$1$201");
 
+async function someTurns() {
+  for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 const isHandshake = (text: string) => /^0[39](80|82)/.test(text);
 const VERSION = /^[0-9a-f]{8}9[23]0006/;
 
@@ -251,14 +256,15 @@ for (const { name, state, messages, fate } of load("msgpack.json")) {
         const message = readFrame(frame.subarray(4)) as any[];
         client.lastCalled = message[0] === 7 ? message[2] : message[1];
         session.receive(frame);
+        // What runs calls is loaded at the first one.
+        await someTurns();
       } else {
         if (!written.length) client.act(frame);
-        for (let turns = 0; turns < 3; turns++)
-          await new Promise((resolve) => setImmediate(resolve));
+        await someTurns();
         assert.equal(written.length ? counted(hex(written.shift()!)) : "nothing", counted(text));
       }
     }
-    for (let turns = 0; turns < 3; turns++) await new Promise((resolve) => setImmediate(resolve));
+    await someTurns();
     assert.deepEqual(written.map(hex), []);
     session.goodbye();
   });

@@ -1,9 +1,10 @@
 /** msgpack.json, played to a session of the client: it is the end that is called in the vectors. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import "../../broker/web/client/src/served.ts";
 import { createSession } from "../../broker/web/client/src/session.ts";
 import { Desk } from "./desk.ts";
-import { load, outline, unhex } from "./notation.ts";
+import { load, outline, publish, unhex } from "./notation.ts";
 
 /** Vectors whose messages differ here, with the reasons. The connection must go on in them. */
 const OTHERWISE: Record<string, string> = {
@@ -57,7 +58,7 @@ for (const { name, state, messages, fate } of load("msgpack.json")) {
     };
     const desk = new Desk();
     desk.release = (value) => session.release(value);
-    session.exports.named.set("root", desk);
+    publish(session, "root", desk);
     session.begin();
     if (state === "open") session.receive(unhex("00000003920006"));
     written.length = 0;

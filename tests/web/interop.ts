@@ -431,7 +431,7 @@ test("calls on promises run in order, and fail with their promise", () =>
     // The server takes 64 at once; others wait here.
     const slow = avatar.callRemote("slow_thing").at(0);
     const many = Array.from({ length: 200 }, (_, i) => slow.callRemote("double", i));
-    assert.equal(slow._call!.underWay, 64);
+    assert.equal(slow._call.underWay, 64);
     assert.deepEqual(
       await Promise.all(many),
       Array.from({ length: 200 }, (_, i) => 2 * i),

@@ -1,6 +1,7 @@
 /** The notation of the vectors: see tests/vectors/README.md. */
 import { readFileSync } from "node:fs";
 import { readFrame } from "../../broker/web/client/src/frames.ts";
+import type { Session } from "../../broker/web/client/src/session.ts";
 import { type Expression, Float, narrow } from "../../broker/web/client/src/values.ts";
 
 const folder = new URL("../vectors/", import.meta.url);
@@ -71,3 +72,10 @@ export function outline(frames: Uint8Array[]): { messages: string[]; errors: str
 
 /** The bytes of the items of a message, without the head of their array. */
 const itemsOf = (bytes: Uint8Array) => hex(bytes.subarray(bytes[0] === 0xdc ? 3 : 1));
+
+/** Let the peer of a session call an object by a name. A client has no such objects. */
+export function publish(session: Session, name: string, object: object): void {
+  const { receiver } = session;
+  const { local } = receiver;
+  receiver.local = (at) => (at === name ? object : local(at));
+}

@@ -12,9 +12,10 @@ import { readFrame } from "../../broker/web/client/src/frames.ts";
 import { readOffer } from "../../broker/web/client/src/handshake.ts";
 import { login } from "../../broker/web/client/src/login.ts";
 import { saslprep } from "../../broker/web/client/src/saslprep.ts";
+import "../../broker/web/client/src/served.ts";
 import { createSession } from "../../broker/web/client/src/session.ts";
 import { frameWriter } from "../../broker/web/client/src/writer.ts";
-import { load, shown, unhex } from "./notation.ts";
+import { load, publish, shown, unhex } from "./notation.ts";
 
 const word = (text: string) => new TextEncoder().encode(text);
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -134,7 +135,7 @@ test("a promise of another connection is awaited, and not taken for one of this"
   assert.deepEqual(other.calls, []);
   one.says([5, 1, "tea"]);
   await turn();
-  assert.deepEqual(other.sent[0].slice(3, 5), ["say", ["tea"]]);
+  assert.equal(shown(other.sent[0][5][0]), "[tuple [unicode tea]]");
   const later = one.session.root.callRemote("name");
   await assert.rejects(root.callRemote("say", [later]), /cannot be sent/);
 });
@@ -219,10 +220,12 @@ test("whatever a peer sends, a session goes on or ends; it raises nothing", asyn
   let ended = 0;
   for (let i = 0; i < 3000; i++) {
     const { session } = new Played({ promised: 16 });
-    session.exports.named.set("root", new Thing());
+    publish(session, "root", new Thing());
     const calls = [1, 2, 3].map((name) => session.root.callRemote(`f${name}`, new Thing()));
     calls.push(calls[0]!.callRemote("g"));
     for (const call of calls) call.catch(() => {});
+    // What runs calls is loaded when the first object is sent.
+    await turn();
     for (let frame = 0; frame < 8 && !session.ended; frame++) {
       const bytes = frames[next(frames.length)]!.slice();
       if (next(2) && bytes.length > 4) bytes[4 + next(bytes.length - 4)] = next(256);
@@ -245,6 +248,32 @@ test("items beyond the credit end the connection, however they are spread", asyn
   assert.equal(session.ended, undefined);
   played.says([17, 1, [256]]);
   assert.equal(session.ended!.message, "stream 1: 1 items beyond its credit");
+});
+
+test("the first call waits for what runs calls, and what comes behind it waits too", async () => {
+  const played = new Played({});
+  const { session } = played;
+  const thing = new Thing();
+  publish(session, "root", thing);
+  const asked = session.root.callRemote("ask");
+  played.says([1, 1, "root", "hear", ["first"], {}], [2, 2, "root", "hear", ["second"], {}]);
+  played.says([5, 1, "answer"]);
+  assert.deepEqual(thing.heard, []);
+  assert.equal(await asked, "answer");
+  assert.deepEqual(thing.heard, ["first", "second"]);
+  assert.deepEqual(played.sent.at(-1), [5, 1, "first"]);
+  played.says([1, 3, "root", "hear", ["third"], {}]);
+  assert.deepEqual(thing.heard.at(-1), "third");
+});
+
+test("a peer cannot let any number of bytes wait", async () => {
+  const played = new Played({});
+  const { session } = played;
+  played.says([1, 1, "root", "hear", ["first"], {}]);
+  for (let pieces = 0; pieces < 3 && !session.ended; pieces++)
+    session.receive(new Uint8Array(2 ** 24 - 1));
+  assert.equal(session.ended?.message, "too many bytes");
+  await turn();
 });
 
 test("what a call that was not sent has counted is undone", async () => {

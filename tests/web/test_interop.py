@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.certificates import Authority
-from web.node import NODE, run_node
+from web.node import NODE, run_node, with_built_file
 from web.office import Office, portal, registered, scram_portal
 
 import broker
@@ -20,10 +20,16 @@ HERE = Path(__file__).parent
 SCHEMES = ["pb", "pbs", "ws", "wss"]
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", [*SCHEMES, "built"])
 @pytest.mark.timeout(120)
 async def test_all_capabilities(scheme: str, tmp_path: Path) -> None:
-    """The client logs in, calls, is called, follows, streams, cancels, and lets go."""
+    """The client logs in, calls, is called, follows, streams, cancels, and lets go.
+
+    So does the built file, over WebSocket.
+    """
+    program = HERE / "interop.ts"
+    if scheme == "built":
+        scheme, program = "ws", with_built_file(program, tmp_path)
     authority = Authority(tmp_path)
     pair = authority.issue()
     tls = (
@@ -39,7 +45,7 @@ async def test_all_capabilities(scheme: str, tmp_path: Path) -> None:
             broker.serve(scram_portal(office, tmp_path), address, tls=tls) as scram,
         ):
             output = await run_node(
-                HERE / "interop.ts",
+                program,
                 ADDRESS=server.addresses[0],
                 SCRAM_ADDRESS=scram.addresses[0],
                 CA=str(authority.ca_path) if tls else "",

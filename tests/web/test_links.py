@@ -5,21 +5,37 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
 from support.programs import environment
-from web.node import NODE
+from web.node import NODE, with_built_file
 from web.shop import Shop, portal
 
 import broker
 
-HERE = Path(__file__).parent
+SOURCE = Path(__file__).parent / "links.ts"
+PROGRAM = ContextVar("PROGRAM", default=SOURCE)
+ADDRESS = ContextVar("ADDRESS", default="pb://127.0.0.1:0")
 Reaction = Callable[[], Awaitable[object]]
 
 pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(autouse=True, params=["source", "built"])
+def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[None]:
+    """Use the client of the sources, over TCP, or the built file, over WebSocket."""
+    if request.param == "source":
+        yield
+        return
+    program = PROGRAM.set(with_built_file(SOURCE, tmp_path))
+    address = ADDRESS.set("ws://127.0.0.1:0")
+    yield
+    PROGRAM.reset(program)
+    ADDRESS.reset(address)
 
 
 async def play(scenario: str, addresses: list[str], **reactions: Reaction) -> list[str]:
@@ -27,7 +43,7 @@ async def play(scenario: str, addresses: list[str], **reactions: Reaction) -> li
     process = await asyncio.create_subprocess_exec(
         NODE,
         "--no-warnings",
-        HERE / "links.ts",
+        PROGRAM.get(),
         scenario,
         env=os.environ | {"ADDRESSES": " ".join(addresses)},
         stdout=asyncio.subprocess.PIPE,
@@ -51,7 +67,7 @@ class ShopProcess:
     """A server in a process of its own."""
 
     def __init__(self) -> None:
-        self.address = "pb://127.0.0.1:0"
+        self.address = ADDRESS.get()
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -109,7 +125,7 @@ async def test_a_call_runs_at_most_once_over_cut_connections() -> None:
     """A call with a key whose connection is cut gets its reply on the next one, and ran once."""
     shop = Shop()
     shop.cut = 3
-    async with broker.serve(portal(shop), "pb://127.0.0.1:0", replies=broker.Replies()) as server:
+    async with broker.serve(portal(shop), ADDRESS.get(), replies=broker.Replies()) as server:
         said = await play("cut", [server.addresses[0]])
     refused = "TypeError: once needs the avatar, the root or a recipe of a link"
     lost = said.pop(2)
@@ -129,7 +145,7 @@ async def test_a_call_is_not_repeated_to_another_run_of_the_server() -> None:
 async def test_a_server_without_replies() -> None:
     """A call with a key is not made at a server that keeps no replies."""
     shop = Shop()
-    async with broker.serve(portal(shop), "pb://127.0.0.1:0") as server:
+    async with broker.serve(portal(shop), ADDRESS.get()) as server:
         said = await play("unkept", [server.addresses[0]])
     assert said == ["TypeError: the server keeps no replies"]
     assert shop.runs == 0
@@ -139,8 +155,8 @@ async def test_a_server_drains() -> None:
     """A link moves to the address that the server names; no call fails, also none that runs."""
     first, second = Shop("first"), Shop("second")
     async with (
-        broker.serve(portal(first), "pb://127.0.0.1:0") as one,
-        broker.serve(portal(second), "pb://127.0.0.1:0") as two,
+        broker.serve(portal(first), ADDRESS.get()) as one,
+        broker.serve(portal(second), ADDRESS.get()) as two,
     ):
         draining: list[asyncio.Task[None]] = []
 
@@ -169,8 +185,8 @@ async def test_a_server_drains_without_a_running_call() -> None:
     """A call that the server has not run when it closes is made at the other server."""
     first, second = Shop("first"), Shop("second")
     async with (
-        broker.serve(portal(first), "pb://127.0.0.1:0") as one,
-        broker.serve(portal(second), "pb://127.0.0.1:0") as two,
+        broker.serve(portal(first), ADDRESS.get()) as one,
+        broker.serve(portal(second), ADDRESS.get()) as two,
     ):
 
         async def drain() -> None:
@@ -197,7 +213,7 @@ async def test_no_server() -> None:
 
 async def test_what_ends_a_link() -> None:
     """A refused login, an error of a task and a signal end it; wrong recipes fail their calls."""
-    async with broker.serve(portal(Shop()), "pb://127.0.0.1:0") as server:
+    async with broker.serve(portal(Shop()), ADDRESS.get()) as server:
         said = await play("ends", [server.addresses[0]])
     assert said == [
         "UnauthorizedLogin",

@@ -107,7 +107,7 @@ class SetupTimeouts:
                     steps.remove(step)
                     break
             if not steps:
-                self._stop()
+                self.clear()
 
     def allow(self, seconds: float) -> None:
         """Do not count ``seconds``, in which nothing was read."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextvars import Context
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from broker.core.calls.attached import RESUME
 from broker.core.calls.deadline import lapsing
@@ -16,6 +16,7 @@ from broker.core.calls.dispatch import was_raised
 from broker.core.calls.incoming_call import IncomingCall
 from broker.core.calls.once import OnceCall, names_objects, result_lost
 from broker.core.calls.promised import named_in
+from broker.core.calls.remembered import Remembered
 from broker.core.events import CallRaised
 from broker.core.host import Host
 from broker.core.objects.transaction import Transaction
@@ -39,23 +40,16 @@ if TYPE_CHECKING:
 __all__ = ["Answers"]
 
 
-class Incoming(Protocol):
-    """The incoming calls of the connection."""
-
-    def promised(self) -> PromisedCalls:
-        """Return the calls on promises; made at the first use."""
-
-
 class Answers:
     """Sends the answers of one connection.
 
     Args:
         host, translator, outbox, stats: of the session.
         context: the context variables of methods, for calls without a principal.
-        incoming: makes the calls on promises, for the first answer with a reference.
 
     Attributes:
         promises: the calls of the peer on promises, or None before the first.
+        remembered: the answers that such calls may name, or None before the first.
         size: bytes of answers and errors since it was last set to 0.
         tracing: reports the ends of calls to a tracer, or None.
     """
@@ -63,11 +57,11 @@ class Answers:
     __slots__ = (
         "_context",
         "_host",
-        "_incoming",
         "_outbox",
         "_stats",
         "_translator",
         "promises",
+        "remembered",
         "size",
         "tracing",
     )
@@ -79,11 +73,10 @@ class Answers:
         outbox: Outbox,
         stats: Stats,
         context: Context,
-        incoming: Incoming,
     ):
         self.size = 0
         self.promises: PromisedCalls | None = None
-        self._incoming = incoming
+        self.remembered: Remembered | None = None
         self._context = context
         self.tracing: Tracing | None = None
         self._host = host
@@ -135,6 +128,12 @@ class Answers:
             self.tracing.end(call, ANSWERED)
         return None
 
+    def remembering(self) -> Remembered:
+        """Return what remembers the answers; made at the first use."""
+        if self.remembered is None:
+            self.remembered = Remembered()
+        return self.remembered
+
     def _with_reference(self, call: IncomingCall, given: OnBehalf) -> None:
         """Answer with the reference to an avatar; quicker than a walk, which would do the same."""
         outbox = self._outbox
@@ -152,12 +151,10 @@ class Answers:
         before = outbox.unsent.size
         outbox.commit(transaction, packed)
         self.size += outbox.unsent.size - before
-        promises = self.promises
         if Feature.PROMISES in outbox.features and isinstance(object_id, int):
-            promises = self._incoming.promised()
-            promises.remember(call.request_id, object_id)
-        if promises is not None and promises.size:
-            promises.settle(call.request_id)
+            self.remembering().add(call.request_id, object_id)
+        if self.promises is not None and self.promises.size:
+            self.promises.settle(call.request_id)
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
 
@@ -202,12 +199,10 @@ class Answers:
         before = outbox.unsent.size
         outbox.commit(transaction, packed)
         self.size += outbox.unsent.size - before
-        promises = self._incoming.promised() if named is not None else self.promises
-        if promises is not None:
-            if named is not None:
-                promises.remember(call.request_id, named)
-            if promises.size:
-                promises.settle(call.request_id)
+        if named is not None:
+            self.remembering().add(call.request_id, named)
+        if self.promises is not None and self.promises.size:
+            self.promises.settle(call.request_id)
         if self.tracing is not None:
             self.tracing.end(call, ANSWERED)
         if call.once is not None:
@@ -387,7 +382,7 @@ class Answers:
             if isinstance(packed, bytes) and Feature.PROMISES in outbox.features:
                 # A call on the result may be on its way.
                 reply = reply_of(packed, call.request_id)
-                self._incoming.promised().remember_failure(call.request_id, reply)
+                self.remembering().add_failure(call.request_id, reply)
         self._keep(call, None if is_lost else packed)
 
     def _context_of(self, call: IncomingCall) -> Context:

@@ -67,7 +67,7 @@ class IncomingCalls(PlainCalls):
         answers: sends the answers.
         replies: the replies to calls that run at most once, or None.
         runner: runs the methods.
-        used_promises: the calls on promises, or None before the first answer with a reference.
+        used_promises: the calls on promises, or None before the first.
         context: the contextvars of methods that are not async, for calls without a principal.
     """
 
@@ -122,7 +122,7 @@ class IncomingCalls(PlainCalls):
         self._inherits_deadline = policy.inherit_deadline
         self.used_promises: PromisedCalls | None = None
         self.context = contextvars.copy_context()
-        self.answers = Answers(host, translator, outbox, stats, self.context, self)
+        self.answers = Answers(host, translator, outbox, stats, self.context)
         self.runner = MethodRunner(host, policy, translator, walks)
         self._policy = policy
         # Made when it is first needed.
@@ -211,7 +211,8 @@ class IncomingCalls(PlainCalls):
     def promised(self) -> PromisedCalls:
         """Return the calls on promises; made at the first use."""
         if self.used_promises is None:
-            promised = PromisedCalls(self, self._translator, self.max_promised)
+            remembered = self.answers.remembering()
+            promised = PromisedCalls(self, self._translator, remembered, self.max_promised)
             self.used_promises = self._translator.promises = self.answers.promises = promised
         return self.used_promises
 
@@ -286,6 +287,8 @@ class IncomingCalls(PlainCalls):
                 call.waits.cancel()
         if self.used_promises is not None:
             self.used_promises.clear()
+        if self.answers.remembered is not None:
+            self.answers.remembered.clear()
 
     def _check_promise(self, promise: Promised, wants_answer: bool) -> None:
         """Raise ProtocolError if the target of a call is not a promise of an earlier call."""

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from broker.core.arrivals import note_due
 from broker.core.calls.dispatch import NO_METHODS
 from broker.core.calls.incoming_call import IncomingCall
-from broker.core.calls.promised import Home, Named, Step, place_in
+from broker.core.calls.promised import Home, Step, place_in
 from broker.core.calls.remembered import Remembered
 from broker.core.objects.unread import PROMISED
 from broker.core.queued import Queued, Released
@@ -92,11 +92,12 @@ class _Waiting:
 
 
 class PromisedCalls:
-    """The calls of one peer that wait for promises, and the answers that later ones may name.
+    """The calls of one peer that wait for promises.
 
     Args:
         incoming: the calls of the peer.
         translator: the tables of the connection.
+        remembered: the answers that such calls may name.
         most: most calls that may wait for a promise. Those that only wait for the calls before them
             are not counted: their caller does not know that they wait.
 
@@ -120,11 +121,13 @@ class PromisedCalls:
         "size",
     )
 
-    def __init__(self, incoming: IncomingCalls, translator: Translator, most: int):
+    def __init__(
+        self, incoming: IncomingCalls, translator: Translator, remembered: Remembered, most: int
+    ):
         self._incoming = incoming
         self._translator = translator
+        self._remembered = remembered
         self._most = most
-        self._remembered = Remembered()
         # The calls whose target is a promise, by the request that it names.
         self._waiting: dict[RequestId, list[_Waiting]] = {}
         # The first of each has promises among its arguments that are not known.
@@ -138,14 +141,6 @@ class PromisedCalls:
         self._settled: list[tuple[RequestId, object]] = []
 
     # The answers.
-
-    def remember(self, request_id: RequestId, named: Named) -> None:
-        """Remember what an answer names."""
-        self._remembered.add(request_id, named)
-
-    def remember_failure(self, request_id: RequestId, reply: KeptReply) -> None:
-        """Remember the error that was the answer to a call."""
-        self._remembered.add_failure(request_id, reply)
 
     def object_of(self, promise: list[Expression]) -> int:
         """Return the id of the object that a promise among arguments has become.
@@ -271,7 +266,7 @@ class PromisedCalls:
         """Answer a call that does not run: with a Home, a new error, or the one of another call."""
         answers = self._incoming.answers
         if isinstance(outcome, Home):
-            self.remember(call.request_id, Home(None))
+            self._remembered.add(call.request_id, Home(None))
             answers.send_home(call)
         elif isinstance(outcome, KeptReply):
             answers.repeat(call, outcome)
@@ -447,8 +442,7 @@ class PromisedCalls:
         self.answer(call, outcome)
 
     def clear(self) -> None:
-        """Drop all: the connection has ended."""
-        self._remembered = Remembered()
+        """Drop all calls that wait: the connection has ended."""
         self._waiting.clear()
         self._missing.clear()
         self.held.clear()

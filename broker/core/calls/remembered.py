@@ -28,13 +28,18 @@ class Remembered:
     __slots__ = ("_failures", "_newest", "_next", "_places", "_requests", "_steps")
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all answers."""
         self._requests = array("q")
         self._places = array("q")
         # The place of the oldest answer, once there are as many as are kept.
         self._next = 0
         self._newest = 0
-        self._steps: dict[RequestId, dict[Step, Place]] = {}
-        self._failures: dict[RequestId, KeptReply] = {}
+        # Made when they are first needed; most connections never need them.
+        self._steps: dict[RequestId, dict[Step, Place]] | None = None
+        self._failures: dict[RequestId, KeptReply] | None = None
 
     def add(self, request_id: RequestId, named: Named) -> None:
         """Remember what an answer names, in place of the oldest answer if there are too many."""
@@ -42,6 +47,8 @@ class Remembered:
         if isinstance(named, Home):
             place = _AT_CALLER if named.object_id is None else _HOME
         elif isinstance(named, dict):
+            if self._steps is None:
+                self._steps = {}
             self._steps[request_id] = named
         if request_id <= self._newest and request_id in self._requests:
             self._places[self._requests.index(request_id)] = place
@@ -51,7 +58,8 @@ class Remembered:
             self._requests.append(request_id)
             self._places.append(place)
             return
-        self._steps.pop(self._requests[self._next], None)
+        if self._steps is not None:
+            self._steps.pop(self._requests[self._next], None)
         self._requests[self._next], self._places[self._next] = request_id, place
         self._next = (self._next + 1) % MOST_OPEN
 
@@ -62,7 +70,7 @@ class Remembered:
         except ValueError:
             return None
         if place == _STEPS:
-            return self._steps[request_id]
+            return None if self._steps is None else self._steps[request_id]
         if place < 0:
             return Home(None if place == _AT_CALLER else b"")
         return place
@@ -71,10 +79,12 @@ class Remembered:
         """Remember an error that was an answer, unless it is long."""
         if len(reply.tail) > _LONGEST_FAILURE:
             return
+        if self._failures is None:
+            self._failures = {}
         self._failures[request_id] = reply
         if len(self._failures) > _MOST_FAILURES:
             del self._failures[next(iter(self._failures))]
 
     def failure(self, request_id: RequestId) -> KeptReply | None:
         """Return the error that was the answer to a call, if it is remembered."""
-        return self._failures.get(request_id)
+        return None if self._failures is None else self._failures.get(request_id)

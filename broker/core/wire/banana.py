@@ -235,9 +235,9 @@ class BananaWriter:
         tail = broadcast.tail(dialect, self._data_of if broadcast.is_data else self._tail_of)
         if tail is None or len(tail) > self._longest:
             return None
-        broadcast.last = b"".join((self._heads[number], int_bytes(0), self._id(object_id), tail))
-        broadcast.last_key = key
-        return broadcast.last
+        message = b"".join((self._heads[number], int_bytes(0), self._id(object_id), tail))
+        broadcast.keep(key, message)
+        return message
 
     def answer(self, request_id: int, value: object) -> bytes | None:
         """Return the bytes of an answer, or None if its value needs a jellier."""

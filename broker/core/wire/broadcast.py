@@ -6,6 +6,9 @@ from collections.abc import Callable, Hashable
 
 __all__ = ["Broadcast"]
 
+# Bytes of the longest message that is kept: a broadcast may wait, with many others.
+_SHORT = 512
+
 
 class Broadcast:
     """A one-way call of one method of many objects, on many connections.
@@ -18,8 +21,9 @@ class Broadcast:
     Attributes:
         name, args, kw, is_data: the arguments.
         has_failed: whether an error that prevents the sending was reported.
-        last: the message that was written last, or empty, and `last_key`, what it was written for.
-            The next receiver often has the same id: equal clients give their objects equal ids.
+        last: the message that was written last, if it is short, and `last_key`, what it was written
+            for. The next receiver often has the same id: equal clients give their objects equal
+            ids.
     """
 
     __slots__ = ("_tails", "args", "has_failed", "is_data", "kw", "last", "last_key", "name")
@@ -46,3 +50,8 @@ class Broadcast:
         except KeyError:
             tail = self._tails[dialect] = make(self)
             return tail
+
+    def keep(self, key: Hashable, message: bytes) -> None:
+        """Keep a message for the next receiver, unless it is long: to make it takes little then."""
+        if len(message) <= _SHORT:
+            self.last, self.last_key = message, key

@@ -2,6 +2,7 @@
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 import { minify } from "terser";
+import { shorten } from "./short.mjs";
 
 const { name, version, license } = JSON.parse(
   readFileSync(new URL("package.json", import.meta.url)),
@@ -17,21 +18,54 @@ const common = {
 };
 
 /** The files for pages. The first one loads the others when they are used. */
-const PAGES = { page: "broker.js", login: "broker-login.js", again: "broker-again.js" };
+const PAGES = {
+  page: "broker.js",
+  login: "broker-login.js",
+  served: "broker-served.js",
+  again: "broker-again.js",
+};
 /** What the others do not contain, but import from the first. */
-const SHARED = /\/(errors|connection|contract|pending|promise|references|values)\.ts$/;
+const SHARED = /\/(connection|contract|current|errors|jellier|pending|promise|references|registry|streams|values)\.ts$/;
 
-/** Names of members that the modules of the client use among each other, and programs do not. */
-const INTERNAL = `
-  again answered args begin callOn calls cameHome cleanup core dependent drains fail failure fault
-  goodbye handle held home isBusy keep make mechanisms named nextNumber numberOf observer over receive
-  refuse row sent settle settled takeTerms terms toCache underWay undo used writeObject
-`.match(/\w+/g);
+/**
+ * The members that the modules of the client use among each other, and programs do not, by the
+ * objects that have them. They get short names, as do those with an underscore; members of different
+ * objects may get the same one.
+ */
+const INTERNAL = {
+  session: `begin calls drains ended fault followed goodbye jelly lost mechanisms nextNumber put putGraph
+    read reading ready receive receiver running terms transport watch writeObject`,
+  calls: "answered callOn callTo failed lost open resolved sendTo write",
+  incoming: "cancelled lost receive",
+  sent: "again drop exported forgetAll objectOf published write",
+  received: "again core drop end held make numberOf receive write",
+  entry: "core count handle number object observer",
+  reading: "begin lost receive receiveEnd receiveItems refuse",
+  producing: "begin lost receiveCredit stopped takeTerms",
+  stream: "ended failure frames granted left number ready source stopped used wake",
+  frame: "body count row",
+  jellier: "begin granted put sent undo write",
+  met: "e number",
+  request: "args method options toCache",
+  call: `calls cameHome cleanup dependent fail failure flush granted id isReady method promise queue
+    result settle settled underWay _reject _resolve`,
+  promise: "_call _path",
+  reference: "_calls _id",
+  plan: "addresses credentials opener options",
+  framing: "collect cut keep resume",
+  transport: "write",
+  offer: "mechanisms",
+};
+for (const [owner, names] of Object.entries(INTERNAL)) INTERNAL[owner] = names.match(/\w+/g);
 
-/** Build the files for pages. These names, and those with an underscore, may be short. */
+/** What the first file exports for the others alone. */
+const FOR_OTHERS =
+  "Bound PendingCall arePlain attempt decode encode nameOf resultOf setCurrent streamOf typed".split(" ");
+
+/** Build the files for pages. */
 async function pages() {
-  let mangleCache = {};
-  for (const [entry, file] of Object.entries(PAGES)) {
+  const codes = [];
+  for (const entry of Object.keys(PAGES)) {
     const others = {
       name: "others",
       setup({ onResolve }) {
@@ -46,15 +80,18 @@ async function pages() {
       ...common,
       write: false,
       minifySyntax: true,
-      mangleProps: new RegExp(`^(_.*|${INTERNAL.join("|")})$`),
-      mangleCache,
       plugins: [others],
       tsconfigRaw: { compilerOptions: { useDefineForClassFields: false } },
       entryPoints: [`src/${entry}.ts`],
     });
-    ({ mangleCache } = made);
-    const { code } = await minify(made.outputFiles[0].text, {
+    // The functions of a module become arrows, which are shorter. None of them uses `this`.
+    const text = made.outputFiles[0].text.replace(
+      /^(async )?function (\w+)(\([\s\S]*?\)) (\{\n[\s\S]*?^\})$/gm,
+      "var $2 = $1$3 => $4;",
+    );
+    const { code } = await minify(text, {
       module: true,
+      mangle: false,
       ecma: 2022,
       compress: {
         passes: 6,
@@ -62,11 +99,15 @@ async function pages() {
         pure_getters: true,
         unsafe_arrows: true,
         keep_fargs: false,
+        lhs_constants: false,
       },
       format: { preamble: `/*! ${name} ${version}, ${license} */` },
     });
-    writeFileSync(new URL(file, new URL(`${folder}/`, import.meta.url)), code + "\n");
+    codes.push(code);
   }
+  const files = Object.values(PAGES);
+  for (const [i, code] of shorten(codes, INTERNAL, FOR_OTHERS).entries())
+    writeFileSync(new URL(files[i], new URL(`${folder}/`, import.meta.url)), code + "\n");
 }
 
 /** Build the scripts of the example's pages, readable; they load the client from their server. */

@@ -29,7 +29,7 @@ from support.programs import command, environment
 import broker
 from bench import calls, instructions
 from bench.calls import Calls
-from bench.floor import CROWD, IN_FLIGHT
+from bench.floor import CALLS_IN_FLIGHT, CROWD, IN_FLIGHT
 from bench.tables import markdown
 from bench.variants import Conditions, Failure, Variant
 from broker.native import native
@@ -58,7 +58,7 @@ OPERATIONS_SHOWN: Mapping[str, str] = {
 
 BARE: Mapping[str, tuple[str, int]] = {
     "a call, one outstanding": ("call", 1),
-    "a call, 100 outstanding": (f"{IN_FLIGHT} calls in flight", IN_FLIGHT),
+    "a call, 100 outstanding": (f"{IN_FLIGHT} calls in flight", CALLS_IN_FLIGHT),
     "64 KiB, answered": ("64 KiB, answered", 1),
     "an event of one receiver of 200": (f"event to {CROWD}, all answer", CROWD),
     "a login and its first call": ("login", 1),

@@ -1,10 +1,9 @@
 """The floor: processor time of what asyncio does in any case, beside what is done here.
 
-Both ends are in one process, so that no scheduling of the machine's comes between. The bare one is
-a length and an array that msgspec decodes, answered and matched to its future; what is due in a
-turn of the loop is one write. Its login is a TCP connection with the four round trips of a login,
-each of a few bytes. The difference to ours is objects, references, limits, fairness and logins; the
-ratio says how far a target can be.
+Both ends are in one process, so that no scheduling of the machine's comes between. The bare ones
+are those of `bench.bare_side`. Their login is a TCP connection with the four round trips of a
+login, each of a few bytes. The difference to ours is objects, references, limits, fairness and
+logins; the ratio says how far a target can be.
 
 ``python -m bench.floor`` prints microseconds for each, interleaved, the median of the rounds;
 with ``--uvloop`` those of that loop, with ``--general`` those of connections without a lane, and
@@ -26,12 +25,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import msgspec
-
 import broker
+from bench.bare_side import End
 from bench.general_path import use_general_path
 from bench.identities import write_identities
 from bench.meter import memory_of
+from broker.defer import gatherResults
 from broker.net.tls.filter import TLSFilter
 from cred import Portal, UsernamePassword
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
@@ -40,69 +39,9 @@ __all__ = ["main"]
 
 ROUNDS, CALLS, LOGINS, EVENTS = 7, 2000, 150, 20
 IN_FLIGHT, CROWD = 100, 200
+CALLS_IN_FLIGHT = 20 * IN_FLIGHT
+"""The calls of one measurement, made by so many tasks as are in flight."""
 PIECE = bytes(64 * 1024)
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
-
-
-class Bare(asyncio.BufferedProtocol):
-    """One end of a connection that knows nothing but frames: 0 is a call, and 1 an answer.
-
-    A call is answered with its value, or the length of a long one.
-    """
-
-    def __init__(self) -> None:
-        self._view = memoryview(bytearray(65536))
-        self._rest = b""
-        self._due: list[bytes] = []
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
-        self._count = 0
-
-    def connection_made(self, transport: Any) -> None:
-        """Keep it."""
-        self.transport = transport
-        self.loop = asyncio.get_running_loop()
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Lend the buffer."""
-        return self._view
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Answer calls, and take answers."""
-        data = self._rest + bytes(self._view[:nbytes])
-        pos, end = 0, len(data)
-        while end - pos >= 4:
-            stop = pos + 4 + int.from_bytes(data[pos : pos + 4], "big")
-            if stop > end:
-                break
-            kind, number, value = _decode(data[pos + 4 : stop])
-            pos = stop
-            if kind:
-                self._waiting.pop(number).set_result(value)
-            else:
-                self._due.append(_frame((1, number, len(value) if len(value) > 1000 else value)))
-        self._rest = data[pos:]
-        self._flush()
-
-    def call(self, value: Any) -> asyncio.Future[Any]:
-        """Send a value at the end of the turn; return the future of the answer."""
-        self._count += 1
-        future = self._waiting[self._count] = self.loop.create_future()
-        if not self._due:
-            self.loop.call_soon(self._flush)
-        self._due.append(_frame((0, self._count, value)))
-        return future
-
-    def _flush(self) -> None:
-        if self._due:
-            self.transport.write(b"".join(self._due))
-            self._due.clear()
-
-
-def _frame(message: Any) -> bytes:
-    data = _encode(message)
-    return len(data).to_bytes(4, "big") + data
 
 
 class Root(broker.Root):
@@ -156,33 +95,36 @@ async def _microseconds(times: int, act: Callable[[], Awaitable[Any]]) -> float:
 async def measure() -> dict[str, float]:
     """Return the median microseconds of each, by name: bare, and ours."""
     loop = asyncio.get_running_loop()
-    ends: list[Bare] = []
+    root = Root()
+    ends: list[End] = []
 
-    def bare_server() -> Bare:
-        ends.append(Bare())
+    def bare_server() -> End:
+        ends.append(End({"echo": root.remote_echo, "length": len}))
         return ends[-1]
+
+    def bare_client() -> End:
+        return End({"event": Listener().remote_event})
 
     bare = await loop.create_server(bare_server, "127.0.0.1", 0)
     where = bare.sockets[0].getsockname()
     portal = Portal(clerks, [InMemoryUsernamePasswordDatabaseDontUse(alice="secret")])
-    root = Root()
     found: dict[str, list[float]] = {}
     async with (
         broker.serve(root, "pb://127.0.0.1:0") as open_server,
         broker.serve(portal, "pb://127.0.0.1:0") as server,
         broker.connect(open_server.addresses[0]) as connection,
     ):
-        _, end = await loop.create_connection(Bare, *where)
-        crowd = [await loop.create_connection(Bare, *where) for _ in range(CROWD)]
+        _, end = await loop.create_connection(bare_client, *where)
+        crowd = [await loop.create_connection(bare_client, *where) for _ in range(CROWD)]
         connections = [await broker.connect(open_server.addresses[0]) for _ in range(CROWD)]
         for each in connections:
             await each.root.callRemote("listen", Listener())
         call = connection.root.callRemote
 
         async def bare_login() -> None:
-            transport, fresh = await loop.create_connection(Bare, *where)
+            transport, fresh = await loop.create_connection(bare_client, *where)
             for _ in range(4):
-                await fresh.call("hello")
+                await fresh.call("echo", "hello")
             transport.close()
 
         async def login() -> None:
@@ -190,25 +132,33 @@ async def measure() -> dict[str, float]:
             async with broker.connect(server.addresses[0], credentials) as logged_in:
                 await logged_in.avatar.callRemote("echo", "hello")
 
-        async def in_flight(one: Callable[[], Awaitable[Any]]) -> None:
-            await asyncio.gather(*(one() for _ in range(IN_FLIGHT)))
+        async def in_flight(one: Callable[..., Awaitable[Any]]) -> None:
+            async def chain() -> None:
+                for _ in range(CALLS_IN_FLIGHT // IN_FLIGHT):
+                    await one("echo", "hello")
+
+            await asyncio.gather(*(chain() for _ in range(IN_FLIGHT)))
+
+        async def bare_event() -> None:
+            for answer in [each.call("event", "ping") for each in ends[1 : CROWD + 1]]:
+                await answer
 
         async def event() -> None:
-            await asyncio.gather(*(each.callRemote("event", "ping") for each in root.listeners))
+            await gatherResults([each.callRemote("event", "ping") for each in root.listeners])
 
         kinds: dict[str, tuple[int, Callable[[], Awaitable[Any]], Callable[[], Awaitable[Any]]]] = {
-            "call": (CALLS, lambda: end.call("hello"), lambda: call("echo", "hello")),
+            "call": (CALLS, lambda: end.call("echo", "hello"), lambda: call("echo", "hello")),
             f"{IN_FLIGHT} calls in flight": (
-                CALLS // IN_FLIGHT,
-                lambda: in_flight(lambda: end.call("hello")),
-                lambda: in_flight(lambda: call("echo", "hello")),
+                1,
+                lambda: in_flight(end.call),
+                lambda: in_flight(call),
             ),
-            "64 KiB, answered": (CALLS, lambda: end.call(PIECE), lambda: call("length", PIECE)),
-            f"event to {CROWD}, all answer": (
-                EVENTS,
-                lambda: asyncio.gather(*(each.call("ping") for each in ends[1 : CROWD + 1])),
-                event,
+            "64 KiB, answered": (
+                CALLS,
+                lambda: end.call("length", PIECE),
+                lambda: call("length", PIECE),
             ),
+            f"event to {CROWD}, all answer": (EVENTS, bare_event, event),
             "login": (LOGINS, bare_login, login),
         }
         for _ in range(ROUNDS):

@@ -9,7 +9,7 @@ from bench import workloads
 from bench.processes import cores
 from bench.side import Options
 
-__all__ = ["PAIRINGS", "REFERENCE", "Pairing", "options_for"]
+__all__ = ["FLOORS", "PAIRINGS", "REFERENCE", "Pairing", "options_for"]
 
 OURS = "bench.ours_side"
 TWISTED = "bench.twisted_side"
@@ -17,6 +17,7 @@ PYRO = "bench.pyro_side"
 GRPC = "bench.grpc_side"
 WEBSOCKET = "bench.websocket_side"
 CAPNP = "bench.capnp_side"
+BARE = "bench.bare_side"
 
 ALL = tuple(name for name in workloads.WORKLOADS if workloads.LOGIN.get(name) in (None, "password"))
 STREAMLESS = tuple(name for name in ALL if name not in workloads.STREAMS)
@@ -30,6 +31,8 @@ CALLS = tuple(name for name in UNPAGED if name in STREAMLESS)
 # It has no call without an answer, and streams only to the server.
 STEADY = tuple(name for name in CALLS if name != "W6b")
 MIXED = ("W1 one core", "W2", "W3", "W5 200k")
+# What needs no more than messages.
+PLAIN = tuple(name for name in CALLS if name != "W4")
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,14 @@ PAIRINGS: Mapping[str, Pairing] = {
     "grpc": Pairing("gRPC aio", GRPC, GRPC, runs=UNANSWERED),
     "websocket": Pairing("aiohttp WebSocket", WEBSOCKET, WEBSOCKET, runs=UNPAGED),
     "capnp": Pairing("Cap'n Proto, pycapnp", CAPNP, CAPNP, runs=STEADY),
+    "bare": Pairing("asyncio alone", BARE, BARE, runs=PLAIN),
+    "bare-uvloop": Pairing("uvloop alone", BARE, BARE, runs=PLAIN, uvloop=True),
 }
 """The first is what the others are compared with."""
 
 REFERENCE = "twisted"
+FLOORS = (("ours", "bare"), ("ours-uvloop", "bare-uvloop"), ("ours-pure", "bare"))
+"""Each form of broker, with the loop that it runs in."""
 
 
 def options_for(

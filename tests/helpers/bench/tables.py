@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any, TypeAlias
 
 from bench import workloads
-from bench.pairings import PAIRINGS, REFERENCE
+from bench.pairings import FLOORS, PAIRINGS, REFERENCE
 from bench.targets import (
     FORMS,
     MEMORY,
@@ -46,6 +46,7 @@ Run: TypeAlias = dict[str, Any]
 TITLES: Mapping[str, str] = {
     "targets": "Targets",
     "pb_targets": "Targets of the pb dialect",
+    "floors": "Speed, the loop alone = 1",
     "ratios": "Speed, Twisted PB = 1",
     "cpu": "Processor time saved, Twisted PB = 1",
     "figures": "Figures",
@@ -121,6 +122,7 @@ def tables(run: Run) -> dict[str, str]:
     return {
         "targets": _targets(run),
         "pb_targets": _pb_targets(run),
+        "floors": _floors(run),
         "ratios": _ratios(run, "rate"),
         "cpu": _ratios(run, "cpu_us"),
         "figures": _figures(run),
@@ -226,6 +228,21 @@ def _ratios(run: Run, key: str) -> str:
 
 
 _UNITS = {"mb_s": "MB/s", "ms": "ms"}
+
+
+def _floors(run: Run) -> str:
+    """Return the ratios to the loop alone, and in brackets what that reaches of Twisted's speed."""
+    rows = []
+    for workload in run["figures"]:
+        cells = [workload]
+        for pairing, floor in FLOORS:
+            own = ratio(run, workload, pairing, reference=floor)
+            alone = ratio(run, workload, floor)
+            shown = own is not None and alone is not None
+            cells.append(f"**{_short(own[0])}** ({_short(alone[0])})" if shown else "")
+        rows.append(cells)
+    head = ["workload", *(f"{PAIRINGS[a].label} to {PAIRINGS[b].label}" for a, b in FLOORS)]
+    return markdown(head, [row for row in rows if any(row[1:])])
 
 
 def _figures(run: Run) -> str:

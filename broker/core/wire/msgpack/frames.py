@@ -25,13 +25,18 @@ __all__ = [
     "Graph",
     "frame_of",
     "has_frame",
+    "may_have_promises",
     "message_of",
-    "note_promises",
     "target_of",
 ]
 
 GRAPH = 7
 """The number of graphs."""
+
+# The tag of a promise, without the head of its bytes, which may have several forms.
+_PROMISED = b"promised"
+# Bytes of a long frame, and the elements of a graph that has few.
+_LONG, _FEW = 2048, 16
 
 _Id = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 _Name = Annotated[str, msgspec.Meta(max_length=messages.LONGEST_NAME)]
@@ -114,10 +119,27 @@ def message_of(frame: Graph) -> Message:
     )
 
 
-def note_promises(message: Message) -> None:
-    """Note that there may be promises among the arguments of a call."""
-    if isinstance(message, messages.GraphCall):
-        message.has_promises = True
+def may_have_promises(message: messages.GraphCall, data: bytes, start: int, stop: int) -> bool:
+    """Return whether there may be promises among the arguments of a received call.
+
+    Args:
+        message: the call.
+        data, start, stop: its frame. It is searched for the word, unless it is long and has few
+            elements, which are faster to look at. Most such frames are pieces of bytes.
+    """
+    if stop - start > _LONG:
+        elements = [message.args, message.kw]
+        # The list grows meanwhile.
+        for each in elements:
+            if type(each) is list:
+                elements += each
+                if len(elements) > _FEW:
+                    break
+            elif each == _PROMISED:
+                return True
+        else:
+            return False
+    return data.find(_PROMISED, start, stop) >= 0
 
 
 def _of_call(message: messages.GraphCall) -> object:

@@ -24,8 +24,8 @@ from typing import Any
 import msgspec
 
 from broker.core.wire.conversion import PLAIN, with_expressions, with_values
-from broker.core.wire.messages import Message, MessageQueue
-from broker.core.wire.msgpack.frames import FRAMES, Graph, message_of, note_promises
+from broker.core.wire.messages import GraphCall, Message, MessageQueue
+from broker.core.wire.msgpack.frames import FRAMES, Graph, may_have_promises, message_of
 from broker.core.wire.msgpack.nodes import checked, is_within, most_unchecked
 from jelly.errors import LimitExceeded, ProtocolError
 from jelly.limit_errors import limit_error
@@ -35,8 +35,6 @@ from jelly.slices import UNFINISHED, Walk
 
 __all__ = ["FrameReader", "decoder"]
 
-# The tag of a promise, without the head of its bytes, which may have several forms.
-_PROMISED = b"promised"
 # Bytes of a frame from which its heads are always counted.
 _LARGE = 4096
 _read_length = Struct(">I").unpack_from
@@ -151,8 +149,8 @@ class FrameReader:
                 kind = type(message)
                 if kind in convert:
                     message = convert[kind](message)
-                    if kind is Graph and data.find(_PROMISED, start, stop) >= 0:
-                        note_promises(message)
+                    if kind is Graph and isinstance(message, GraphCall):
+                        message.has_promises = may_have_promises(message, data, start, stop)
                 inbox.append(message)
                 pos = stop
                 if ends is not None:

@@ -144,9 +144,9 @@ class FrameWriter:
         size = len(head) + len(target) + len(tail)
         if size > self.most_unchecked:
             return self._framed(b"".join((head, target, tail)))
-        broadcast.last = b"".join((_pack_length(size), head, target, tail))
-        broadcast.last_key = key
-        return broadcast.last
+        frame = b"".join((_pack_length(size), head, target, tail))
+        broadcast.keep(key, frame)
+        return frame
 
     def answer(self, request_id: int, value: Any) -> bytes | None:
         """Return the frame of an answer, or None if its value needs a jellier.

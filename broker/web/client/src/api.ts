@@ -23,7 +23,7 @@ export {
   RemoteError,
   isTransient,
 } from "./errors.ts";
-export { type CurrentCall, currentCall } from "./incoming.ts";
+export { type CurrentCall, currentCall } from "./current.ts";
 export type { Link, LinkState, LinkTask } from "./link.ts";
 export type { LinkedReference } from "./linked.ts";
 export type { Credentials } from "./login.ts";

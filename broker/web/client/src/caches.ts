@@ -1,5 +1,6 @@
 /** Caches: those that this end follows, and those that it owns. */
-import { NAMES, fault, refuse } from "./errors.ts";
+import { fault, refuse } from "./errors.ts";
+import { NAMES } from "./names.ts";
 import { type Jellier, cannot, word } from "./jellier.ts";
 import { type CacheObserver, type Cacheable, type RemoteCache, nameOf } from "./registry.ts";
 import { createReceived, createSent } from "./references.ts";
@@ -70,24 +71,24 @@ export function createOwned(session: Session) {
     /** Return the expression of a cache: its state for the first time, its number afterwards. */
     write(cache: Cacheable, jellier: Jellier): Expression {
       const name = nameOf(cache) ?? cannot("Cacheable that is not registered");
-      const entry = sent.add(cache, jellier);
+      const entry = sent.again(cache, jellier);
       const { number, count } = entry;
       const e = jellier.begin(cache, count > 1 ? "cached" : name);
       e.push(number);
       if (count > 1) return e;
       const { calls } = session;
-      const request = (name: string, args: unknown[]) =>
-        ({ name, args, options: {}, toCache: true }) as const;
+      const request = (method: string, args: unknown[]) =>
+        ({ method, args, options: {}, toCache: true }) as const;
       const observer: CacheObserver = {
-        callRemote: (name, ...args) => calls.call(number, request(name, args)),
-        send: (name, ...args) => calls.send(number, request(name, args)),
+        callRemote: (method, ...args) => calls.callTo(number, request(method, args)),
+        send: (method, ...args) => calls.sendTo(number, request(method, args)),
       };
       entry.observer = observer;
       e.push(jellier.put(cache.getStateToCacheAndObserveFor(observer)));
       return e;
     },
 
-    find: (number: number): Cacheable =>
-      sent.get(number) ?? unknown(number, "published to this connection"),
+    published: (number: number): Cacheable =>
+      sent.objectOf(number) ?? unknown(number, "published to this connection"),
   };
 }

@@ -2,11 +2,12 @@
  * The calls of this end: they are sent in their order, and get their answers. Calls on promises go out
  * before the result is there, or wait for it here.
  */
-import { ConnectionLost, NAMES, RemoteError, fault } from "./errors.ts";
+import { ConnectionLost, RemoteError, fault } from "./errors.ts";
+import { NAMES } from "./names.ts";
 import { type Target, isMeta } from "./frames.ts";
-import { callOwn } from "./incoming.ts";
-import { type Jellier, arePlain, cannot, idOf, putGraph, word } from "./jellier.ts";
-import { PendingCall, type Request, promisesIn, resultOf, settledValue } from "./pending.ts";
+import { loadServed } from "./loaded.ts";
+import { type Jellier, arePlain, cannot, idOf, word } from "./jellier.ts";
+import { PendingCall, type Request, promisesIn, resultOf } from "./pending.ts";
 import type { RemotePromise } from "./promise.ts";
 import { RemoteReference } from "./references.ts";
 import { Referenceable } from "./registry.ts";
@@ -36,19 +37,19 @@ export interface CallOptions {
 
 /** The calls of one connection. */
 export interface Calls {
-  call(id: number | string, request: Request): RemotePromise;
+  callTo(id: number | string, request: Request): RemotePromise;
   /** Call without an answer; or with one, if there is a call for it. */
-  send(id: number | string, request: Request, call?: PendingCall): void;
+  sendTo(id: number | string, request: Request, call?: PendingCall): void;
   /** Call a method of the object that a promise becomes. */
   callOn(on: RemotePromise, request: Request): RemotePromise;
-  /** The number of calls that have no answer yet. */
-  count(): number;
+  /** The calls that have no answer yet, by number. */
+  readonly open: Map<number, PendingCall>;
   /** Return the call that an answer is for. */
   answered(id: number): PendingCall;
   /** Reject a call with the error of the peer. */
-  reject(call: PendingCall, error: unknown): void;
-  /** A call on a promise was not run by the peer: its target is an object of this end. */
-  home(id: number): void;
+  failed(call: PendingCall, error: unknown): void;
+  /** Make a call on a promise that has been settled. */
+  resolved(call: PendingCall, on: RemotePromise, request: Request): void;
   /** Return the expression of a promise among the arguments. */
   write(promise: RemotePromise, jellier: Jellier): Expression;
   /** The connection has ended. */
@@ -67,12 +68,12 @@ export function createCalls(session: Session): Calls {
   let queued = 0;
 
   /** Make a call, which its AbortSignal or its deadline may end before it is sent. */
-  const make = ({ name, options: { signal, timeout, credit } }: Request): PendingCall => {
-    const call = new PendingCall(calls, name, credit);
+  const make = ({ method, options: { signal, timeout, credit } }: Request): PendingCall => {
+    const call = new PendingCall(calls, method, credit);
     if (!signal && timeout === undefined) return call;
     const giveUp = (error: unknown) => {
       // The number of a call that was sent is kept until its answer comes.
-      if (!call.settled && call.id !== undefined) session.put([ROW_CANCEL, call.id]);
+      if (!call.settled && call.id) session.put([ROW_CANCEL, call.id]);
       call.fail(error);
     };
     const abort = () => giveUp(signal!.reason);
@@ -88,28 +89,23 @@ export function createCalls(session: Session): Calls {
   };
 
   const write = (id: number, target: Target, request: Request, row: number) => {
-    const { name, args, options, toCache } = request;
+    const { method, args, options, toCache } = request;
     const { kw = {}, timeout, meta, credit, once } = options;
     if (once) throw new TypeError("once needs the avatar, the root or a recipe of a link");
     const isPlain = arePlain(args.concat(Object.values(kw)));
-    const message: unknown[] = isPlain ? [] : [ROW_GRAPH];
-    message.push(toCache ? row + ROW_CACHE_CALL - ROW_CALL : row, id, target, name);
-    /** Add the arguments, and what stands behind them. */
-    const complete = (...given: unknown[]) => {
-      message.push(...given);
-      if (timeout !== undefined) message.push(Math.ceil(timeout));
-      const sent = credit ? { ...meta, credit: `${credit.items},${credit.bytes}` } : (meta ?? {});
-      if (!Object.keys(sent).length) return message;
-      if (!isMeta(sent)) throw new TypeError("no such metadata");
-      if (timeout === undefined) message.push(null);
-      message.push(sent);
-      return message;
-    };
-    if (isPlain) session.put(complete(args, kw));
+    const sent = { ...meta, ...(credit && { credit: `${credit.items},${credit.bytes}` }) };
+    if (!isMeta(sent)) throw new TypeError("no such metadata");
+    const head = [toCache ? row + ROW_CACHE_CALL - ROW_CALL : row, id, target, method];
+    const tail: unknown[] = timeout === undefined ? [] : [Math.ceil(timeout)];
+    if (Object.keys(sent).length) tail[1] = sent;
+    if (isPlain) session.put([...head, args, kw, ...tail]);
     else
-      putGraph(session, (jellier) =>
-        complete([jellier.write(Tuple.from(args)), jellier.write(kw)]),
-      );
+      session.putGraph((jellier) => [
+        ROW_GRAPH,
+        ...head,
+        [jellier.write(Tuple.from(args)), jellier.write(kw)],
+        ...tail,
+      ]);
   };
 
   /** Send a call now. */
@@ -130,17 +126,16 @@ export function createCalls(session: Session): Calls {
   const isPromisable = ({ _call: call }: RemotePromise) => {
     const { settled, failure, id } = call!;
     if (settled) return failure === undefined;
-    return call!.calls === calls && id !== undefined && session.promised() > sent;
+    return call.calls === calls && !!id && session.promised() > sent;
   };
 
   /**
    * Send a call behind those to the same object that wait, or keep it until its promised arguments are
    * there; later calls wait behind it.
    */
-  const send = (id: number | string, request: Request, call?: PendingCall): void => {
-    const promises = promisesIn(request);
-    const waits = promises.filter((promise) => !isPromisable(promise));
-    const run = () => start(id, promises.length ? withValues(request) : request, call);
+  const sendTo = (id: number | string, request: Request, call?: PendingCall): void => {
+    const waits = promisesIn(request).filter((promise) => !isPromisable(promise));
+    const run = () => start(id, request, call);
     const before = held.get(id);
     if (!before && !waits.length) return run();
     const after = Promise.resolve(before)
@@ -171,51 +166,54 @@ export function createCalls(session: Session): Calls {
 
   /** Make a call on a promise that has been settled. */
   const resolved = (call: PendingCall, on: RemotePromise, request: Request) => {
-    const { failure, name } = on._call!;
+    const { failure, method } = on._call;
     if (call.settled) return;
     if (failure !== undefined) return call.fail(failure);
     const target = resultOf(on);
-    if (target instanceof RemoteReference) send(target._id, request, call);
+    if (target instanceof RemoteReference) sendTo(target._id, request, call);
     else if (target instanceof Referenceable)
-      (async () => callOwn(target, request))().then(
-        (value) => call.settle(value),
-        (error) => call.fail(error),
-      );
+      loadServed()
+        .then(({ callOwn }) => callOwn(target, request))
+        .then(
+          (value) => call.settle(value),
+          (error) => call.fail(error),
+        );
     else {
-      const text = `'${name}' returned a value that is not a reference; not run`;
+      const text = `'${method}' returned a value that is not a reference; not run`;
       call.fail(new RemoteError(NAMES.broken, text));
     }
   };
 
   const calls: Calls = {
-    send,
+    sendTo,
     answered,
-    count: () => open.size,
+    resolved,
+    open,
 
-    call(id, request) {
+    callTo(id, request) {
       const call = make(request);
-      send(id, request, call);
+      sendTo(id, request, call);
       return call.promise;
     },
 
     callOn(on, request) {
-      const { _call: source, _step: step } = on;
-      const { id, queue, settled, isOpen } = source!;
+      const { _call: source, _path } = on;
+      const { id, queue, settled, isReady } = source!;
       const call = make(request);
       const go = () => resolved(call, on, request);
       const isSent =
         !settled &&
-        id !== undefined &&
+        id &&
         !queue.length &&
         sent < session.promised() &&
         open.size < MOST_OPEN &&
         !promisesIn(request).length;
       // Its failure is that of the calls on it.
       on.catch(() => {});
-      if (isOpen) go();
+      if (isReady) go();
       else if (isSent) {
-        start(step === undefined ? [id] : [id, step], request, call);
-        if (call.id !== undefined) {
+        start([id!, ..._path], request, call);
+        if (call.id) {
           call.dependent = [on, request];
           source!.underWay++;
           sent++;
@@ -232,32 +230,19 @@ export function createCalls(session: Session): Calls {
       return call.promise;
     },
 
-    reject(call, error) {
+    failed(call, error) {
       // The peer may have forgotten why the promise of the call has failed.
-      call.fail(call.dependent?.[0]._call!.failure ?? error);
-    },
-
-    home(id) {
-      const call = open.get(id);
-      const [on, request] = call?.dependent ?? [];
-      const source = on?._call;
-      if (!source?.cameHome && !(on && resultOf(on) instanceof Referenceable))
-        fault(`request ${id} did not come home`);
-      call!.cameHome = true;
-      const go = () => resolved(call!, on!, request!);
-      if (source!.settled) go();
-      else source!.queue.push(go);
-      answered(id);
+      call.fail(call.dependent?.[0]._call.failure ?? error);
     },
 
     write(promise, jellier) {
-      const { _call: call, _step: step } = promise;
+      const { _call: call, _path } = promise;
       const { settled, id } = call!;
       if (settled) return jellier.put(resultOf(promise));
-      if (call!.calls !== calls || id === undefined || !session.promised())
+      if (call.calls !== calls || !id || !session.promised())
         return cannot("promise within an argument");
       promise.catch(() => {});
-      return [word("promised"), id, ...(step === undefined ? [] : [idOf(step)])];
+      return [word("promised"), id, ..._path.map(idOf)];
     },
 
     lost({ code, message }) {
@@ -269,21 +254,11 @@ export function createCalls(session: Session): Calls {
       // No call comes home.
       for (const { dependent } of pending)
         if (dependent) {
-          dependent[0]._call!.underWay = 0;
-          dependent[0]._call!.flush();
+          dependent[0]._call.underWay = 0;
+          dependent[0]._call.flush();
         }
       for (const call of waiting) call?.fail(session.ended);
     },
   };
   return calls;
-}
-
-/** Return a request with the values of its promises that are settled. */
-function withValues(request: Request): Request {
-  const { args, options } = request;
-  const entries = Object.entries(options.kw ?? {});
-  const kw: Record<string, unknown> = Object.fromEntries(
-    entries.map(([key, value]) => [key, settledValue(value)]),
-  );
-  return { ...request, args: args.map(settledValue), options: { ...options, kw } };
 }

@@ -1,19 +1,5 @@
 /** The errors: those of a peer, those of a call, and the end of a connection. */
 
-/** The names of errors on the wire. */
-export const NAMES = {
-  method: "twisted.spread.flavors.NoSuchMethod",
-  object: "broker.errors.NoSuchObject",
-  insecure: "twisted.spread.jelly.InsecureJelly",
-  malformed: "jelly.errors.MalformedJelly",
-  limit: "jelly.errors.LimitExceeded",
-  cannot: "jelly.errors.CannotJelly",
-  large: "jelly.errors.TooLarge",
-  timeout: "broker.errors.CallTimeout",
-  busy: "broker.errors.ServerBusy",
-  broken: "broker.errors.BrokenPromise",
-} as const;
-
 /** An error with a name on the wire: one that a peer sent, or one about a call. */
 export class RemoteError extends Error {
   /** The dotted name of the error. */
@@ -32,7 +18,7 @@ export class RemoteError extends Error {
     fields: Record<string, unknown> = {},
   ) {
     super(message);
-    const name = type.slice(type.lastIndexOf(".") + 1);
+    const name = type.replace(/.*\./, "");
     Object.assign(this, { name, type, parents, traceback, fields });
   }
 
@@ -57,7 +43,9 @@ export class ConnectionLost extends Error {
 
 /** The server accepts none of the credentials, or asks for others. */
 export class LoginFailed extends Error {
-  override name = "LoginFailed";
+  override get name() {
+    return "LoginFailed";
+  }
 }
 
 /** A fault of the peer that ends the connection. */
@@ -78,7 +66,7 @@ export function refuse(type: string, text: string): never {
 
 /** Whether another attempt may succeed. */
 export function isTransient(error: unknown): boolean {
-  if (error instanceof ConnectionLost) return error.code !== "replaced" && error.code !== "error";
+  if (error instanceof ConnectionLost) return !/^(replaced|error)$/.test(error.code);
   return (
     error instanceof RemoteError &&
     /\.(ServerBusy|ServerDraining|LoginExpired|TooManyAttempts|LoginUnavailable)$/.test(error.type)

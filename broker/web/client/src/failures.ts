@@ -1,19 +1,19 @@
 /** Errors become expressions. */
 import { RemoteError } from "./errors.ts";
-import { type Sender, createJellier, word } from "./jellier.ts";
+import type { Session } from "./session.ts";
 import { nameOf } from "./registry.ts";
-import type { Expression } from "./values.ts";
+import { type Expression, encode } from "./values.ts";
 
 /** Return the expression of an error. Its text crosses, its traceback does not. */
-export function writeFailure(error: unknown, sender: Sender): Expression {
+export function writeFailure(error: unknown, session: Session): Expression {
   const known = error instanceof RemoteError ? error : undefined;
   const type =
     (error instanceof Error && nameOf(error)) ||
     known?.type ||
     `javascript.${String((error as Error)?.name ?? "Error").slice(0, 100)}`;
   const write = (fields: object) =>
-    createJellier(sender).write({
-      type: word(type),
+    session.jelly({
+      type: encode(type),
       value: String((error as Error)?.message ?? error)
         .slice(0, 10_000)
         .toWellFormed(),
@@ -28,5 +28,5 @@ export function writeFailure(error: unknown, sender: Sender): Expression {
     // An error always arrives, if need be without its fields.
     state = write({});
   }
-  return [word("twisted.spread.pb.CopyableFailure"), state];
+  return [encode("twisted.spread.pb.CopyableFailure"), state];
 }

@@ -19,17 +19,23 @@ export function createFraming() {
     keep,
 
     /** Add bytes; return all that wait if there may be enough of them, else undefined. */
-    add(bytes: Uint8Array): Uint8Array | undefined {
+    collect(bytes: Uint8Array): Uint8Array | undefined {
       if (!size) return bytes;
       pieces.push(bytes);
       size += bytes.length;
+      if (size > 2 * MOST_FRAME) fault("too many bytes");
       if (size < needed) return undefined;
       size = 0;
       return joinBytes(pieces);
     },
 
-    /** Call with the body of each complete frame, while it returns true; keep the rest. */
-    split(data: Uint8Array, frame: (body: Uint8Array) => boolean): void {
+    /** Go on with what was kept because a frame was not taken. */
+    resume(): void {
+      needed = 0;
+    },
+
+    /** Call with the body of each complete frame, while it is taken; keep the rest. */
+    cut(data: Uint8Array, frame: (body: Uint8Array) => boolean): void {
       const view = new DataView(data.buffer, data.byteOffset, data.length);
       let at = 0;
       let enough = 4;
@@ -38,9 +44,12 @@ export function createFraming() {
         if (size > MOST_FRAME) fault(`expression larger than ${MOST_FRAME} bytes (max_expression)`);
         enough = 4 + size;
         if (data.length - at < enough) break;
+        if (!frame(data.subarray(at + 4, at + enough))) {
+          enough = Infinity;
+          break;
+        }
         at += enough;
         enough = 4;
-        if (!frame(data.subarray(at - size, at))) return;
       }
       if (at < data.length) keep(data.subarray(at), enough);
     },

@@ -1,43 +1,65 @@
 /** The calls of the peer: they are run, and answered. */
-import { NAMES, ProtocolError, RemoteError, fault, refuse } from "./errors.ts";
-import { arePlain, putGraph } from "./jellier.ts";
-import type { Request } from "./pending.ts";
-import { ROW_ANSWER, ROW_CACHE_CALL, ROW_CALL, ROW_GRAPH, ROW_TUPLE } from "./rows.ts";
+import { type CurrentCall, currentCall, setCurrent } from "./current.ts";
+import { ProtocolError, RemoteError } from "./errors.ts";
+import { writeFailure } from "./failures.ts";
+import type { Message, Target } from "./frames.ts";
+import { arePlain } from "./jellier.ts";
+import { NAMES } from "./names.ts";
+import { type Request, resultOf } from "./pending.ts";
+import { Referenceable } from "./registry.ts";
+import { ROW_ANSWER, ROW_CACHE_CALL, ROW_CALL, ROW_GRAPH, ROW_HOME, ROW_TUPLE } from "./rows.ts";
 import type { Session } from "./session.ts";
-import { creditIn, streamOf } from "./streams.ts";
-import { unjelly } from "./unjellier.ts";
+import { type Credit, streamOf } from "./streams.ts";
 import { Tuple } from "./values.ts";
 
-/** What the running method knows of its call, until its first `await`. */
-export interface CurrentCall {
-  /** Fires when the caller does not wait any more: by a cancel, a deadline, a lost connection. */
-  signal: AbortSignal;
-  /** The metadata of the call; nothing in it is trusted. */
-  meta: Record<string, string>;
+/** Throw a fault of the peer. */
+const fault = (text: string): never => {
+  throw new ProtocolError(text);
+};
+
+/** Throw an error with a name on the wire. */
+const refuse = (type: string, text: string): never => {
+  throw new RemoteError(type, text);
+};
+
+/** Return the first credit in the metadata of a call, if there is a legal one. */
+function creditIn(meta: Record<string, string>): Credit | undefined {
+  const [, items, bytes] = /^(\d{1,10}),(\d{1,10})$/.exec(meta.credit ?? "") ?? [];
+  return items ? { items: +items || 1, bytes: +bytes! || 1 } : undefined;
 }
-
-let current: CurrentCall | undefined;
-
-/** Return the call of the running method, until its first `await`; else undefined. */
-export const currentCall = (): CurrentCall | undefined => current;
 
 /** The calls of the peer that run. */
 export interface IncomingCalls {
-  /** Run a call; return false if it was refused before its method was called. */
-  receive(message: any[], isGraph: boolean): boolean;
+  /** Run a call; or one of this end that was not run by the peer. */
+  receive(message: Message): void;
   /** The caller does not wait any more. */
-  cancel(id: number): void;
-  /** The number of calls that have no answer yet. */
-  count(): number;
+  cancelled(id: number): void;
   /** The connection has ended. */
   lost(why: Error): void;
 }
 
 /** Return the calls of the peer of a session. */
 export function createIncomingCalls(session: Session): IncomingCalls {
-  const running = new Map<number, AbortController>();
+  const { running } = session;
   /** The highest number of a call of the peer. */
   let highest = 0;
+
+  const fail = (id: number, error: unknown) => {
+    const put = (error: unknown) =>
+      session.put([ROW_GRAPH, ROW_GRAPH, id, 0, "", writeFailure(error, session)]);
+    try {
+      put(error);
+    } catch {
+      put(new RemoteError(NAMES.large, "the error"));
+    }
+  };
+
+  /** Return the object that a call is for. */
+  const targetOf = (target: Target, isCache: boolean): object => {
+    if (isCache) return session.followed.core(target as number);
+    if (!Array.isArray(target)) return session.receiver.local(target) as object;
+    return refuse(NAMES.object, "promises are not called here");
+  };
 
   const answer = (id: number, value: unknown, meta: Record<string, string>) => {
     try {
@@ -45,73 +67,83 @@ export function createIncomingCalls(session: Session): IncomingCalls {
       if (items && arePlain(items)) session.put([ROW_TUPLE, id, items]);
       else if (arePlain([value])) session.put([ROW_ANSWER, id, value]);
       else
-        putGraph(session, (jellier) => {
-          jellier.credit = creditIn(meta);
+        session.putGraph((jellier) => {
+          jellier.granted = creditIn(meta);
           return [ROW_GRAPH, ROW_ANSWER, id, 0, "", jellier.write(value)];
         });
     } catch (error) {
-      session.fail(id, error);
+      fail(id, error);
     }
   };
 
-  return {
-    receive([row, id, target, name, args, kw, deadline, meta], isGraph) {
-      if (Array.isArray(target) && target[0] > highest)
-        fault(`promise of request ${target[0]}, which has not been made`);
-      if (id > highest) highest = id;
-      const isCache = row >= ROW_CACHE_CALL;
-      const wantsAnswer = row === ROW_CALL || row === ROW_CACHE_CALL;
-      if (wantsAnswer && running.has(id)) fault(`request id ${id} already in use`);
-      const abort = new AbortController();
-      const { signal } = abort;
-      meta ??= {};
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      let wasRun = false;
-      /** End the call; return whether it is still to be answered. */
-      const end = () => {
-        clearTimeout(timer);
-        return running.get(id) === abort && running.delete(id);
-      };
-      const failed = (error: unknown) => {
-        if (end()) session.fail(id, error);
-        // The caller does not ask for the error of a method; its own mistakes are not logged.
-        else if (!wantsAnswer && wasRun) console.error(error);
-      };
-      const done = (value: unknown) => {
-        if (end()) answer(id, value, meta);
-        else streamOf(value)?.close();
-      };
-      if (wantsAnswer) running.set(id, abort);
-      signal.addEventListener("abort", () => failed(signal.reason));
-      let result: any;
-      try {
-        const on = session.target(target, isCache);
-        if (isGraph) [args, kw] = [args, kw].map((each) => unjelly(each, session.receiver));
-        if (!Array.isArray(args) || !kw || Object.getPrototypeOf(kw))
-          refuse(NAMES.malformed, "arguments");
-        const method = methodOf(on, isCache ? "observe_" : "remote_", name);
-        wasRun = true;
-        result = run(on, method, args, kw, { signal, meta });
-      } catch (error) {
-        if (error instanceof ProtocolError && !wasRun) throw error;
-        failed(error);
-        return wasRun;
+  /** Run a call; return false if it was refused before its method was called. */
+  const called = (message: any[], isGraph: boolean) => {
+    let [row, id, target, name, args, kw, deadline, meta] = message;
+    if (Array.isArray(target) && target[0] > highest)
+      fault(`promise of request ${target[0]}, which has not been made`);
+    if (id > highest) highest = id;
+    const isCache = row >= ROW_CACHE_CALL;
+    const wantsAnswer = row === ROW_CALL || row === ROW_CACHE_CALL;
+    if (wantsAnswer && running.has(id)) fault(`request id ${id} already in use`);
+    const abort = new AbortController();
+    const { signal } = abort;
+    meta ??= {};
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let wasRun = false;
+    /** End the call; return whether it is still to be answered. */
+    const end = () => {
+      clearTimeout(timer);
+      return running.get(id) === abort && running.delete(id);
+    };
+    const failed = (error: unknown) => {
+      if (end()) fail(id, error);
+      // The caller does not ask for the error of a method; its own mistakes are not logged.
+      else if (!wantsAnswer && wasRun) console.error(error);
+    };
+    const done = (value: unknown) => {
+      if (end()) answer(id, value, meta);
+      else streamOf(value)?.close();
+    };
+    if (wantsAnswer) running.set(id, abort);
+    signal.addEventListener("abort", () => failed(signal.reason));
+    let result: any;
+    try {
+      const on = targetOf(target, isCache);
+      if (isGraph) [args, kw] = [args, kw].map((each) => session.read(each));
+      if (!Array.isArray(args) || !kw || Object.getPrototypeOf(kw))
+        refuse(NAMES.malformed, "arguments");
+      const method = methodOf(on, isCache ? "observe_" : "remote_", name);
+      wasRun = true;
+      result = run(on, method, args, kw, { signal, meta });
+    } catch (error) {
+      if (error instanceof ProtocolError && !wasRun) throw error;
+      failed(error);
+      return wasRun;
+    }
+    if (typeof result?.then === "function") {
+      if (deadline != null) {
+        const late = new RemoteError(NAMES.timeout, `no answer in ${deadline} ms`);
+        timer = setTimeout(() => abort.abort(late), Math.min(Number(deadline), 2 ** 31 - 1));
       }
-      if (typeof result?.then === "function") {
-        if (deadline != null) {
-          const late = new RemoteError(NAMES.timeout, `no answer in ${deadline} ms`);
-          timer = setTimeout(() => abort.abort(late), Math.min(Number(deadline), 2 ** 31 - 1));
-        }
-        result.then(done, failed);
-      } else done(result);
-      return true;
+      result.then(done, failed);
+    } else done(result);
+    return true;
+  };
+
+  return {
+    receive([...message]) {
+      if (message[0] === ROW_HOME) return home(session, message[1]);
+      const isGraph = message[0] === ROW_GRAPH;
+      // As a plain call: with arguments and keywords beside each other.
+      if (isGraph) message.splice(0, 6, ...message.slice(1, 5), ...message[5]);
+      session.reading.begin();
+      const wasRun = called(message, isGraph);
+      if (isGraph && !wasRun) session.reading.refuse(message.slice(4, 6));
     },
 
-    cancel(id) {
+    cancelled(id) {
       running.get(id)?.abort(new DOMException("cancelled by the caller", "AbortError"));
     },
-
-    count: () => running.size,
 
     lost(why) {
       const aborts = [...running.values()];
@@ -119,6 +151,20 @@ export function createIncomingCalls(session: Session): IncomingCalls {
       for (const abort of aborts) abort.abort(why);
     },
   };
+}
+
+/** A call on a promise was not run by the peer: its target is an object of this end. */
+function home({ calls }: Session, id: number): void {
+  const call = calls.open.get(id);
+  const [on, request] = call?.dependent ?? [];
+  const source = on?._call;
+  if (!source?.cameHome && !(on && resultOf(on) instanceof Referenceable))
+    fault(`request ${id} did not come home`);
+  call!.cameHome = true;
+  const go = () => calls.resolved(call!, on!, request!);
+  if (source!.settled) go();
+  else source!.queue.push(go);
+  calls.answered(id);
 }
 
 /** Return the method with a name. */
@@ -135,15 +181,15 @@ function run(
   kw: object,
   call?: CurrentCall,
 ): unknown {
-  const before = current;
-  current = call;
+  const before = currentCall();
+  setCurrent(call);
   try {
     return method.call(target, ...args, ...(Object.keys(kw).length ? [kw] : []));
   } finally {
-    current = before;
+    setCurrent(before);
   }
 }
 
 /** Call a method of an object of this end, as the peer would. */
-export const callOwn = (target: object, { name, args, options: { kw = {} } }: Request): unknown =>
-  run(target, methodOf(target, "remote_", name), args, kw);
+export const callOwn = (target: object, { method, args, options: { kw = {} } }: Request): unknown =>
+  run(target, methodOf(target, "remote_", method), args, kw);

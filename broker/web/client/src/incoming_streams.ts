@@ -1,12 +1,13 @@
 /** The streams that this end reads. */
-import { type ConnectionLost, NAMES, ProtocolError, fault, malformed, refuse } from "./errors.ts";
+import { type ConnectionLost, ProtocolError, fault, malformed, refuse } from "./errors.ts";
+import { NAMES } from "./names.ts";
 import { countItems, readItems } from "./frames.ts";
 import { word } from "./jellier.ts";
 import { ROW_CREDIT, ROW_ITEM_GRAPH, ROW_PIECE, ROW_STOP } from "./rows.ts";
 import type { Session } from "./session.ts";
 import { type Credit, grant, least, sleep } from "./streams.ts";
 import { MINE } from "./terms.ts";
-import { check, unjelly } from "./unjellier.ts";
+import { check } from "./unjellier.ts";
 import type { Expression } from "./values.ts";
 
 /** The credit in bytes of a stream of pieces, and of all streams together. */
@@ -16,10 +17,10 @@ const ALL_WINDOWS = 16_777_216;
 /** A stream that this end reads. */
 interface Incoming {
   number: number;
-  frames: { row: number; bytes: Uint8Array; items: number; size: number }[];
+  frames: { row: number; body: Uint8Array; count: number; length: number }[];
   /** Items that are decoded, and were not taken. */
   ready: unknown[];
-  first: Credit;
+  granted: Credit;
   left: Credit;
   used: Credit;
   ended?: boolean;
@@ -28,7 +29,7 @@ interface Incoming {
   wake?: (() => void) | undefined;
 }
 
-const OVER = { done: true, value: undefined } as const;
+const OVER = { done: true } as IteratorReturnResult<void>;
 
 /**
  * A stream of the peer: `for await (const item of stream)`. Leaving the loop stops it, and so does
@@ -80,9 +81,9 @@ export interface IncomingStreams {
    * that were not read. */
   refuse(e: unknown): void;
   /** Receive items. */
-  items(row: number, number: number, bytes: Uint8Array, size: number): void;
+  receiveItems(number: number, body: Uint8Array, _: unknown, length: number, row: number): void;
   /** Receive the end of a stream. */
-  end(number: number, failure: Expression | null | undefined): void;
+  receiveEnd(number: number, failure: Expression | null | undefined): void;
   /** The connection has ended. */
   lost(why: ConnectionLost): void;
 }
@@ -109,9 +110,9 @@ export function createIncomingStreams(session: Session): IncomingStreams {
   const dropped = new FinalizationRegistry(stop);
 
   const add = (number: number) => {
-    const first = least(MINE, credit);
+    const granted = least(MINE, credit);
     const used = { items: 0, bytes: 0 };
-    const stream: Incoming = { number, frames: [], ready: [], first, left: { ...first }, used };
+    const stream: Incoming = { number, frames: [], ready: [], granted, left: { ...granted }, used };
     open.set(number, stream);
     return stream;
   };
@@ -119,23 +120,23 @@ export function createIncomingStreams(session: Session): IncomingStreams {
   const made = (number: number) => open.get(number) ?? fault(`stream ${number} is not open`);
 
   /** Give more credit for bytes to a stream of pieces, as long as all have no more than 16 MiB. */
-  const enlarge = ({ number, first, left }: Incoming) => {
-    const extra = LARGE_WINDOW - first.bytes;
+  const enlarge = ({ number, granted, left }: Incoming) => {
+    const extra = LARGE_WINDOW - granted.bytes;
     let all = extra;
-    for (const each of open.values()) all += each.first.bytes;
-    if (extra <= 0 || first.bytes < MINE.window || all > ALL_WINDOWS) return;
-    grant(first, 0, extra);
+    for (const each of open.values()) all += each.granted.bytes;
+    if (extra <= 0 || granted.bytes < MINE.window || all > ALL_WINDOWS) return;
+    grant(granted, 0, extra);
     grant(left, 0, extra);
     session.put([ROW_CREDIT, number, 0, extra]);
   };
 
   /** Decode a frame, and give its credit back when half of the credit is used. */
   const decode = (stream: Incoming) => {
-    const { number, first, used, left } = stream;
-    const { row, bytes, items, size } = stream.frames.shift()!;
+    const { number, granted, used, left } = stream;
+    const { row, body, count, length } = stream.frames.shift()!;
     try {
-      const read = row === ROW_PIECE ? [bytes] : readItems(row, bytes);
-      const ready = row === ROW_ITEM_GRAPH ? unjelly(read as Expression, session.receiver) : read;
+      const read = row === ROW_PIECE ? [body] : readItems(row, body);
+      const ready = row === ROW_ITEM_GRAPH ? session.read(read as Expression) : read;
       if (!Array.isArray(ready)) malformed("no list");
       stream.ready = ready;
     } catch (error) {
@@ -143,8 +144,8 @@ export function createIncomingStreams(session: Session): IncomingStreams {
       else stop(stream);
       throw error;
     }
-    grant(used, items, size);
-    const isLittle = used.items * 2 < first.items && used.bytes * 2 < first.bytes;
+    grant(used, count, length);
+    const isLittle = used.items * 2 < granted.items && used.bytes * 2 < granted.bytes;
     if (stream.ended || stream.stopped || isLittle) return;
     grant(left, used.items, used.bytes);
     session.put([ROW_CREDIT, number, used.items, used.bytes]);
@@ -207,29 +208,29 @@ export function createIncomingStreams(session: Session): IncomingStreams {
       return reader;
     },
 
-    items(row, number, bytes, size) {
+    receiveItems(number, body, _, length, row) {
       const stream = made(number);
       const { left } = stream;
-      const items = row === ROW_PIECE ? 1 : countItems(row, bytes);
-      const excess = items - left.items;
+      const count = row === ROW_PIECE ? 1 : countItems(row, body);
+      const excess = count - left.items;
       if (excess > 0 || left.bytes <= 0) {
         const what = excess > 0 ? `${excess} items` : "a frame";
         const of = excess > 0 ? "" : " of bytes";
         fault(`stream ${number}: ${what} beyond its credit${of}`);
       }
-      grant(left, -items, -size);
+      grant(left, -count, -length);
       if (stream.stopped) return;
       if (row === ROW_PIECE) enlarge(stream);
-      stream.frames.push({ row, bytes, items, size });
+      stream.frames.push({ row, body, count, length });
       stream.wake?.();
     },
 
-    end(number, failure) {
+    receiveEnd(number, failure) {
       const stream = made(number);
       let error: unknown;
       open.delete(number);
       try {
-        if (failure) error = unjelly(failure, session.receiver);
+        if (failure) error = session.read(failure);
       } catch (other) {
         error = other;
       }

@@ -1,7 +1,7 @@
 /** Values become expressions. */
-import { NAMES, refuse } from "./errors.ts";
+import { refuse } from "./errors.ts";
+import { NAMES } from "./names.ts";
 import { EnumMember, enumOf, nameOf } from "./registry.ts";
-import type { Session } from "./session.ts";
 import type { Credit } from "./streams.ts";
 import {
   Decimal,
@@ -44,7 +44,7 @@ export interface Jellier {
   readonly undo: (() => void)[];
   readonly sent: (() => void)[];
   /** The first credit of the streams in the message, if the caller has asked for less. */
-  credit?: Credit | undefined;
+  granted?: Credit | undefined;
   /** Return the expression of a value; each has a numbering of its own. */
   write(value: unknown): Expression;
   /** Return the expression of a value within the one that is being written. */
@@ -110,10 +110,8 @@ export function createJellier(sender: Sender): Jellier {
     };
     const pairs = (entries: Iterable<unknown>) =>
       all("dictionary", entries, (pair: unknown[]) => pair.map(put));
-    if (value instanceof Tuple) return all("tuple", value);
-    if (Array.isArray(value)) return all("list", value);
-    if (value instanceof FrozenSet) return all("frozenset", value);
-    if (value instanceof Set) return all("set", value);
+    if (Array.isArray(value)) return all(value instanceof Tuple ? "tuple" : "list", value);
+    if (value instanceof Set) return all(value instanceof FrozenSet ? "frozenset" : "set", value);
     if (value instanceof Map) return pairs(value);
     const name = nameOf(value);
     if (name) {
@@ -171,21 +169,4 @@ export function arePlain(values: unknown[]): boolean {
     return all.every((each) => isPlain(each, deepest - 1));
   };
   return values.every((value) => isPlain(value, 6));
-}
-
-/** Write a message with expressions; what it would open is undone if it cannot be written. */
-export function putGraph(
-  session: Session,
-  make: (jellier: Jellier) => unknown[],
-  most?: number,
-): number {
-  const jellier = createJellier(session);
-  try {
-    const size = session.put(make(jellier), most);
-    for (const done of jellier.sent) done();
-    return size;
-  } catch (error) {
-    for (const undo of jellier.undo.reverse()) undo();
-    throw error;
-  }
 }

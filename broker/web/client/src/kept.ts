@@ -55,9 +55,9 @@ export class Kept implements Linking {
   }
 
   _call(target: LinkedReference, request: Request): RemotePromise {
-    const { name, options } = request;
+    const { method, options } = request;
     const { signal, timeout = Infinity, credit } = options;
-    const pending = new PendingCall(this._onResults, name, credit);
+    const pending = new PendingCall(this._onResults, method, credit);
     const once = options.once ? new OnceCall(this._keys) : undefined;
     const number = ++this._made;
     const ends = Date.now() + timeout;
@@ -103,10 +103,10 @@ export class Kept implements Linking {
       if (ends !== Infinity) options.timeout = Math.max(1, ends - Date.now());
       if (once) options.meta = { ...options.meta, once: once.keyFor(this._terms!) };
       const args = request.args.map((each) => onConnection(each, on));
-      const inner = place.callRemoteWith(options, request.name, ...args);
+      const inner = place.callRemoteWith(options, request.method, ...args);
       inner.then(
         (value) => pending.settle(value),
-        (error) => this._failed(call, error, inner._call!.id !== undefined),
+        (error) => this._failed(call, error, inner._call.id !== undefined),
       );
     };
     const failed = (error: unknown) => this._failed(call, error, false);
@@ -178,11 +178,11 @@ export class Kept implements Linking {
 }
 
 /** Call a method of the result of a call of a link, when it has come. */
-function callOnResult(on: RemotePromise, { name, args, options }: Request): RemotePromise {
-  const pending = new PendingCall(on._call!.calls, name, options.credit);
+function callOnResult(on: RemotePromise, { method, args, options }: Request): RemotePromise {
+  const pending = new PendingCall(on._call.calls, method, options.credit);
   const call = (value: any) => {
-    if (isCallable(value)) return value.callRemoteWith(options, name, ...args);
-    throw new TypeError(`'${on._call!.name}' returned a value that is not a reference; not run`);
+    if (isCallable(value)) return value.callRemoteWith(options, method, ...args);
+    throw new TypeError(`'${on._call.method}' returned a value that is not a reference; not run`);
   };
   on.then(call).then(
     (value) => pending.settle(value),

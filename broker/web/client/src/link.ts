@@ -5,10 +5,14 @@ import { ConnectionLost, RemoteError } from "./errors.ts";
 import { Kept } from "./kept.ts";
 import { LinkedReference } from "./linked.ts";
 import type { RemoteReference } from "./references.ts";
+import type { Session } from "./session.ts";
 
 const PATIENCE = 30_000;
 /** How often a connection that is left is asked whether its calls have ended. */
 const LOOK = 100;
+
+/** Whether calls of either end have no answer yet. */
+const isBusy = ({ calls, running }: Session) => calls.open.size + running.size > 0;
 
 /** What a link does. */
 export type LinkState =
@@ -168,7 +172,7 @@ export class Link {
 
   /** Close a connection when its calls have ended: there is another one. */
   private async _leave(left: Connection): Promise<void> {
-    while (left.isOpen && left._session.isBusy())
+    while (left.isOpen && isBusy(left._session))
       await new Promise((resolve) => setTimeout(resolve, LOOK));
     left._session.goodbye("moved", "the client has moved");
   }

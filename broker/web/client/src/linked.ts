@@ -33,13 +33,13 @@ export class LinkedReference {
   }
 
   /** Call a method, on the next connection if there is none now. */
-  callRemote(name: string, ...args: unknown[]): RemotePromise {
-    return this._link._call(this, { name, args, options: {} });
+  callRemote(method: string, ...args: unknown[]): RemotePromise {
+    return this._link._call(this, { method, args, options: {} });
   }
 
   /** Call a method with keywords, a deadline, an AbortSignal, metadata; or at most once. */
-  callRemoteWith(options: CallOptions, name: string, ...args: unknown[]): RemotePromise {
-    return this._link._call(this, { name, args, options });
+  callRemoteWith(options: CallOptions, method: string, ...args: unknown[]): RemotePromise {
+    return this._link._call(this, { method, args, options });
   }
 
   /** Call a method without an answer; nothing is sent while there is no connection. */

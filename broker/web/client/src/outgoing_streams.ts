@@ -1,6 +1,8 @@
 /** The streams that this end produces. */
-import { NAMES, fault, refuse } from "./errors.ts";
-import { type Jellier, arePlain, putGraph, word } from "./jellier.ts";
+import { fault, refuse } from "./errors.ts";
+import { NAMES } from "./names.ts";
+import { type Jellier, arePlain, word } from "./jellier.ts";
+import { loadServed } from "./loaded.ts";
 import { ROW_END, ROW_ITEM_GRAPH, ROW_ITEMS, ROW_PIECE } from "./rows.ts";
 import type { Session } from "./session.ts";
 import { type Credit, type Stream, close, grant, least, sleep } from "./streams.ts";
@@ -14,20 +16,20 @@ const MOST_BATCH = 256;
 /** A stream that this end produces. */
 interface Outgoing {
   number: number;
-  iterator: any;
-  credit: Credit;
-  over?: boolean;
+  source: any;
+  left: Credit;
+  stopped?: boolean;
   wake?: () => void;
 }
 
 /** The streams to the peer that are open. */
 export interface OutgoingStreams {
   /** Return the expression of a stream; it begins when the message is sent. */
-  open(stream: Stream, jellier: Jellier): Expression;
+  begin(stream: Stream, jellier: Jellier): Expression;
   /** Use the terms of the peer, also for the streams that were opened before they came. */
   takeTerms(terms: Terms): void;
   /** Receive credit from the reader of a stream. */
-  credit(number: number, items: number, bytes: number): void;
+  receiveCredit(number: number, items: number, bytes: number): void;
   /** The reader of a stream wants no more. */
   stopped(number: number): void;
   /** The connection has ended. */
@@ -48,8 +50,8 @@ export function createOutgoingStreams(session: Session): OutgoingStreams {
       return [row, stream.number, body];
     };
     try {
-      const size = putGraph(session, message, length > 1 ? MOST_ITEMS : undefined);
-      grant(stream.credit, -length, -size);
+      const size = session.putGraph(message, length > 1 ? MOST_ITEMS : undefined);
+      grant(stream.left, -length, -size);
     } catch (error) {
       if (length < 2) throw error;
       sendOf(stream, row, items.slice(0, length >> 1));
@@ -61,7 +63,7 @@ export function createOutgoingStreams(session: Session): OutgoingStreams {
   const send = (stream: Outgoing, items: unknown[]) => {
     const rowOf = (item: unknown) =>
       item instanceof Uint8Array ? ROW_PIECE : arePlain([item]) ? ROW_ITEMS : ROW_ITEM_GRAPH;
-    for (let from = 0, to = 0; from < items.length && !stream.over; from = to) {
+    for (let from = 0, to = 0; from < items.length && !stream.stopped; from = to) {
       const row = rowOf(items[to++]);
       if (row !== ROW_PIECE) while (to < items.length && rowOf(items[to]) === row) to++;
       sendOf(stream, row, items.slice(from, to));
@@ -69,20 +71,20 @@ export function createOutgoingStreams(session: Session): OutgoingStreams {
   };
 
   const end = (stream: Outgoing, failure: Expression[] = []) => {
-    stream.over = true;
+    stream.stopped = true;
     opened.delete(stream.number);
     session.put([ROW_END, stream.number, ...failure]);
   };
 
   /** Stop a producer. */
   const halt = (stream: Outgoing) => {
-    stream.over = true;
+    stream.stopped = true;
     stream.wake?.();
-    close(stream.iterator);
+    close(stream.source);
   };
 
   const produce = async (stream: Outgoing) => {
-    const { credit, iterator } = stream;
+    const { left, source } = stream;
     const batch: unknown[] = [];
     const flush = () => send(stream, batch.splice(0));
     let failure: Expression[] | undefined;
@@ -90,23 +92,23 @@ export function createOutgoingStreams(session: Session): OutgoingStreams {
       try {
         for (;;) {
           // Items that are ready go out together.
-          const next = (async () => iterator.next())();
+          const next = (async () => source.next())();
           if (batch.length && !(await isReady(next))) flush();
           const { done, value } = await next;
-          if (done || stream.over) break;
+          if (done || stream.stopped) break;
           batch.push(value);
-          if (batch.length >= Math.min(credit.items, MOST_BATCH)) flush();
-          while ((credit.items <= 0 || credit.bytes <= 0) && !stream.over) await sleep(stream);
+          if (batch.length >= Math.min(left.items, MOST_BATCH)) flush();
+          while ((left.items <= 0 || left.bytes <= 0) && !stream.stopped) await sleep(stream);
         }
       } finally {
         // The items before an error go out before it.
         flush();
       }
     } catch (error) {
-      failure = [session.failure(error)];
-      close(iterator);
+      close(source);
+      failure = [(await loadServed()).writeFailure(error, session)];
     }
-    if (!stream.over) end(stream, failure);
+    if (!stream.stopped) end(stream, failure);
   };
 
   const made = (number: number) => {
@@ -114,37 +116,37 @@ export function createOutgoingStreams(session: Session): OutgoingStreams {
     return opened.get(number);
   };
 
-  const credit = (number: number, items: number, bytes: number) => {
+  const receiveCredit = (number: number, items: number, bytes: number) => {
     const stream = made(number);
     if (!stream) return;
-    grant(stream.credit, items, bytes);
+    grant(stream.left, items, bytes);
     stream.wake?.();
   };
 
   return {
-    credit,
+    receiveCredit,
 
     takeTerms(terms) {
       for (const number of opened.keys())
-        credit(number, terms.items - theirs.items, terms.window - theirs.window);
+        receiveCredit(number, terms.items - theirs.items, terms.window - theirs.window);
       theirs = terms;
     },
 
-    open({ items, size }, jellier) {
+    begin({ items, size }, jellier) {
       if (sent.has(items)) refuse(NAMES.cannot, "this stream has been sent");
       const most = Math.min(theirs.streams, MINE.streams);
       if (opened.size >= most) refuse(NAMES.busy, `more than ${most} streams (max_streams)`);
       const number = (last = session.nextNumber());
       const iterate = (items as any)[Symbol.asyncIterator] ?? (items as any)[Symbol.iterator];
-      const first = least(theirs, jellier.credit);
-      const stream = { number, iterator: iterate.call(items), credit: first };
+      const left = least(theirs, jellier.granted);
+      const stream = { number, source: iterate.call(items), left };
       opened.set(number, stream);
       sent.add(items);
       jellier.undo.push(() => {
         opened.delete(number);
         sent.delete(items);
       });
-      jellier.sent.push(() => void produce(stream));
+      jellier.sent.push(() => void produce(stream).catch(session.fault));
       return [word("stream"), number, ...(size === undefined ? [] : [size])];
     },
 

@@ -1,12 +1,12 @@
 /** Calls that wait for an answer, and what waits for them. */
 import type { CallOptions, Calls } from "./calls.ts";
-import { RemotePromise, promiseOf, stepInto } from "./promise.ts";
+import { RemotePromise, elementOf } from "./promise.ts";
 import { RemoteReference } from "./references.ts";
 import type { Credit } from "./streams.ts";
 
 /** What is called. */
 export interface Request {
-  name: string;
+  method: string;
   args: unknown[];
   options: CallOptions;
   /** It is a change of a cache: an object of this end that the peer follows. */
@@ -16,16 +16,16 @@ export interface Request {
 /** A call that wants an answer. */
 export class PendingCall {
   readonly calls: Calls;
-  readonly name: string;
+  readonly method: string;
   /** The first credit of the streams in its answer. */
-  readonly credit: Credit | undefined;
+  readonly granted: Credit | undefined;
   /** Its number; undefined until it is sent. */
   id: number | undefined;
-  promise!: RemotePromise;
-  resolve!: (value: any) => void;
-  reject!: (error: unknown) => void;
+  readonly promise: RemotePromise;
+  _resolve!: (value: any) => void;
+  _reject!: (error: unknown) => void;
   settled?: boolean;
-  value: any;
+  result: any;
   failure: unknown;
   /** The promise that it was sent on, and what was sent, in case that it comes home. */
   dependent: [RemotePromise, Request] | undefined;
@@ -37,18 +37,18 @@ export class PendingCall {
   queue: (() => void)[] = [];
   cleanup: (() => void) | undefined;
 
-  constructor(calls: Calls, name: string, credit: Credit | undefined) {
+  constructor(calls: Calls, method: string, granted: Credit | undefined) {
     this.calls = calls;
-    this.name = name;
-    this.credit = credit;
-    promiseOf(this);
+    this.method = method;
+    this.granted = granted;
+    this.promise = new RemotePromise((...both) => ([this._resolve, this._reject] = both), this);
   }
 
   /** Whether calls on it need not wait: it is settled, and no call on it may still come home. */
-  get isOpen(): boolean {
+  get isReady(): boolean {
     return (
       !!this.settled &&
-      (!this.underWay || this.failure !== undefined || this.value instanceof RemoteReference)
+      (!this.underWay || this.failure !== undefined || this.result instanceof RemoteReference)
     );
   }
 
@@ -56,13 +56,13 @@ export class PendingCall {
   settle(value: unknown, failure?: unknown): void {
     if (this.settled) return;
     this.settled = true;
-    this.value = value;
+    this.result = value;
     this.failure = failure;
     this.cleanup?.();
     // Calls that wait go out before the program sees the result, so that they keep their order.
     this.flush();
-    if (failure === undefined) this.resolve(value);
-    else this.reject(failure);
+    if (failure === undefined) this._resolve(value);
+    else this._reject(failure);
   }
 
   fail(error: unknown): void {
@@ -71,7 +71,7 @@ export class PendingCall {
 
   /** Let the calls that wait for it go. */
   flush(): void {
-    if (this.isOpen) for (const go of this.queue.splice(0)) go();
+    if (this.isReady) for (const go of this.queue.splice(0)) go();
   }
 }
 
@@ -80,8 +80,5 @@ export const promisesIn = ({ args, options }: Request): RemotePromise[] =>
   [...args, ...Object.values(options.kw ?? {})].filter((each) => each instanceof RemotePromise);
 
 /** Return what a promise has become. */
-export const resultOf = ({ _call, _step }: RemotePromise): unknown => stepInto(_call!.value, _step);
-
-/** Return what a promise has become, if it is settled; other values as they are. */
-export const settledValue = (value: unknown): unknown =>
-  value instanceof RemotePromise && value._call!.settled ? resultOf(value) : value;
+export const resultOf = ({ _call, _path }: RemotePromise): unknown =>
+  (_path as (number | string)[]).reduce<unknown>(elementOf, _call.result);

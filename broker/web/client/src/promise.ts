@@ -3,6 +3,9 @@ import type { CallOptions } from "./calls.ts";
 import { type Contract, type Typed, typed } from "./contract.ts";
 import type { PendingCall } from "./pending.ts";
 
+/** The way from a result to an element: no step, or one. */
+export type Path = [] | [number | string];
+
 /**
  * The result of a call: a Promise. A call on it goes out at once and starts on the object that the
  * result is, so a chain of calls takes one round trip. `for await` reads a result that is a stream.
@@ -13,30 +16,45 @@ export class RemotePromise<T = any> extends Promise<T> {
     return Promise;
   }
 
-  /** The call whose result this is, and the step into it. @internal */
-  _call: PendingCall | undefined;
+  /** The call whose result this is. @internal */
+  readonly _call: PendingCall;
+  /** The step into the result, if this is an element of it. @internal */
+  readonly _path: Path;
+
   /** @internal */
-  _step: number | string | undefined;
+  constructor(
+    settle: (resolve: (value: any) => void, reject: (error: unknown) => void) => void,
+    call?: PendingCall,
+    path: Path = [],
+  ) {
+    super(settle);
+    this._call = call!;
+    this._path = path;
+  }
 
   /** Return the promise of an element of the result: of a list, or of a dict. One step at most. */
   at(step: number | string): RemotePromise {
-    if (this._step !== undefined) throw new TypeError("one step at most");
-    return promiseOf(this._call!, step);
+    if (this._path.length) throw new TypeError("one step at most");
+    return new RemotePromise(
+      (resolve, reject) => this.then((value) => resolve(elementOf(value, step)), reject),
+      this._call,
+      [step],
+    );
   }
 
   /** Call a method of the object that the result is. */
-  callRemote(name: string, ...args: unknown[]): RemotePromise {
-    return this.callRemoteWith({}, name, ...args);
+  callRemote(method: string, ...args: unknown[]): RemotePromise {
+    return this.callRemoteWith({}, method, ...args);
   }
 
   /** Call a method with keywords, a deadline, an AbortSignal, metadata. */
-  callRemoteWith(options: CallOptions, name: string, ...args: unknown[]): RemotePromise {
-    return this._call!.calls.callOn(this, { name, args, options });
+  callRemoteWith(options: CallOptions, method: string, ...args: unknown[]): RemotePromise {
+    return this._call.calls.callOn(this, { method, args, options });
   }
 
   /** Call a method without an answer. */
-  send(name: string, ...args: unknown[]): void {
-    this.callRemote(name, ...args).catch(() => {});
+  send(method: string, ...args: unknown[]): void {
+    this.callRemote(method, ...args).catch(() => {});
   }
 
   /** Return an object with the methods of a contract. */
@@ -48,30 +66,13 @@ export class RemotePromise<T = any> extends Promise<T> {
   async *[Symbol.asyncIterator](): AsyncGenerator<any, void> {
     const stream = (await this) as any;
     if (!stream?.[Symbol.asyncIterator])
-      throw new TypeError(`'${this._call?.name}' returned a value that is not a stream`);
+      throw new TypeError(`'${this._call.method}' returned a value that is not a stream`);
     yield* stream;
   }
 }
 
-/** Return the element of a result. */
-export function stepInto(value: any, step: number | string | undefined): any {
-  if (step === undefined) return value;
+/** Return an element of a list, of a dict or of a Map. */
+export function elementOf(value: any, step: number | string): unknown {
   if (value instanceof Map) return value.get(step);
   return value && Object.hasOwn(value, step) ? value[step] : undefined;
-}
-
-/** Return the promise of a call's result, or of an element of it. */
-export function promiseOf(call: PendingCall, step?: number | string): RemotePromise {
-  const promise = new RemotePromise((resolve, reject) => {
-    if (step === undefined) {
-      call.resolve = resolve;
-      call.reject = reject;
-    } else {
-      call.promise.then((value) => resolve(stepInto(value, step)), reject);
-    }
-  });
-  if (step === undefined) call.promise = promise;
-  promise._call = call;
-  promise._step = step;
-  return promise;
 }

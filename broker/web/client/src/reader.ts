@@ -110,15 +110,9 @@ export function value(kinds: number, deepest = 0, inner = kinds): any {
 }
 
 function string(length: number): string {
-  const start = take(length);
+  let next = take(length);
   let text = "";
   // Names and keys are short, and of ASCII.
-  if (length < 16)
-    for (let i = start; i < at && bytes[i]! < 128; i++) text += String.fromCharCode(bytes[i]!);
-  if (text.length === length) return text;
-  try {
-    return decode(bytes.subarray(start, at));
-  } catch {
-    return malformed("UTF-8");
-  }
+  while (length < 16 && next < at && bytes[next]! < 128) text += String.fromCharCode(bytes[next++]!);
+  return next < at ? decode(bytes.subarray(at - length, at), malformed) : text;
 }

@@ -1,5 +1,6 @@
 /** Objects that one end owns and the other end holds, and how often each was received. */
-import { NAMES, fault, refuse } from "./errors.ts";
+import { fault, refuse } from "./errors.ts";
+import { NAMES } from "./names.ts";
 import type { CallOptions, Calls } from "./calls.ts";
 import { type Contract, type Typed, typed } from "./contract.ts";
 import type { Jellier } from "./jellier.ts";
@@ -23,18 +24,18 @@ export class RemoteReference {
   }
 
   /** Call a method. The promise can be called itself, before the answer has come. */
-  callRemote(name: string, ...args: unknown[]): RemotePromise {
-    return this.callRemoteWith({}, name, ...args);
+  callRemote(method: string, ...args: unknown[]): RemotePromise {
+    return this.callRemoteWith({}, method, ...args);
   }
 
   /** Call a method with keywords, a deadline, an AbortSignal, metadata. */
-  callRemoteWith(options: CallOptions, name: string, ...args: unknown[]): RemotePromise {
-    return this._calls.call(this._id, { name, args, options });
+  callRemoteWith(options: CallOptions, method: string, ...args: unknown[]): RemotePromise {
+    return this._calls.callTo(this._id, { method, args, options });
   }
 
   /** Call a method without an answer. A connection that has ended is not an error. */
-  send(name: string, ...args: unknown[]): void {
-    this._calls.send(this._id, { name, args, options: {} });
+  send(method: string, ...args: unknown[]): void {
+    this._calls.sendTo(this._id, { method, args, options: {} });
   }
 
   /** Return an object with the methods of a contract. */
@@ -59,13 +60,13 @@ export interface Sent<T> {
 export function createSent<T extends object>(
   session: Session,
   what: string,
-  forget: (sent: Sent<T>) => void = () => {},
+  ended: (sent: Sent<T>) => void = () => {},
 ) {
   const byNumber = new Map<number, Sent<T>>();
   const byObject = new Map<T, Sent<T>>();
 
   /** The peer has dropped an object so many times; return whether it was the last. */
-  const release = (number: number, count: number): boolean => {
+  const drop = (number: number, count = 1): boolean => {
     const sent = byNumber.get(number);
     if (!sent || sent.count < count)
       return fault(`${what} ${number} by ${count} (held ${sent?.count ?? 0})`);
@@ -73,48 +74,45 @@ export function createSent<T extends object>(
     if (sent.count) return false;
     byNumber.delete(number);
     byObject.delete(sent.object);
-    forget(sent);
+    ended(sent);
     return true;
   };
 
   return {
-    release,
+    drop,
 
     /** Count an object as sent once more, until that is undone. */
-    add(object: T, { undo }: Jellier): Sent<T> {
+    again(object: T, { undo }: Jellier): Sent<T> {
       const sent = byObject.get(object) ?? { object, number: session.nextNumber(), count: 0 };
       const { number } = sent;
       byObject.set(object, sent);
       byNumber.set(number, sent);
       sent.count++;
-      undo.push(() => release(number, 1));
+      undo.push(() => drop(number));
       return sent;
     },
 
-    get: (number: number): T | undefined => byNumber.get(number)?.object,
+    objectOf: (number: number): T | undefined => byNumber.get(number)?.object,
 
-    clear(): void {
-      for (const { number, count } of [...byNumber.values()]) release(number, count);
+    forgetAll(): void {
+      for (const { number, count } of [...byNumber.values()]) drop(number, count);
     },
   };
 }
 
 /** Return the objects of this end that the peer may call. */
 export function createExports(session: Session) {
-  /** Objects under a name, which are not counted. */
-  const named = new Map<string, object>();
   const sent = createSent(session, "decref of object");
   let unknown = 0;
   return {
     ...sent,
-    named,
 
-    /** Return the object with a number or a name. */
-    find(id: number | string): object {
-      const isName = typeof id === "string";
-      const found = isName ? named.get(id) : sent.get(id);
+    /** Return the object with a number. A client has none with a name. */
+    exported(id: number | string): object {
+      const found = sent.objectOf(id as number);
       if (found) return found;
-      const text = `object ${isName ? `'${id}'` : id} is not exported to this connection`;
+      const name = typeof id === "string" ? `'${id}'` : id;
+      const text = `object ${name} is not exported to this connection`;
       return ++unknown < MOST_UNKNOWN ? refuse(NAMES.object, text) : fault(text);
     },
   };
@@ -137,7 +135,7 @@ export function createReceived<T extends object>(session: Session, row: number) 
   const numbers = new WeakMap<T, number>();
 
   /** Drop an object if the program holds this, or nothing, of it: it may have been received again. */
-  const drop = (number: number, handle?: T) => {
+  const letGo = (number: number, handle?: T) => {
     const known = held.get(number);
     if (!known || known.handle!.deref() !== handle) return;
     const { count, core } = known;
@@ -146,7 +144,7 @@ export function createReceived<T extends object>(session: Session, row: number) 
     if (count) session.put([row, number, count]);
   };
 
-  const dropped = new FinalizationRegistry<number>((number) => drop(number));
+  const dropped = new FinalizationRegistry<number>((number) => letGo(number));
 
   return {
     held,
@@ -172,6 +170,6 @@ export function createReceived<T extends object>(session: Session, row: number) 
     },
 
     /** Drop an object now; the program does not use it any more. */
-    release: (handle: T): void => drop(numbers.get(handle)!, handle),
+    drop: (handle: T): void => letGo(numbers.get(handle)!, handle),
   };
 }

@@ -12,6 +12,10 @@ const fromBase64 = (text: string) => Uint8Array.from(atob(text), (each) => each.
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
+const wrong = (): never => {
+  throw new LoginFailed("the server's SCRAM message is not right");
+};
+
 async function hmac(key: Bytes, message: Bytes): Promise<Bytes> {
   const algorithm = { name: "HMAC", hash: "SHA-256" };
   const made = await crypto.subtle.importKey("raw", key, algorithm, false, ["sign"]);
@@ -39,13 +43,13 @@ export async function scram(
   const name = saslprep(username).replace(/=/g, "=3D").replace(/,/g, "=2C");
   const bare = `n=${name},r=${nonce}`;
   const [first, exchange] = await root.callRemote("loginScram", mechanism, encode(head + bare));
-  const serverFirst = decode(first);
+  const serverFirst = decode(first, wrong);
   const { r, s, i } = Object.fromEntries(
     serverFirst.split(",").map((part) => [part[0], part.slice(2)]),
   );
   const rounds = Number(i);
   if (!(rounds >= LEAST_ROUNDS && rounds <= MOST_ROUNDS) || !r?.startsWith(nonce) || r === nonce)
-    throw new LoginFailed("the server's SCRAM message is not right");
+    wrong();
   const key = await salted(password, fromBase64(s ?? ""), rounds);
   const clientKey = await hmac(key, encode("Client Key") as Bytes);
   const stored = new Uint8Array(await crypto.subtle.digest("SHA-256", clientKey));
@@ -55,7 +59,7 @@ export async function scram(
   const proof = toBase64(clientKey.map((byte, at) => byte ^ signature[at]!));
   const [final, avatar] = await exchange.callRemote("finish", encode(`${last},p=${proof}`), mind);
   const serverKey = await hmac(key, encode("Server Key") as Bytes);
-  if (decode(final) !== "v=" + toBase64(await hmac(serverKey, message)))
+  if (decode(final, wrong) !== "v=" + toBase64(await hmac(serverKey, message)))
     throw new LoginFailed("the server does not know the password");
   return avatar;
 }

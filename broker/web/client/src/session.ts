@@ -24,20 +24,21 @@ import {
 import { type Calls, createCalls } from "./calls.ts";
 import { createFollowed, createOwned } from "./caches.ts";
 import { Bound } from "./contract.ts";
-import { ConnectionLost, NAMES, RemoteError, fault, refuse } from "./errors.ts";
-import { type Target, readFrame } from "./frames.ts";
-import { writeFailure } from "./failures.ts";
+import { ConnectionLost, RemoteError, fault, refuse } from "./errors.ts";
+import { NAMES } from "./names.ts";
+import { readFrame } from "./frames.ts";
 import { createFraming } from "./framing.ts";
 import { choice, readOffer } from "./handshake.ts";
-import { createIncomingCalls } from "./incoming.ts";
-import { type Sender, cannot, idOf, word } from "./jellier.ts";
+import type { IncomingCalls } from "./incoming.ts";
+import { loadServed } from "./loaded.ts";
+import { type Jellier, type Sender, cannot, createJellier, idOf, word } from "./jellier.ts";
 import { RemotePromise } from "./promise.ts";
 import { RemoteReference, createExports, createReceived } from "./references.ts";
 import { Cacheable, Referenceable, RemoteCache, nameOf } from "./registry.ts";
-import { createIncomingStreams } from "./incoming_streams.ts";
+import { type IncomingStreams, createIncomingStreams } from "./incoming_streams.ts";
 import { createOutgoingStreams } from "./outgoing_streams.ts";
 import { streamOf } from "./streams.ts";
-import { BASELINE, MINE, TOLD, type Terms, readTerms } from "./terms.ts";
+import { BASELINE, TOLD, type Terms, readTerms } from "./terms.ts";
 import type { Draining, Transport } from "./transport.ts";
 import { type Receiver, unjelly } from "./unjellier.ts";
 import { type Expression, Tuple } from "./values.ts";
@@ -46,11 +47,11 @@ import { frameWriter } from "./writer.ts";
 const VERSION = 6;
 const MOST_PINGS = 40;
 
-/** A promise, and what settles it. */
-function deferred<T>(): [Promise<T>, (value: T) => void, (error: Error) => void] {
-  let settle!: [(value: T) => void, (error: Error) => void];
-  const promise = new Promise<T>((...both) => (settle = both));
-  return [promise, ...settle];
+/** A promise, and what resolves it. */
+function deferred<T>(): [Promise<T>, (value: T) => void] {
+  let settle!: (value: T) => void;
+  const promise = new Promise<T>((resolve) => (settle = resolve));
+  return [promise, settle];
 }
 
 /** The session of one connection. */
@@ -74,7 +75,8 @@ export interface Session extends Sender {
   /** The root of the peer. */
   readonly root: RemoteReference;
   readonly calls: Calls;
-  readonly exports: ReturnType<typeof createExports>;
+  readonly followed: ReturnType<typeof createFollowed>;
+  readonly reading: IncomingStreams;
   readonly receiver: Receiver;
 
   /** Begin without a handshake, as either end after the choice of the dialect. */
@@ -84,18 +86,18 @@ export interface Session extends Sender {
   /** Write a message; return the bytes of its frame without its length. */
   put(message: unknown[], most?: number): number;
   nextNumber(): number;
-  /** Whether calls of either end have no answer yet. */
-  isBusy(): boolean;
+  /** The calls of the peer that have no answer yet, by number. */
+  readonly running: Map<number, AbortController>;
   /** Calls on promises that the peer takes. */
   promised(): number;
-  /** The object that a call is for. */
-  target(target: Target, isCache: boolean): object;
   /** Drop a reference, or a cache, now: the program does not use it any more. */
   release(value: RemoteReference | RemoteCache): void;
-  /** Return the expression of an error. */
-  failure(error: unknown): Expression;
-  /** Answer a call with an error. */
-  fail(id: number, error: unknown): void;
+  /** Return the value of an expression of the peer. */
+  read(expression: Expression): any;
+  /** Return the expression of a value in which no object is. */
+  jelly(value: unknown): Expression;
+  /** Write a message with expressions; what it would open is undone if it cannot be written. */
+  putGraph(make: (jellier: Jellier) => unknown[], most?: number): number;
   /** Ping a peer that is silent for so many milliseconds, and end the connection if it stays so. */
   watch(every: number): void;
   /** Say goodbye, and close. */
@@ -111,21 +113,21 @@ export function createSession(): Session {
   const framing = createFraming();
   const write = frameWriter();
   let hasBegun = false;
-  let theirs: Terms | undefined;
+  let theirs = BASELINE;
   let number = 0;
   let pings = 0;
   /** Ticks of the watch without a byte of the peer. */
   let silence = 0;
-  const [ready, isReady, isNotReady] = deferred<void>();
+  const [ready, isReady] = deferred<void>();
   const [closed, isClosed] = deferred<ConnectionLost>();
   const [drains, isDraining] = deferred<void>();
   const [terms, hasTerms] = deferred<Terms>();
-  ready.catch(() => {});
 
   const session = {} as Session;
 
   const calls = createCalls(session);
-  const incoming = createIncomingCalls(session);
+  let incoming: IncomingCalls | undefined;
+  let isLoading = false;
   const exports = createExports(session);
   const imports = createReceived<RemoteReference>(session, ROW_DECREF);
   const followed = createFollowed(session);
@@ -134,8 +136,8 @@ export function createSession(): Session {
   const producing = createOutgoingStreams(session);
   const receiver: Receiver = {
     remote: (number) => imports.receive(number, () => new RemoteReference(calls, number)),
-    local: exports.find,
-    lcache: owned.find,
+    local: exports.exported,
+    lcache: owned.published,
     cached: followed.again,
     cache: followed.make,
     stream: reading.receive,
@@ -154,16 +156,27 @@ export function createSession(): Session {
   const frame = (body: Uint8Array) => {
     const message = readFrame(body);
     const [row, first, second, third] = message;
-    if (!theirs) version(row, first, second);
+    if (theirs === BASELINE) version(row, first, second);
     else if (row === ROW_VERSION) fault("a second version");
-    else if (row <= ROW_CACHE_SEND) called(message, false);
-    else if (row === ROW_GRAPH && first <= ROW_CACHE_SEND) {
-      // As a plain call: with arguments and keywords beside each other.
-      message.splice(5, 1, ...message[5]);
-      called(message.slice(1), true);
+    else if (row === ROW_HOME || (row === ROW_GRAPH ? first : row) <= ROW_CACHE_SEND) {
+      if (!incoming) return serve();
+      incoming.receive(message);
     } else if (row === ROW_GRAPH) answered(first, second, message[5]);
     else handlers[row]?.(first, second, third, body.length, row);
     return !session.ended;
+  };
+
+  /** Load what runs calls; the frames of the peer wait for it. Return that this one is not taken. */
+  const serve = () => {
+    if (!isLoading) {
+      isLoading = true;
+      loadServed().then(({ createIncomingCalls }) => {
+        incoming = createIncomingCalls(session);
+        framing.resume();
+        session.receive(new Uint8Array());
+      }, session.fault);
+    }
+    return false;
   };
 
   const version = (row: number, number: number, sent: Record<string, number>) => {
@@ -174,20 +187,14 @@ export function createSession(): Session {
     hasTerms(theirs);
   };
 
-  const called = (message: any[], isGraph: boolean) => {
-    reading.begin();
-    const wasRun = incoming.receive(message, isGraph);
-    if (isGraph && !wasRun) reading.refuse(message.slice(4, 6));
-  };
-
   /** An answer, or an error, that is not plain. */
   const answered = (kind: number, id: number, expression: Expression) => {
     const call = calls.answered(id);
     let value: any;
     let failure: unknown;
-    reading.begin(call.credit);
+    reading.begin(call.granted);
     try {
-      value = unjelly(expression, receiver);
+      value = session.read(expression);
       if (kind === ROW_GRAPH)
         failure = value instanceof Error ? value : new RemoteError("", String(value));
     } catch (error) {
@@ -197,11 +204,8 @@ export function createSession(): Session {
     if (call.settled) reading.refuse(expression);
     reading.begin();
     if (failure === undefined) call.settle(value);
-    else calls.reject(call, failure);
+    else calls.failed(call, failure);
   };
-
-  const items = (number: number, bytes: any, _: unknown, size: number, row: number) =>
-    reading.items(row, number, bytes, size);
 
   /** What the messages do that are no calls, and no expressions. */
   const handlers: Record<
@@ -210,12 +214,12 @@ export function createSession(): Session {
   > = {
     [ROW_ANSWER]: (id, value) => calls.answered(id).settle(value),
     [ROW_TUPLE]: (id, values) => calls.answered(id).settle(Tuple.from(values)),
-    [ROW_DECREF]: (number, count = 1) => exports.release(number, count),
-    [ROW_DECACHE](number, count = 1) {
-      if (owned.release(number, count)) session.put([ROW_UNCACHE, number]);
+    [ROW_DECREF]: exports.drop,
+    [ROW_DECACHE](number, count) {
+      if (owned.drop(number, count)) session.put([ROW_UNCACHE, number]);
     },
     [ROW_UNCACHE]: followed.end,
-    [ROW_CANCEL]: incoming.cancel,
+    [ROW_CANCEL]: (id) => incoming?.cancelled(id),
     [ROW_PING](number) {
       if (++pings > MOST_PINGS) fault("too many pings");
       session.put([ROW_PONG, number]);
@@ -228,19 +232,19 @@ export function createSession(): Session {
       session.draining = { after, elsewhere };
       isDraining();
     },
-    [ROW_CREDIT]: producing.credit,
-    [ROW_ITEMS]: items,
-    [ROW_ITEM_GRAPH]: items,
-    [ROW_PIECE]: items,
-    [ROW_END]: reading.end,
+    [ROW_CREDIT]: producing.receiveCredit,
+    [ROW_ITEMS]: reading.receiveItems,
+    [ROW_ITEM_GRAPH]: reading.receiveItems,
+    [ROW_PIECE]: reading.receiveItems,
+    [ROW_END]: reading.receiveEnd,
     [ROW_STOP]: producing.stopped,
-    [ROW_HOME]: calls.home,
   };
 
   const members: Omit<Session, "mechanisms" | "draining" | "ended"> = {
     root: new RemoteReference(calls, "root"),
     calls,
-    exports,
+    followed,
+    reading,
     receiver,
     transport: { write() {}, close() {} },
     ready,
@@ -248,9 +252,8 @@ export function createSession(): Session {
     drains,
     terms,
     nextNumber: () => ++number,
-    isBusy: () => calls.count() + incoming.count() > 0,
-    promised: () => (theirs ?? BASELINE).promised,
-    failure: (error) => writeFailure(error, session),
+    running: new Map(),
+    promised: () => theirs.promised,
 
     begin() {
       hasBegun = true;
@@ -262,15 +265,15 @@ export function createSession(): Session {
       if (session.ended) return;
       silence = 0;
       try {
-        let data = framing.add(bytes);
+        let data = framing.collect(bytes);
         if (data && !hasBegun) data = offered(data);
-        if (data) framing.split(data, frame);
+        if (data) framing.cut(data, frame);
       } catch (error) {
         session.fault(error);
       }
     },
 
-    put(message, most = (theirs ?? MINE).frame) {
+    put(message, most = theirs.frame) {
       if (session.ended) return 0;
       const frame = write(message);
       const size = frame.length - 4;
@@ -279,40 +282,42 @@ export function createSession(): Session {
       return size;
     },
 
-    target(target, isCache) {
-      if (isCache) return followed.core(target as number);
-      if (!Array.isArray(target)) return exports.find(target);
-      return refuse(NAMES.object, "promises are not called here");
-    },
-
     writeObject(value, jellier) {
       if (value instanceof Bound) return jellier.put(value._on);
       if (value instanceof RemoteReference) {
         if (value._calls !== calls) cannot("reference of another connection");
         return [word("local"), idOf(value._id)];
       }
-      if (value instanceof Referenceable)
-        return [word("remote"), exports.add(value, jellier).number];
+      if (value instanceof Referenceable) {
+        serve();
+        return [word("remote"), exports.again(value, jellier).number];
+      }
       if (value instanceof RemoteCache) return followed.write(value);
       if (value instanceof Cacheable) return owned.write(value, jellier);
       if (value instanceof RemotePromise) return calls.write(value, jellier);
       if (value instanceof Error && !nameOf(value)) cannot("plain error");
       const stream = streamOf(value);
-      return stream && producing.open(stream, jellier);
+      return stream && producing.begin(stream, jellier);
     },
 
     release(value) {
-      if (value instanceof RemoteReference) imports.release(value);
-      else followed.release(value);
+      if (value instanceof RemoteReference) imports.drop(value);
+      else followed.drop(value);
     },
 
-    fail(id, error) {
-      const put = (error: unknown) =>
-        session.put([ROW_GRAPH, ROW_GRAPH, id, 0, "", session.failure(error)]);
+    read: (expression) => unjelly(expression, receiver),
+
+    jelly: (value) => createJellier(session).write(value),
+
+    putGraph(make, most) {
+      const jellier = createJellier(session);
       try {
-        put(error);
-      } catch {
-        put(new RemoteError(NAMES.large, "the error"));
+        const size = session.put(make(jellier), most);
+        for (const done of jellier.sent) done();
+        return size;
+      } catch (error) {
+        for (const undo of jellier.undo.reverse()) undo();
+        throw error;
       }
     },
 
@@ -333,21 +338,20 @@ export function createSession(): Session {
     },
 
     fault(error) {
-      session.goodbye("error", error instanceof Error ? error.message : String(error));
+      session.goodbye("error", String((error as Error)?.message ?? error));
     },
 
     lost(why = new ConnectionLost()) {
       if (session.ended) return;
       session.ended = why;
-      isNotReady(why);
-      incoming.lost(why);
+      incoming?.lost(why);
       reading.lost(why);
       producing.lost();
       calls.lost(why);
-      owned.clear();
+      owned.forgetAll();
       followed.held.clear();
       imports.held.clear();
-      exports.clear();
+      exports.forgetAll();
       isClosed(why);
     },
   };

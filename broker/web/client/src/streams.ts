@@ -7,12 +7,6 @@ export interface Credit {
   bytes: number;
 }
 
-/** Return the first credit in the metadata of a call, if there is a legal one. */
-export function creditIn(meta: Record<string, string>): Credit | undefined {
-  const [, items, bytes] = /^(\d{1,10}),(\d{1,10})$/.exec(meta.credit ?? "") ?? [];
-  return items ? { items: +items || 1, bytes: +bytes! || 1 } : undefined;
-}
-
 /** The first credit of a stream whose reader has these terms. */
 export const least = (terms: Terms, first?: Credit): Credit => ({
   items: Math.min(terms.items, first?.items ?? Infinity),

@@ -1,7 +1,9 @@
 /** Expressions become values. */
-import { NAMES, RemoteError, refuse } from "./errors.ts";
+import { RemoteError, refuse } from "./errors.ts";
+import { NAMES } from "./names.ts";
 import { RemoteCache, isClassOf, makeError, registeredAs, setFields } from "./registry.ts";
 import {
+  CONTAINERS,
   Decimal,
   type Expression,
   Float,
@@ -10,6 +12,7 @@ import {
   Tuple,
   UUID,
   decode,
+  midnight,
   narrow,
 } from "./values.ts";
 
@@ -24,8 +27,10 @@ export interface Receiver {
   cache(number: number, cls: new () => RemoteCache): [unknown, (state: unknown) => void];
 }
 
+const wrong = (text: string): never => refuse(NAMES.malformed, text);
+
 export function check(isRight: unknown, text: string): asserts isRight {
-  if (!isRight) refuse(NAMES.malformed, text);
+  if (!isRight) wrong(text);
 }
 
 const MOST_DIGITS = 135;
@@ -33,18 +38,16 @@ const MOST_DIGITS = 135;
 /** Return the text of bytes. */
 function textOf(e: Expression | undefined): string {
   check(e instanceof Uint8Array, "no text");
-  try {
-    return decode(e);
-  } catch {
-    return refuse(NAMES.malformed, "UTF-8");
-  }
+  return decode(e, wrong);
 }
+
+const isInt = (e: unknown): e is number | bigint => Number.isInteger(e) || typeof e === "bigint";
 
 /** Return the number in an expression, an int from 0. */
 function numberOf(e: Expression[], at = 1): number {
   const number = e[at] as number;
   check(
-    (Number.isInteger(number) || typeof number === "bigint") && number >= 0,
+    isInt(number) && number >= 0,
     `${textOf(e[0])} without a number`,
   );
   return number;
@@ -60,7 +63,7 @@ function digitsOf(e: Expression[]): number | bigint {
 function decimalOf([, digits, exponent]: Expression[]): Decimal {
   const read = Array.isArray(digits) ? digitsOf(digits) : digits;
   check(
-    Number.isInteger(exponent) && (typeof read === "bigint" || Number.isInteger(read)),
+    isInt(read) && Number.isInteger(exponent),
     "decimal",
   );
   return new Decimal(BigInt(read as number), exponent as number);
@@ -70,21 +73,20 @@ function decimalOf([, digits, exponent]: Expression[]): Decimal {
 function timeOf(e: Expression[], [, cls, limits]: (typeof TIMES)[number]): object {
   const numbers = textOf(e[1]).split(" ");
   const offset = (e[2] ?? 0) as number;
-  const [year, month, day] = numbers.map(Number);
   const fits = (text: string, i: number) =>
     /^-?\d{1,9}$/.test(text) && +text >= limits[2 * i]! && +text <= limits[2 * i + 1]!;
   const isDate = limits[1] === 9999;
-  const isReal =
-    !isDate || new Date(Date.UTC(2000 + (year! % 400), month! - 1, day)).getUTCDate() === day;
+  const made: any = new cls(...numbers.map(Number), ...(isDate ? [e[2]] : []));
+  const { year, month, day } = made;
   check(
     numbers.length * 2 === limits.length &&
       numbers.every(fits) &&
-      isReal &&
+      (!isDate || new Date(midnight(year, month, day)).getUTCDate() === day) &&
       Number.isInteger(offset) &&
       Math.abs(offset) < 86_400,
     "time",
   );
-  return new cls(...numbers.map(Number), ...(isDate ? [e[2]] : []));
+  return made;
 }
 
 /** Return a value, unless it is not a key or a member in Python. */
@@ -140,9 +142,17 @@ export function unjelly(expression: Expression, receiver: Receiver): any {
     return out;
   };
 
-  /** Read errors, times, Enums, caches and copies. */
+  /** Read containers, errors, times, Enums, caches and copies. */
   const instance = (tag: string, e: Expression[], number: number | undefined) => {
     const inner = (at: number) => read(e[at] ?? []);
+    const container = CONTAINERS.find((each) => each[0] === tag);
+    if (container) {
+      const made = keep(new container[1](), number);
+      for (const each of e.slice(1))
+        if (Array.isArray(made)) made.push(read(each));
+        else made.add(keyOf(read(each)));
+      return made;
+    }
     const time = TIMES.find((each) => each[0] === tag);
     if (time) return keep(timeOf(e, time), number);
     const cls = registeredAs(tag) ?? refuse(NAMES.insecure, `type '${tag}' is not registered`);
@@ -189,18 +199,6 @@ export function unjelly(expression: Expression, receiver: Receiver): any {
       case "uuid.UUID":
         check(e[1] instanceof Uint8Array && e[1].length === 16, tag);
         return of(new UUID(e[1]));
-      case "list":
-      case "tuple": {
-        const list = of(tag === "list" ? [] : new Tuple());
-        for (const each of e.slice(1)) list.push(read(each));
-        return list;
-      }
-      case "set":
-      case "frozenset": {
-        const set = of(tag === "set" ? new Set() : new FrozenSet());
-        for (const each of e.slice(1)) set.add(keyOf(read(each)));
-        return set;
-      }
       case "dictionary":
         return dictionary(e.slice(1), number);
       case "reference":

@@ -17,8 +17,9 @@ export class Tuple<T = any> extends Array<T> {}
 /** A frozenset of Python. Members that are objects compare by identity. */
 export class FrozenSet<T = any> extends Set<T> {}
 
-/** 400 years in milliseconds. */
-const YEARS_400 = 146_097 * 86_400_000;
+/** Return midnight of a day in UTC, also for years below 100. */
+export const midnight = (year: number, month: number, day: number): number =>
+  new Date(0).setUTCFullYear(year, month - 1, day);
 
 /** A date. */
 export class PyDate {
@@ -69,22 +70,23 @@ export class PyDateTime {
 
   /** Return an instant as a datetime in UTC: with that zone, or without one. */
   static utc(date: Date, withZone = true): PyDateTime {
-    // What stands behind the year: "01-31T12:00:00.000Z".
-    const parts = date.toISOString().slice(-19).match(/\d+/g)!.map(Number);
-    const [month, day, hour, minute, second, millisecond] = parts as [number, number, ...number[]];
-    const microsecond = millisecond! * 1000;
-    const offset = withZone ? 0 : undefined;
-    const year = date.getUTCFullYear();
-    return new PyDateTime(year, month, day, hour, minute, second, microsecond, offset);
+    return new PyDateTime(
+      date.getUTCFullYear(),
+      date.getUTCMonth() + 1,
+      date.getUTCDate(),
+      date.getUTCHours(),
+      date.getUTCMinutes(),
+      date.getUTCSeconds(),
+      date.getUTCMilliseconds() * 1000,
+      withZone ? 0 : undefined,
+    );
   }
 
   /** Return the instant. A datetime without a zone is taken as one in UTC. */
   toDate(): Date {
     const { year, month, day, hour, minute, second, microsecond, offset = 0 } = this;
-    const millisecond = Math.floor(microsecond / 1000);
-    // Date.UTC takes years below 100 for others.
-    const later = Date.UTC(year + 400, month - 1, day, hour, minute, second - offset, millisecond);
-    return new Date(later - YEARS_400);
+    const seconds = (hour * 60 + minute) * 60 + second - offset;
+    return new Date(midnight(year, month, day) + seconds * 1000 + Math.floor(microsecond / 1000));
   }
 }
 
@@ -125,10 +127,19 @@ export class UUID {
     this.bytes = bytes;
   }
   toString(): string {
-    const hex = [...this.bytes].map((byte) => (byte + 256).toString(16).slice(1)).join("");
-    return hex.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+    const hex = (byte: number, i: number) =>
+      ([4, 6, 8, 10].includes(i) ? "-" : "") + (byte + 256).toString(16).slice(1);
+    return [...this.bytes].map(hex).join("");
   }
 }
+
+/** The tags and classes of containers of elements. */
+export const CONTAINERS: [string, new () => unknown[] | Set<unknown>][] = [
+  ["tuple", Tuple],
+  ["list", Array],
+  ["frozenset", FrozenSet],
+  ["set", Set],
+];
 
 /** A value of plain data that is an expression of the wire. */
 export type Expression = number | bigint | Float | Uint8Array | Expression[];
@@ -148,8 +159,14 @@ export function encode(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
-/** Return UTF-8 as text. */
-export const decode = (bytes: Uint8Array): string => decoder.decode(bytes);
+/** Return UTF-8 as text; what is no UTF-8 is a failure. */
+export function decode(bytes: Uint8Array, failed: (text: string) => never): string {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    return failed("UTF-8");
+  }
+}
 
 /** Whether an int fits into 64 bits. */
 export const fits = (value: bigint): boolean => value >= -(1n << 63n) && value < 1n << 64n;

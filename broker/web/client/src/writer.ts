@@ -4,8 +4,8 @@ import { Float, NUMBER_TYPES, encode, fits } from "./values.ts";
 /** The most arrays in each other: a graph is 102 deep, within the array of its message. */
 const DEEPEST = 103;
 
-/** The most bytes of a value without those of its text, bytes or elements. */
-const HEAD = 9;
+/** The most bytes of a short text, and of another value without its text, bytes or elements. */
+const HEAD = 32;
 
 const SETTERS = NUMBER_TYPES.map((type) => `set${type}` as "setUint8");
 
@@ -65,20 +65,18 @@ export function frameWriter(): (message: unknown[]) => Uint8Array {
 
   const text = (value: string) => {
     const { length } = value;
-    if (length < 32) {
+    let i = 0;
+    if (length < 32)
       // Names and keys are short, and of ASCII.
-      reserve(length + 1);
-      let i = 0;
       for (let code; i < length && (code = value.charCodeAt(i)) < 128;) bytes[at + ++i] = code;
-      if (i === length) {
-        bytes[at] = 0xa0 | length;
-        at += length + 1;
-        return;
-      }
+    if (i === length) {
+      bytes[at] = 0xa0 | length;
+      at += length + 1;
+    } else {
+      const more = encode(value);
+      head(0xa0, 32, 0xd9, 0, more.length);
+      raw(more);
     }
-    const more = encode(value);
-    head(0xa0, 32, 0xd9, 0, more.length);
-    raw(more);
   };
 
   const write = (value: unknown, depth: number): unknown => {

@@ -278,7 +278,7 @@ def test_an_argument_that_is_forgotten_meanwhile() -> None:
     (object_id,) = [n for n, entry in exports.by_id.items() if type(entry.value) is Thing]
     exports.release(object_id)
     for _ in range(MOST_OPEN + 5):
-        caller.waiting.remember(10_000 + _, 3)
+        caller.waiting._remembered.add(10_000 + _, 3)
     caller.answer(0, caller.house.thing)
     assert len(caller.house.heard) == 2
     assert isinstance(caller.house.heard[1][0], Thing)

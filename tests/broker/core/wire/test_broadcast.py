@@ -74,6 +74,16 @@ def test_one_message_after_the_other(dialect: Dialect) -> None:
         assert dialect.writer(Limits()).broadcast(object_id, notice, number) == alone
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_long_message_is_not_kept(dialect: Dialect) -> None:
+    """A broadcast that waits has its values, and the tail of its messages, and no copy of them."""
+    for text, is_kept in (("x" * 100, True), ("x" * 1000, False)):
+        notice = Broadcast("heard", (text,), {})
+        written = dialect.writer(Limits()).broadcast(1, notice, 2)
+        assert written
+        assert (notice.last == written) is is_kept
+
+
 @pytest.mark.parametrize("args", [("x" * 2000,), (1,) * 2000], ids=["long", "many"])
 def test_each_receiver_has_its_limits(args: tuple[Any, ...]) -> None:
     """A message that one connection takes is refused by another one, before and after."""

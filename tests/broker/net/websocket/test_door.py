@@ -157,7 +157,8 @@ def test_pages_of_other_sites_import_the_client() -> None:
     """A script is for pages of every site; other pages are not."""
     for host in ("127.0.0.1", "0.0.0.0"):
         # The first one loads the others.
-        for path in ("/broker.js", "/broker-login.js", "/broker-again.js"):
+        for name in ("broker", "broker-login", "broker-served", "broker-again"):
+            path = f"/{name}.js"
             status, fields, body = page(path, "Host: localhost", host=host)
             assert (status, fields["Access-Control-Allow-Origin"]) == (200, "*")
             assert body.startswith(b"/*! perspective-broker ")

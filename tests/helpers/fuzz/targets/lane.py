@@ -150,7 +150,7 @@ class _Lane:
         )  # fmt: skip
         if running or self._inbox.works or self._writes:
             running.clear()
-            self._inbox.works.clear()
+            self._inbox.works = None
             self._writes.clear()
             self.room.pending.clear()
         return shown

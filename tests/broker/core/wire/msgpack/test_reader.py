@@ -407,3 +407,45 @@ def test_what_the_writer_writes_is_read(args: list[Any], kw: dict[str, Any]) -> 
     data = FrameWriter(Limits()).call(1, 3, 5, "m", tuple(args), kw, 9)
     if data is not None:
         assert read(data) == [messages.PlainCall(3, 5, "m", tuple(args), kw, 9)]
+
+
+LONG = b"x" * 5000
+PROMISE = [b"promised", 3]
+EXPECTED = [
+    ([[b"tuple", PROMISE], [b"dictionary"]], True),
+    ([[b"tuple"], [b"dictionary", [[b"unicode", b"k"], PROMISE]]], True),
+    ([[b"tuple", 5], [b"dictionary"]], False),
+    ([[b"tuple", LONG, PROMISE], [b"dictionary"]], True),
+    ([[b"tuple", LONG, [b"list", [b"list", PROMISE]]], [b"dictionary"]], True),
+    ([[b"tuple", LONG], [b"dictionary", [[b"unicode", b"k"], PROMISE]]], True),
+    ([[b"tuple", LONG, 5, 1.5], [b"dictionary"]], False),
+    ([[b"tuple", LONG, *range(1000), PROMISE], [b"dictionary"]], True),
+    ([[b"tuple", LONG, *range(1000)], [b"dictionary"]], False),
+]
+
+
+@pytest.mark.parametrize(("graph", "expected"), EXPECTED)
+def test_calls_that_may_have_promises(graph: Any, expected: bool) -> None:
+    """A promise is found wherever it stands, in a frame of any form and length."""
+    (message,) = read(frame(7, 1, 9, 5, "m", graph))
+    # One whose arguments are plain is read as a plain call, which has no promises.
+    assert (isinstance(message, messages.GraphCall) and message.has_promises) is expected
+
+
+class Searched(bytes):
+    """Bytes that count how often they are searched."""
+
+    times = 0
+
+    def find(self, *args: Any) -> int:
+        """Count, and search."""
+        self.times += 1
+        return super().find(*args)
+
+
+def test_a_piece_of_bytes_is_not_searched() -> None:
+    """The bytes of a long argument of a call with few elements are not looked at."""
+    for argument, times in ((LONG, 0), (PROMISE, 1), ([b"list", LONG, *range(100)], 1)):
+        data = Searched(frame(7, 1, 9, 5, "m", [[b"tuple", argument], [b"dictionary"]]))
+        assert len(read(data)) == 1
+        assert data.times == times
