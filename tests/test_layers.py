@@ -17,10 +17,6 @@ TESTED_ELSEWHERE = {
         "how the commands reach a server",
     ),
     "broker/commands/prompt.py": ("broker/commands/test_shell.py", "typed at a terminal"),
-    "broker/commands/settings.py": (
-        "broker/commands/test_check_config.py",
-        "the options of a server",
-    ),
     "broker/commands/top_screen.py": ("broker/commands/test_top.py", "the screen of the command"),
     "broker/commands/weaknesses.py": (
         "broker/commands/test_check_config.py",
@@ -56,7 +52,6 @@ TESTED_ELSEWHERE = {
     "broker/demo/office.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/part.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/running_server.py": ("broker/test_server.py", "what serve gives"),
-    "broker/commands/places.py": ("broker/commands/test_serve.py", "where processes listen"),
     "broker/demo/stage.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/steps.py": ("broker/test_demo.py", "the demonstration as a whole"),
     "broker/demo/visitor.py": ("broker/test_demo.py", "the demonstration as a whole"),

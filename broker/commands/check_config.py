@@ -12,15 +12,12 @@ from rich.console import Console
 from rich.text import Text
 
 from broker.commands.config_file import ConfigFile, config_option, from_file
-from broker.commands.settings import Settings, server_options
-from broker.commands.target import WrongTarget, is_manager, load, served, show_cause
-from broker.commands.weaknesses import weaknesses
+from broker.commands.settings import Settings, misspelt_variables, server_options
+from broker.commands.target import WrongTarget, assumed, is_manager, load, served, show_cause
+from broker.commands.weaknesses import Finding, weaknesses
 from broker.commands.wording import in_words
-from broker.core.policy import STRICT
 from broker.errors import ConfigError
-from broker.flavors.referenceable import Root
 from broker.net.schemes import parse_address
-from broker.server import serve
 from cred.strcred import StrcredException
 from cred.users import StoreError
 
@@ -35,7 +32,10 @@ WEAK, WRONG_USE = 1, 2
 @config_option
 @server_options
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, for a program.")
+@click.pass_context
 def check_config(
+    context: click.Context,
+    /,
     target: str | None,
     addresses: tuple[str, ...],
     config: ConfigFile | None,
@@ -58,18 +58,18 @@ def check_config(
         made = load(target, config)
         # A context manager is not entered, since that may open ports.
         is_known = bool(checkers) or not is_manager(made)
-        root = served(
-            Root() if is_manager(made) else made,
-            checkers,
-            target,
-            settings.throttle(),
-        )
+        root = served(assumed(made, checkers), checkers, target, settings.throttle())
         # Plaintext is reported below, even where the server would refuse to start.
-        policy = STRICT.but(insecure_plaintext=True)
-        serve(root, *addresses, tls=tls, policy=policy, **settings.web()).close()
-        locations = [parse_address(address) for address in addresses]
+        policy = settings.policy().but(insecure_plaintext=True)
+        places = settings.places().of_another()
+        settings.server(root, tls, policy, places).close()
+        locations = [parse_address(address) for address in places.addresses]
         now = datetime.datetime.now(datetime.UTC)
-        found = list(weaknesses(settings, locations, root if is_known else None, now))
+        found = [
+            Finding(name, "sets no option", f"did you mean {meant}?")
+            for name, meant in misspelt_variables(context)
+        ]
+        found += weaknesses(settings, locations, root if is_known else None, now)
     except (ConfigError, StoreError, StrcredException, WrongTarget) as exc:
         show_cause(exc)
         click.echo(f"pb check-config: {in_words(exc)}", err=True)

@@ -109,7 +109,7 @@ def config_option(function: Function) -> Function:
     return click.option(
         "--config",
         type=click.Path(dir_okay=False),
-        envvar=["PB_CONFIG"],
+        envvar="PB_CONFIG",
         is_eager=True,
         callback=_load,
         metavar="FILE",

@@ -10,6 +10,7 @@ from importlib.metadata import version
 import click
 
 from broker.acceleration import describe
+from broker.commands.variables import variable
 
 __all__ = ["Commands", "Group"]
 
@@ -88,8 +89,8 @@ def _name_variables(command: click.Command, prefix: str) -> None:
     for option in command.params:
         if isinstance(option, click.Option) and not isinstance(option.envvar, list):
             # A variable that several commands have is asked for after that of this command.
-            own = f"{prefix}_{max(option.opts, key=len).lstrip('-')}".replace("-", "_").upper()
-            option.envvar = [own] if option.envvar is None else [own, str(option.envvar)]
+            own = variable(prefix, option)
+            option.envvar = [own] if option.envvar in (None, own) else [own, str(option.envvar)]
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
             _name_variables(inner, f"{prefix}_{name}")

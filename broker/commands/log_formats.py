@@ -105,9 +105,9 @@ def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str
         "message": record.getMessage(),
     }
     if isinstance(facts, Mapping):
-        if facts.get("event") == "login":
+        if record.name == "broker.audit":
             # The text of a line of the audit log is JSON itself.
-            fields["message"] = f"login {facts.get('result')}"
+            fields["message"] = " ".join(filter(None, (facts.get("event"), facts.get("result"))))
         fields.update(facts)
     trace = record.exc_text
     if trace is None and record.exc_info:

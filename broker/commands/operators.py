@@ -50,12 +50,14 @@ class Operators:
 
     def __init__(self) -> None:
         self.server: Server | None = None
+        self._root: object = None
         self._classes: dict[type, type] = {}
         self._left_out: set[type] = set()
         self._manhole: Manhole | None = None
 
     def equip(self, root: object) -> None:
         """Have the portal of a server make such avatars; a root without a login has no group."""
+        self._root = root
         portal = root.portal if isinstance(root, PortalLogins) else root
         if isinstance(portal, Portal):
             portal.realm = _Realm(portal.realm, self)
@@ -90,7 +92,8 @@ class Operators:
     def _methods(self) -> tuple[Callable[[object], object], ...]:
         def manhole(avatar: object) -> Manhole:
             if self._manhole is None:
-                self._manhole = Manhole({"server": self._running()}, group=GROUP)
+                names = {"root": self._root, "server": self._running()}
+                self._manhole = Manhole(names, group=GROUP)
             return self._manhole
 
         def inspector(avatar: object) -> Referenceable:

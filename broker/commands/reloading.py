@@ -9,6 +9,8 @@ import click
 
 from broker.commands.config_file import ConfigFile, Values
 from broker.commands.settings import Settings
+from broker.commands.target import Served
+from broker.commands.wording import in_words
 from broker.errors import ConfigError
 from broker.login.portal_logins import PortalLogins
 from broker.login.throttle import LoginThrottle
@@ -34,10 +36,11 @@ class Reloading:
         root: the object that is served.
     """
 
-    def __init__(self, context: click.Context, arguments: tuple[str, ...], root: object):
+    def __init__(self, context: click.Context, arguments: tuple[str, ...], root: Served):
         self._command = context.command
         self._arguments = arguments
         self._params: Values = dict(context.params)
+        self._root = root
         self._portal = root.portal if isinstance(root, PortalLogins) else root
 
     def of(self, server: Server) -> Callable[[], None] | None:
@@ -58,9 +61,13 @@ class Reloading:
             settings = _settings(params)
             policy, throttle = settings.policy(), settings.throttle()
             checkers = settings.make_checkers() if self._differs(params, "checkers") else None
-        except (click.ClickException, StoreError, StrcredException) as exc:
-            text = exc.format_message() if isinstance(exc, click.ClickException) else str(exc)
-            raise ConfigError(text) from exc
+            # Also what changes with a restart: else the server would not start again.
+            places = settings.places().of_another()
+            settings.server(self._root, settings.tls(checkers or ()), policy, places).close()
+        except click.ClickException as exc:
+            raise ConfigError(exc.format_message()) from exc
+        except (ConfigError, StoreError, StrcredException) as exc:
+            raise ConfigError(in_words(exc)) from exc
         changed = [name for name in params if name != "config" and self._differs(params, name)]
         if policy != _settings(self._params).policy():
             server.use_policy(policy)

@@ -13,14 +13,16 @@ from typing import Any, TypeAlias
 import click
 
 from broker.commands.config_file import ConfigFile, config_option, from_file
-from broker.commands.log_formats import FORMATS, LEVELS, start_logging
+from broker.commands.log_formats import start_logging
 from broker.commands.operators import Operators, serve_all
 from broker.commands.places import Places
 from broker.commands.processes import OPERATORS, Processes, Run
 from broker.commands.reloading import Reloading
-from broker.commands.settings import Settings, server_options
+from broker.commands.settings import Settings, misspelt_variables, server_options
 from broker.commands.target import (
+    Served,
     WrongTarget,
+    assumed,
     entered,
     is_manager,
     load,
@@ -30,16 +32,8 @@ from broker.commands.target import (
 from broker.commands.throttle import write_audit
 from broker.commands.wording import in_words
 from broker.errors import CannotListenError, ConfigError
-from broker.flavors.referenceable import Root
-from broker.login.portal_logins import PortalLogins
 from broker.login.throttle import LoginThrottle
-from broker.observers import LogCalls, Observer
-from broker.replies import Replies
 from broker.server import Serve
-from broker.server import serve as serve_at
-from broker.slow_calls import SlowCalls
-from broker.stopping import DRAIN
-from cred.portal import Portal
 from cred.strcred import StrcredException
 from cred.users import StoreError
 
@@ -47,7 +41,7 @@ __all__ = ["serve"]
 
 logger = logging.getLogger("broker.server")
 
-Make: TypeAlias = Callable[[object, Places], Serve]
+Make: TypeAlias = Callable[[Served, Places], Serve]
 
 CANNOT_START, WRONG_USE = 1, 2
 _WRONG = (ConfigError, StoreError, StrcredException, WrongTarget)
@@ -66,77 +60,6 @@ class _Command(click.Command):
 @click.argument("addresses", metavar="[ADDRESS]…", nargs=-1, callback=from_file)
 @config_option
 @server_options
-@click.option(
-    "--drain",
-    type=float,
-    default=DRAIN,
-    show_default=True,
-    metavar="SECONDS",
-    help="How many seconds running calls may continue after a signal.",
-)
-@click.option(
-    "--after",
-    type=float,
-    default=0.0,
-    metavar="SECONDS",
-    help="Tell clients after a signal that this server may be back then.",
-)
-@click.option(
-    "--elsewhere",
-    multiple=True,
-    metavar="ADDRESS",
-    help="Tell clients after a signal that this server takes over; may be repeated.",
-)
-@click.option(
-    "--replies",
-    type=click.IntRange(1, 604_800),
-    metavar="SECONDS",
-    help="How long replies are kept for calls that run at most once; default: not at all.",
-)
-@click.option(
-    "--processes",
-    type=click.IntRange(1, 1024),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="How many processes serve at the same ports.",
-)
-@click.option(
-    "--admin",
-    metavar="ADDRESS",
-    help="The UNIX socket for pb top and other commands of operators: pb+unix:///path.",
-)
-@click.option(
-    "--manhole",
-    is_flag=True,
-    help="Give operators a Python prompt inside the server: at the socket of --admin, and to users"
-    " of the group operators on TLS.",
-)
-@click.option(
-    "--http",
-    metavar="ADDRESS",
-    help="The port for health, readiness and metrics: http://127.0.0.1:9100.",
-)
-@click.option(
-    "--admin-page",
-    is_flag=True,
-    help="Show the server live at /admin of that port, to users in the group operators.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(LEVELS),
-    default="info",
-    show_default=True,
-    help="The lowest level of log records on the standard error.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
-    help="The form of log records: text for people, or a line of JSON or logfmt for programs.",
-)
-@click.option("--log-calls", is_flag=True, help="Log each call of a client, without its arguments.")
 @click.pass_context
 def serve(
     context: click.Context,
@@ -144,18 +67,6 @@ def serve(
     target: str | None,
     addresses: tuple[str, ...],
     config: ConfigFile | None,
-    drain: float,
-    after: float,
-    elsewhere: tuple[str, ...],
-    replies: int | None,
-    processes: int,
-    admin: str | None,
-    manhole: bool,
-    http: str | None,
-    admin_page: bool,
-    log_level: str,
-    log_format: str,
-    log_calls: bool,
     **options: Any,
 ) -> None:
     """Serve the object NAME of MODULE at each ADDRESS, until SIGTERM or SIGINT.
@@ -172,7 +83,9 @@ def serve(
     The exit status is then 0. It is 1 if the server could not start, 2 if the command line is
     wrong.
     """
-    start_logging(log_format, log_level)
+    start_logging(options["log_format"], options["log_level"])
+    for variable, meant in misspelt_variables(context):
+        logger.warning("%s sets no option; did you mean %s?", variable, meant)
     if target is None:
         raise click.UsageError("Missing argument 'MODULE:NAME', also without target in --config.")
     name = target
@@ -189,57 +102,27 @@ def serve(
         tls, policy = settings.tls(checkers), settings.policy()
         if settings.audit_log is not None:
             write_audit(settings.audit_log)
-        operators = Operators() if manhole else None
-
-        def make(root: object, places: Places) -> Serve:
-            return serve_at(
-                root,
-                *places.addresses,
-                tls=tls,
-                policy=policy,
-                drain=drain,
-                after=after,
-                elsewhere=elsewhere,
-                replies=None if replies is None else Replies(seconds=replies),
-                reuse_port=processes > 1,
-                admin=places.admin,
-                manhole={"root": root} if manhole and places.admin is not None else None,
-                http=places.http,
-                admin_page=admin_page,
-                observers=_observers(places, log_calls=log_calls),
-                **settings.web(),
-            )
-
         program = _Program(
             found,
-            name,
             lambda inner: served(inner, checkers, name, throttle),
-            make,
+            assumed(found, checkers),
+            lambda root, places: settings.server(root, tls, policy, places),
+            name,
             partial(Reloading, context, context.meta[__name__]),
-            operators,
+            Operators() if settings.manhole else None,
         )
-        if manhole and admin is None and not program.may_have_logins:
-            raise click.UsageError("--manhole needs --admin, or users who log in")
-        places = Places(addresses, admin, http)
+        places = settings.places()
         checked = program.checked(places)
+    processes = settings.processes
     if processes > 1:
         with _exits(CANNOT_START, CannotListenError, ConfigError):
             run = program.in_process(places, processes)
-            status = Processes(processes, checked, run, has_operators=admin is not None).run()
+            status = Processes(
+                processes, checked, run, has_operators=settings.admin is not None
+            ).run()
         sys.exit(status)
     checked.close()
     asyncio.run(program.run(places))
-
-
-def _observers(places: Places, *, log_calls: bool) -> list[Observer]:
-    """Return the observers of a server.
-
-    An observer takes the calls off the quick path. Without one, the connection itself warns of a
-    method that holds the event loop for more than a second.
-    """
-    if not log_calls and places.http is None:
-        return []
-    return [SlowCalls(), LogCalls()] if log_calls else [SlowCalls()]
 
 
 class _Program:
@@ -247,9 +130,10 @@ class _Program:
 
     Args:
         found: the object of the module.
-        name: its name in an error.
         to_root: makes the root of ``found``, or of what its context manager gives.
+        in_place: what is checked in place of what a context manager gives.
         make: makes the server.
+        name: the name of ``found`` in an error.
         reloading: makes what reads the settings of the server of a root again.
         operators: what users of that group get from their avatars; None for nothing.
     """
@@ -257,10 +141,11 @@ class _Program:
     def __init__(
         self,
         found: object,
-        name: str,
-        to_root: Callable[[object], object],
+        to_root: Callable[[object], Served],
+        in_place: object,
         make: Make,
-        reloading: Callable[[object], Reloading],
+        name: str,
+        reloading: Callable[[Served], Reloading],
         operators: Operators | None,
     ):
         self._found = found
@@ -271,16 +156,12 @@ class _Program:
         self._reloading = reloading
         # A context manager is entered in the loop of the server.
         self._root = None if is_manager(found) else self._to_root(found)
+        self._checked_root = self._make_root(in_place) if self._root is None else self._root
         self._numbering: tuple[int, int] | None = None
 
-    @property
-    def may_have_logins(self) -> bool:
-        """Whether the root is a portal, or not known yet."""
-        return self._root is None or isinstance(self._root, Portal | PortalLogins)
-
     def checked(self, places: Places) -> Serve:
-        """Return the server, to be opened or closed; for a context manager with an empty root."""
-        return self._make(Root() if self._root is None else self._root, places)
+        """Return the server, to be opened or closed; a context manager has not been entered."""
+        return self._make(self._checked_root, places)
 
     def in_process(self, places: Places, count: int) -> Run:
         """Return the function that serves in one of several processes."""
@@ -299,7 +180,7 @@ class _Program:
 
         return run
 
-    def _to_root(self, found: object) -> object:
+    def _to_root(self, found: object) -> Served:
         root = self._make_root(found)
         if self._operators is not None:
             self._operators.equip(root)
@@ -314,7 +195,7 @@ class _Program:
             async with entered(self._found, self._name) as inner:
                 await self._serve(self._to_root(inner), places, is_quiet)
 
-    async def _serve(self, root: object, places: Places, is_quiet: bool) -> None:
+    async def _serve(self, root: Served, places: Places, is_quiet: bool) -> None:
         with _exits(CANNOT_START, CannotListenError, ConfigError):
             server = await self._make(root, places)
         if self._numbering is not None:

@@ -14,22 +14,36 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import click
 
 from broker.commands.config_file import ConfigFile
 from broker.commands.tracing import traceback_of
 from broker.errors import CannotListenError, ConfigError
+from broker.flavors.avatar import Avatar
 from broker.flavors.referenceable import Root
 from broker.interfaces import IPBRoot
 from broker.login.portal_logins import PortalLogins
 from broker.login.realm import realm
 from broker.login.throttle import LoginThrottle
-from cred.checkers import CredentialsChecker
+from cred.checkers import AllowAnonymousAccess, CredentialsChecker
 from cred.portal import Portal, Realm
 
-__all__ = ["WrongTarget", "entered", "is_manager", "load", "served", "show_cause"]
+__all__ = [
+    "Served",
+    "WrongTarget",
+    "assumed",
+    "entered",
+    "is_manager",
+    "load",
+    "served",
+    "show_cause",
+]
+
+
+Served: TypeAlias = Root | Portal | PortalLogins
+"""What a server serves."""
 
 
 class WrongTarget(Exception):
@@ -66,7 +80,7 @@ def served(
     checkers: Sequence[CredentialsChecker],
     name: str,
     throttle: LoginThrottle | None = None,
-) -> Root | Portal | PortalLogins:
+) -> Served:
     """Return the object to serve.
 
     Without checkers it is a Root or a Portal, or a class of one, which is called. With checkers it
@@ -89,7 +103,7 @@ def served(
                 "--allow-failures limits logins by --checker; for your own Portal, pass the"
                 " limits as throttle="
             )
-        public: Root | Portal | PortalLogins = _public(made, name)
+        public: Served = _public(made, name)
         return public
     return Portal(_realm(made, name), checkers, throttle=throttle)
 
@@ -103,6 +117,18 @@ def is_manager(found: object) -> bool:
         return True
     # What contextlib.asynccontextmanager makes of a function.
     return inspect.isasyncgenfunction(getattr(found, "__wrapped__", None))
+
+
+def assumed(found: object, checkers: Sequence[CredentialsChecker]) -> object:
+    """Return the result of `load`; for a context manager an object that it could give.
+
+    It has a login, so that no setting for users is refused before the real one is known.
+    """
+    if not is_manager(found):
+        return found
+    if checkers:
+        return Root()
+    return Portal(realm(lambda avatar_id, mind: Avatar()), [AllowAnonymousAccess()])
 
 
 @asynccontextmanager

@@ -19,7 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from broker.commands.settings import Settings
 from broker.login.portal_logins import PortalLogins
 from broker.net.schemes import Location, scheme_of
+from broker.net.socket_addresses import is_loopback
 from broker.net.tls.pem import read_certificates
+from broker.server_addresses import http_location
 from cred.certificates import CertificateChecker
 from cred.checkers import (
     FilePasswordDB,
@@ -65,7 +67,7 @@ def weaknesses(
         now: the time, with its zone.
 
     Raises:
-        ConfigError: a certificate cannot be read.
+        ConfigError: a certificate cannot be read, or the address of --http is wrong.
     """
     open_ones = [location for location in locations if scheme_of(location).is_public(location)]
     yield from _of_plaintext(settings, open_ones)
@@ -82,6 +84,10 @@ def weaknesses(
             "sets no limit for guessing passwords from many addresses at once",
             "set a number, such as account=100/1",
         )
+    policy = settings.policy()
+    for name, weakness in _OF_POLICY.items():
+        if getattr(policy, name):
+            yield Finding(f"[policy] {name}", weakness, "omit it")
     checkers = _checkers_of(target)
     has_login = target is None or isinstance(target, Portal | PortalLogins)
     if open_ones and not has_login and settings.client_ca is None:
@@ -108,7 +114,15 @@ def _of_plaintext(settings: Settings, open_ones: list[Location]) -> Iterator[Fin
             if secure is None
             else f"use {secure.scheme}://, with --tls-cert and --tls-key: {secure}",
         )
-    if settings.insecure_plaintext and not plain:
+    pages = http_location(settings.http, settings.policy().but(insecure_plaintext=True))
+    has_open_pages = pages is not None and not is_loopback(pages.host)
+    if has_open_pages:
+        yield Finding(
+            f"--http {settings.http}",
+            "shows operators' data, without a login, to everyone who can connect",
+            "use http://127.0.0.1, or let only your own machines connect",
+        )
+    if settings.insecure_plaintext and not (plain or has_open_pages):
         yield Finding("--insecure-plaintext", "is not needed by any of the addresses", "omit it")
 
 
@@ -127,6 +141,12 @@ def _of_password_file(checker: FilePasswordDB) -> Iterator[Finding]:
         yield Finding(name, "holds plaintext passwords", _NEW_STORE)
     yield from _of_modes(name, _OTHERS, "600")
 
+
+# Attributes of Policy for the development of a program.
+_OF_POLICY = {
+    "show_all_errors": "sends clients the text of every exception, which may have secrets in it",
+    "unsafe_tracebacks": "sends clients tracebacks, which have names of files and lines of code",
+}
 
 _OF_CHECKERS: dict[type, Callable[[Any], Iterator[Finding]]] = {
     InMemoryUsernamePasswordDatabaseDontUse: _of_memory,

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from broker.connection.peer import Peer
 from broker.core.events import CallRaised, PeerLeaves
@@ -46,6 +47,7 @@ __all__ = [
     "peer_leaves",
     "stream_goes_on",
     "stream_not_closed",
+    "tell_elsewhere",
     "unsent",
 ]
 
@@ -55,6 +57,9 @@ logger = logging.getLogger("broker.connection")
 _MOST_MISSING = 256
 # Seconds in which one record tells of one-way calls that were not run.
 _MINUTE = 60.0
+
+# By id, since an error need not have a hash.
+_told_elsewhere: WeakValueDictionary[int, Exception] = WeakValueDictionary()
 
 
 class Logged(Protocol):
@@ -181,7 +186,9 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
             notes = getattr(error, "__notes__", None)
             place = _line(notes[0], 100) if notes else f"remote method '{name}'"
             text += f" ({place})"
-        _log(owner, logging.WARNING, "%s: %s: %s", address, kind, text)
+        # A refused login is one record: that of the audit log, if it is written.
+        level = logging.DEBUG if _told_elsewhere.get(id(error)) is error else logging.WARNING
+        _log(owner, level, "%s: %s: %s", address, kind, text)
     elif isinstance(error, asyncio.CancelledError | CancelledError):
         # The caller wanted it, and could otherwise fill the log with cancelled calls.
         _log(owner, logging.DEBUG, "remote method '%s' was cancelled", name)
@@ -190,6 +197,11 @@ def call_raised(owner: Logged, event: CallRaised) -> None:
         _log(owner, logging.DEBUG, "remote method '%s' refused: %s", name, kind)
     else:
         _raised(owner, f"remote method '{name}' raised", failure)
+
+
+def tell_elsewhere(error: Exception) -> None:
+    """Log the fault of a peer for debugging only: another log tells of this error."""
+    _told_elsewhere[id(error)] = error
 
 
 def _is_due(owner: Logged) -> bool:

@@ -96,6 +96,8 @@ class Inspector:
         self._server = server
         self._sampler = Sampler(server)
         self._started = time.time()
+        # Of the code that runs: another may be installed later.
+        self._version = _version()
         self._watchers = 0
 
     @property
@@ -213,7 +215,7 @@ class Inspector:
         return ServerSnapshot(
             addresses=list(server.addresses),
             pid=os.getpid(),
-            version=_version(),
+            version=self._version,
             started=self._started,
             uptime=time.time() - self._started,
             state=self.state,

@@ -34,6 +34,9 @@ def note(act: str, facts: Mapping[str, object]) -> None:
         who, where = None, "this process"
     now = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds")
     line = {"time": now.replace("+00:00", "Z"), "operator": who, "from": where, "act": act, **facts}
-    audit.info("%s", json.dumps(line), extra={"facts": {"event": act, "operator": who, **facts}})
+    known = {"event": act, "operator": who, "peer": where, **facts}
+    audit.info("%s", json.dumps(line), extra={"facts": known})
     told = ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
-    logger.info("%s", printable(f"{act} by {who or where}: {told}", 400, is_ascii=False))
+    # The address of a UNIX socket ends with a colon.
+    text = f"{act} by {who or where.rstrip(':')}" + (f": {told}" if told else "")
+    logger.info("%s", printable(text, 400, is_ascii=False))

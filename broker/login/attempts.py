@@ -239,12 +239,13 @@ class Attempt:
         shared, address = self._shared, self._visit.address
         if isinstance(error, Unauthorized):
             shared.throttle.failed(self._source)
-        shared.audit.refused(address, self._mechanism, self._name, Failure(error))
+        is_told = shared.audit.refused(address, self._mechanism, self._name, Failure(error))
         # As for a login of PB, the log does not tell an unknown user from a wrong password.
         kind = type(error).__name__
         text = text_of_error(error, 300) if why(error)[0] == "refused" else "raised by the portal"
         throttle = shared.log_throttle
-        throttle.log(logger, logging.WARNING, address, "%s: %s: %s", address, kind, text)
+        level = logging.DEBUG if is_told else logging.WARNING
+        throttle.log(logger, level, address, "%s: %s: %s", address, kind, text)
 
 
 def check_mechanism(name: object) -> str:

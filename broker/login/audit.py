@@ -71,25 +71,31 @@ class Audit:
         if logger.isEnabledFor(logging.INFO):
             self._write(self._line("accepted", address, mechanism, user))
 
-    def refused(self, address: object, mechanism: str, user: object, failure: Failure) -> None:
-        """Write the line of a login that was refused or failed, or count it if there are many."""
+    def refused(self, address: object, mechanism: str, user: object, failure: Failure) -> bool:
+        """Write the line of a login that was refused or failed, or count it if there are many.
+
+        Returns:
+            Whether the line says all, so that other records of the refusal are for debugging: the
+            log is written, and it is not an error of the application.
+        """
         if not logger.isEnabledFor(logging.INFO):
-            return
+            return False
+        result, reason = why(failure.value)
         source = source_of(address) or str(address)
         if self._buckets.wait(source) or self._all.wait(""):
             if source not in self._suppressed and len(self._suppressed) >= MOST_KEYS:
                 source = ""
             self._suppressed[source] += 1
-            return
+            return result == "refused"
         self._buckets.mark(source)
         self._all.mark("")
-        result, reason = why(failure.value)
         line = self._line(result, address, mechanism, user)
         line["reason"] = reason
         suppressed = self._suppressed.pop(source, 0) + self._suppressed.pop("", 0)
         if suppressed:
             line["suppressed"] = suppressed
         self._write(line)
+        return result == "refused"
 
     def _line(self, result: str, address: object, mechanism: str, user: object) -> Line:
         now = datetime.fromtimestamp(self._wall(), UTC)

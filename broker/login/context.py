@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from broker.background import run_in_thread
 from broker.connection.broker import Broker
+from broker.connection.log import tell_elsewhere
 from broker.connection.peer import new_principal, peer_of
 from broker.core.calls.attached import ATTACHED, LOGIN
 from broker.core.objects.unopened import Unopened
@@ -396,7 +397,10 @@ class ServerContext(LoginContext):
         if self.is_guess and failure.check(Unauthorized):
             self._server.throttle.failed(self._source)
         address = self.broker.peer.address
-        self._server.audit.refused(address, self.mechanism.name, self._claimed, failure)
+        error, audit = failure.value, self._server.audit
+        is_told = audit.refused(address, self.mechanism.name, self._claimed, failure)
+        if is_told and isinstance(error, LoginFailed):
+            tell_elsewhere(error)
         tracing = self.broker.session.tracing
         if tracing is not None:
             tracing.tracer.login(self.mechanism.name, False, why(failure.value)[1])

@@ -29,7 +29,7 @@ def exported() -> set[str]:
 
 
 def test_the_dashboard_is_one() -> None:
-    """It has what Grafana needs to load it: a title, a version, variables, and panels apart."""
+    """Its variables are those that it uses, and its panels do not overlap."""
     assert DASHBOARD["title"] and DASHBOARD["uid"] and DASHBOARD["schemaVersion"] >= 36
     variables = {each["name"]: each for each in DASHBOARD["templating"]["list"]}
     assert variables["datasource"]["type"] == "datasource"

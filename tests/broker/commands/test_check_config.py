@@ -15,11 +15,14 @@ from click.testing import CliRunner
 from cryptography import x509
 
 import broker
+from broker import __main__ as command_line
 from broker.commands.cert import cert
 from broker.commands.check_config import check_config
+from broker.commands.group import Commands
 from broker.commands.settings import Settings
 from broker.commands.users import users
 from broker.commands.weaknesses import Finding, weaknesses
+from broker.core.policy import STRICT
 from broker.net.schemes import parse_address
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from cred.portal import Portal
@@ -117,6 +120,17 @@ def test_nothing_weak() -> None:
                 "    set --checker; use --checker anonymous to accept every client",
             ],
         ),
+        *(
+            (
+                ("--http", "http://0.0.0.0:9100", *more),
+                [
+                    "--http http://0.0.0.0:9100: shows operators' data, without a login, to"
+                    " everyone who can connect",
+                    "    use http://127.0.0.1, or let only your own machines connect",
+                ],
+            )
+            for more in ((), ("--insecure-plaintext",))
+        ),
     ],
 )
 def test_weak(arguments: tuple[str, ...], lines: list[str]) -> None:
@@ -137,6 +151,13 @@ def test_a_file_of_clear_passwords() -> None:
             "    run: chmod 600 passwords",
         ],
     )
+
+
+def test_errors_that_tell_too_much() -> None:
+    """Settings of the policy that are for the development of a program are weak."""
+    base = STRICT.but(show_all_errors=True, unsafe_tracebacks=True)
+    names = [each.about for each in weaknesses(Settings((), base=base), [], broker.Root(), now())]
+    assert names == ["[policy] show_all_errors", "[policy] unsafe_tracebacks"]
 
 
 def test_modes() -> None:
@@ -218,6 +239,16 @@ def test_checkers_of_a_portal() -> None:
          " jwt, memory, sql"),
         (("pbs://127.0.0.1:1",), "pbs://127.0.0.1:1 needs a certificate: give --tls-cert and"
          " --tls-key"),
+        (("--drain", "-1"), "drain=-1.0: give seconds, 0 for none; math.inf has no end"),
+        (("--after", "-3"), "after=-3.0: give seconds, at most 2147484"),
+        (("--elsewhere", "nowhere:1"), "address 'nowhere:1' is not understood; write"
+         " pb://127.0.0.1:8787, or pbs://broker.example for TLS"),
+        (("--admin", "pb://127.0.0.1:1"), "admin= takes a pb+unix:// address; hand out"
+         " broker.inspector(server) for others"),
+        (("--manhole",), "--manhole needs --admin, or users who log in"),
+        (("--http", "ftp://a:1"), "http= takes http://host:port, such as http://127.0.0.1:9100,"
+         " not 'ftp://a:1'"),
+        (("--admin-page",), "admin_page=True needs a login: serve a Portal"),
         (("nowhere:1",), "address 'nowhere:1' is not understood; write pb://127.0.0.1:8787, or"
          " pbs://broker.example for TLS"),
     ],
@@ -225,6 +256,30 @@ def test_checkers_of_a_portal() -> None:
 def test_what_cannot_start(arguments: tuple[str, ...], error: str) -> None:
     """A server that could not start at all is an error, with status 2."""
     assert check(*arguments) == (2, [f"pb check-config: {error}"])
+
+
+def test_a_socket_of_systemd() -> None:
+    """It is not here, and not looked for; the other settings are checked."""
+    assert check("pb+systemd:office") == (0, ["no weak settings"])
+    assert check("pbs+systemd:office", *PAIR) == (0, ["no weak settings"])
+    status, lines = check("pbs+systemd:office")
+    assert (status, "needs a certificate" in lines[0]) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--processes", "--replies", "--log-level"])
+def test_what_an_option_does_not_take(option: str) -> None:
+    """Each option of ``serve`` is read, and has the same limits."""
+    status, lines = check(option, "0")
+    assert (status, f"Invalid value for '{option}'" in lines[-1]) == (2, True)
+
+
+def test_variables_of_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of the server counts, and that of the command before it."""
+    monkeypatch.setenv("PB_SERVE_DRAIN", "-1")
+    group, command = Commands(command_line._COMMANDS), ["check-config", "broker:Root"]
+    assert "drain=-1.0" in CliRunner().invoke(group, command).output
+    monkeypatch.setenv("PB_CHECK_CONFIG_DRAIN", "1")
+    assert CliRunner().invoke(group, command).output == "no weak settings\n"
 
 
 def test_a_store_that_others_can_read() -> None:
@@ -275,6 +330,9 @@ def test_a_context_manager() -> None:
     assert status == 1
     assert "an attacker on the network" in text
     assert "memory" in text
+    page = ("--admin-page", "--http", "http://127.0.0.1:0")
+    for more in ((), ("--checker", "anonymous")):
+        assert run("lobby:around", "pb://127.0.0.1:1", *page, *more) == (0, "no weak settings\n")
 
 
 @pytest.mark.usefixtures("lobby")

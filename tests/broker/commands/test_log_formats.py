@@ -14,6 +14,8 @@ import pytest
 
 import broker
 from broker.commands import log_formats
+from broker.inspection.contract import Administration
+from broker.inspection.notes import note
 from broker.login.audit import Audit
 from broker.net.socket_addresses import IPv4Address
 from cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
@@ -156,6 +158,8 @@ async def test_connections_and_logins(log: Any, dialect: str) -> None:
         ("refused", "alice", "login refused"),
         ("accepted", "alice", "login accepted"),
     ]
+    others = [each for each in records if each not in opened + closed + logins]
+    assert {each["level"] for each in others} <= {"debug"}
     end = next(each for each in closed if each["connection"] == 2)
     assert (end["dialect"], end["tls"], end["user"]) == (dialect, False, "alice")
     assert end["peer"] == opened[1]["peer"]
@@ -171,3 +175,24 @@ def test_the_audit_log_stays_json(log: Any) -> None:
     Audit().accepted(IPv4Address("TCP", "192.0.2.1", 5), "password", "alice")
     line = stream.getvalue().partition("broker.audit: ")[2]
     assert json.loads(line)["user"] == "alice"
+
+
+def test_what_operators_do(log: Any) -> None:
+    """It is a record with its facts, not with JSON as text, and a line for people."""
+    _, stream = log("json", name="broker")
+    note("kick", {"of": 7, "count": 1})
+    note("drain", {"seconds": None})
+    found = [json.loads(line) for line in stream.getvalue().splitlines()]
+    told = [each["message"] for each in found]
+    assert told == ["kick", "kick by this process: of 7, count 1", "drain", "drain by this process"]
+    assert (found[0]["event"], found[0]["of"], found[0]["peer"]) == ("kick", 7, "this process")
+
+
+async def test_operators_of_a_socket(log: Any, tmp_path: Path) -> None:
+    """They have no name: the log tells the kind of the address."""
+    _, stream = log("logfmt", name="broker.server")
+    admin = f"pb+unix://{tmp_path}/admin"
+    serving = broker.serve(broker.Root(), "pb://127.0.0.1:0", admin=admin)
+    async with serving, broker.connect(admin) as operator:
+        assert await operator.root.of(Administration).kick(number=9) == 0
+    assert 'message="kick by unix: of 9, count 0"' in stream.getvalue()

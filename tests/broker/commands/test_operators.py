@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -111,6 +112,18 @@ async def test_the_methods(avatar: Any) -> None:
     assert type(avatar).__qualname__ in ("Desk", "Counter")
     refused = await asked(portal_of(avatar), "alice", "who", "manhole", "inspector")
     assert refused == [who, Unauthorized, Unauthorized]
+
+
+async def test_the_names(tmp_path: Path) -> None:
+    """They are those at the socket of ``--admin``: the server, and what it serves."""
+    portal, operators = portal_of(Desk("d")), Operators()
+    operators.equip(portal)
+    async with broker.serve(portal, f"pb+unix://{tmp_path}/s") as operators.server:
+        address = operators.server.addresses[0]
+        async with broker.connect(address, UsernamePassword("boss", "b")) as connection:
+            manhole = await connection.avatar.callRemote("manhole")
+            line = "type(root).__name__, len(server.connections)"
+            assert await manhole.callRemote("run", line) == ("done", "('Portal', 1)\n")
 
 
 async def test_what_stays() -> None:

@@ -128,6 +128,16 @@ async def test_a_wrong_file(start: Callable[..., Any], tmp_path: Path) -> None:
     process.send_signal(signal.SIGHUP)
     record = await asyncio.to_thread(hear, process, "reading the configuration again")
     assert "missing.db is not a file" in record["message"]
+    for more, error in (
+        ("drain = -1", "drain=-1.0: give seconds"),
+        ("processes = 0", "Invalid value for '--processes'"),
+        ("http = 'http://0.0.0.0:1'", "use 127.0.0.1, or --insecure-plaintext"),
+    ):
+        # These would change with a restart, but the server would not start.
+        configure(tmp_path, "old", "info", 100_000, more)
+        process.send_signal(signal.SIGHUP)
+        record = await asyncio.to_thread(hear, process, "configuration")
+        assert (record["level"], error in record["message"]) == ("error", True)
     async with broker.connect(address, UsernamePassword("alice", "builder")) as connection:
         assert await connection.avatar.callRemote("who") == "alice"
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 import broker
 from broker.commands.cert import cert
-from broker.commands.serve import Places, _observers, serve
+from broker.commands.serve import serve
 from broker.commands.users import users
 from cred.credentials import ClientCertificate, UsernamePassword
 
@@ -25,6 +25,8 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 import broker
+from cred.checkers import AllowAnonymousAccess
+from cred.portal import Portal
 
 class Echo(broker.Root):
     def remote_echo(self, text):
@@ -74,6 +76,10 @@ async def wrong():
 @asynccontextmanager
 async def members():
     yield Member
+
+@asynccontextmanager
+async def house():
+    yield Portal(broker.realm(Member), [AllowAnonymousAccess()])
 """
 
 
@@ -437,6 +443,26 @@ async def test_an_http_port(start: Callable[..., Any], module: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments", [["served:house"], ["served:members", "--checker", "anonymous"]]
+)
+def test_the_page_of_a_context_manager(
+    arguments: list[str], start: Callable[..., Any], module: Path
+) -> None:
+    """What it gives may have a login, so that the page of operators is not refused before."""
+    pages = ("--http", "http://127.0.0.1:0", "--admin-page")
+    process = start("serve", *arguments, "pb://127.0.0.1:0", *pages)
+    assert "<title>" in fetched(pages_of(process), "/admin")
+
+
+def test_a_context_manager_without_logins(start: Callable[..., Any], module: Path) -> None:
+    """If what it gives has no login, settings for users are refused when it has been entered."""
+    process = start("serve", "served:around", "pb://127.0.0.1:0", "--manhole")
+    printed, errors = process.communicate(timeout=20)
+    assert (process.returncode, printed) == (1, "entered\nleft\n")
+    assert errors.endswith("pb serve: --manhole needs --admin, or users who log in\n")
+
+
+@pytest.mark.parametrize(
     ("options", "text"),
     [
         (["--admin-page"], "admin_page=True needs a login: serve a Portal"),
@@ -450,30 +476,3 @@ def test_wrong_pages(
     process = start("serve", "served:Echo", "pb://127.0.0.1:0", *options)
     _, errors = process.communicate(timeout=20)
     assert (process.returncode, text in errors) == (2, True)
-
-
-def test_the_places_of_processes() -> None:
-    """Each of several processes has a socket and a port of its own."""
-    places = Places(("pb://a:1",), "pb+unix:///run/a.sock", "http://127.0.0.1:9100")
-    third = places.of_process(3, ("pb://a:1", "pb://b:2"))
-    assert third == Places(
-        ("pb://a:1", "pb://b:2"), "pb+unix:///run/a.sock.3", "http://127.0.0.1:9102"
-    )
-    assert places.of_process(1, ()).http == places.http
-    assert Places((), None, None).of_process(2, ()) == Places((), None, None)
-    assert Places((), None, "http://[::1]:0/").of_process(2, ()).http == "http://[::1]:0/"
-    assert Places((), None, "http://[::1]:9100/").of_process(2, ()).http == "http://[::1]:9101"
-
-
-@pytest.mark.parametrize(
-    ("http", "log_calls", "kinds"),
-    [
-        (None, False, []),
-        ("http://127.0.0.1:0", False, [broker.SlowCalls]),
-        (None, True, [broker.SlowCalls, broker.LogCalls]),
-    ],
-)
-def test_observers(http: str | None, log_calls: bool, kinds: list[type]) -> None:
-    """Without a reason for it, calls have no observer, and so take the quick path."""
-    found = _observers(Places((), None, http), log_calls=log_calls)
-    assert [type(each) for each in found] == kinds

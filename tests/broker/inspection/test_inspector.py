@@ -185,6 +185,16 @@ async def test_churn() -> None:
         assert inspection is not None
 
 
+async def test_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is that of the code that runs, not of what has been installed since."""
+    runs = module.version("perspective-broker")
+    async with broker.serve(Shop(), LOOPBACK) as server:
+        broker.inspector(server)
+        inspector: Any = server.inspector
+        monkeypatch.setattr(module, "version", lambda name: "9.9")
+        assert (await inspector.server()).version == runs
+
+
 async def test_orders() -> None:
     """Each order has the largest first, and ``most`` limits the answer."""
     async with broker.serve(Shop(), LOOPBACK) as server:

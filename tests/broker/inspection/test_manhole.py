@@ -189,7 +189,8 @@ async def test_outputs_do_not_mix(
         for _ in range(40):
             print("here")
             await asyncio.sleep(0)
-        for _, console, name in sessions:
+        for manhole, console, name in sessions:
+            assert await manhole.callRemote("run", "await t", console) == ("done", "")
             await console.until(f"{name} thread\n")
             lines = [f"{name} {each}" for each in (*range(20), "thread")]
             assert console.text.splitlines() == lines

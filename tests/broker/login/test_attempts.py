@@ -152,7 +152,7 @@ async def test_refusals(
     answer: Any, kind: type[Exception], counts: bool, line: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Only wrong credentials count; the error of a checker is passed on, ServerBusy for a full
-    queue. There is one line in the audit log, and one in the log.
+    queue. There is one line in the audit log, and a warning of what is an error of the application.
     """
     heed(caplog)
     _, logins = made(answer)
@@ -162,9 +162,17 @@ async def test_refusals(
     assert bool(logins.throttle._buckets["source"].expires_at) == counts
     line = line or ("refused", "token expired; log in again")
     assert audited(caplog) == [(line[0], "alice", "web", line[1])]
-    (record,) = [each for each in caplog.records if each.name == "broker.login"]
-    assert record.levelno == logging.WARNING
-    assert "/etc/x" not in record.getMessage()
+    found = [each for each in caplog.records if each.name == "broker.login"]
+    assert [each.levelno for each in found] == [logging.WARNING] * (line[0] == "failed")
+    assert not any("/etc/x" in each.getMessage() for each in found)
+
+
+async def test_refusals_without_an_audit_log(caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal is a warning then."""
+    caplog.set_level(logging.WARNING)
+    _, logins = made(LoginDenied("later"))
+    await tried(logins, UsernamePassword("alice", "pw"))
+    assert [(each.levelname, each.name) for each in caplog.records] == [("WARNING", "broker.login")]
 
 
 async def test_a_kind_that_nobody_takes() -> None:

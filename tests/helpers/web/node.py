@@ -61,20 +61,20 @@ def with_built_file(program: Path, folder: Path) -> Path:
     return folder / program.name
 
 
-def tools_are_there() -> None:
-    """Install the tools of the lock file, unless they are there."""
-    installed = CLIENT / "node_modules" / ".installed-lock.json"
-    with open(CLIENT / "package-lock.json", "rb") as lock:
+def tools_are_there(folder: Path = CLIENT) -> None:
+    """Install the tools of the lock file in a folder, unless they are there."""
+    installed = folder / "node_modules" / ".installed-lock.json"
+    with open(folder / "package-lock.json", "rb") as lock:
         # Other processes of the tests may come here at the same time.
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = lock.read()
         if not installed.exists() or installed.read_bytes() != wanted:
-            npm("ci", "--no-fund", "--no-audit")
+            npm(folder, "ci", "--no-fund", "--no-audit")
             installed.write_bytes(wanted)
 
 
-def npm(*arguments: str) -> str:
-    """Run npm in the folder of the client; return what it printed.
+def npm(folder: Path, *arguments: str) -> str:
+    """Run npm in a folder; return what it printed.
 
     Raises:
         AssertionError: it has failed; the text is its output.
@@ -83,7 +83,7 @@ def npm(*arguments: str) -> str:
     path = f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', '')}"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        cwd=CLIENT,
+        cwd=folder,
         env=os.environ | {"PATH": path},
         capture_output=True,
         text=True,
