@@ -85,6 +85,6 @@ def _all_runs(runs: list[dict[str, Any]]) -> str:
         forms = ", ".join(sorted({run.get("form", "pure Python") for run in of_one}))
         rows.append(
             f"| {date[:10]} | `{commit}` | `{command}` | {forms} | {seed} | {count:,} |"
-            f" {'; '.join(found) or 'none'} |\n"
+            f" {'; '.join(found).replace('|', 'and') or 'none'} |\n"
         )
     return "## Runs\n\n" + head + "".join(rows)
