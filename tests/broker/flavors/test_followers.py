@@ -25,7 +25,7 @@ def test_only_one_callback_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     line.sip()
     assert len(line.pair.server.pump._when_drained) == 1
     line.flow()
-    assert line.pair.server.pump._when_drained == []
+    assert not line.pair.server.pump._when_drained
 
 
 def test_a_connection_that_ends_while_one_waits() -> None:
