@@ -48,6 +48,7 @@ from broker.stopping import (
 
 if TYPE_CHECKING:
     from broker.flavors.referenceable import Referenceable
+    from broker.inspection.contract import ServerSnapshot
     from broker.inspection.health import Checks
     from broker.inspection.inspector import Inspector
     from broker.pb import PBServerFactory
@@ -355,6 +356,17 @@ class Server(ServerConnections):
     def log_throttle(self) -> LogThrottle:
         """Limits the log records about peers that have not logged in."""
         return self._acceptor.log_throttle
+
+    def snapshot(self) -> ServerSnapshot:
+        """Return what this server shows now: numbers, names and states, never values.
+
+        It is the result of ``Inspection.server``, for a program that has the server itself. From
+        the first call on the server is sampled each second, until it is closed.
+
+        Raises:
+            RuntimeError: the server is closed, or no event loop is running.
+        """
+        return self._inspected().snapshot()
 
     def _inspected(self) -> Inspector:
         """Return its inspector, which is made at the first call.

@@ -118,7 +118,7 @@ class Inspector:
 
     async def server(self, *, history: bool = False) -> ServerSnapshot:
         """Return the server."""
-        return self._snapshot(history)
+        return self.snapshot(history)
 
     async def connections(
         self, *, order: str = "number", most: int = 100
@@ -155,7 +155,7 @@ class Inspector:
         self._enter()
         try:
             while True:
-                yield self._snapshot(False)
+                yield self.snapshot()
                 await asyncio.sleep(every)
         finally:
             self._watchers -= 1
@@ -208,7 +208,8 @@ class Inspector:
                 return broker
         raise Error(f"there is no open connection {number}")
 
-    def _snapshot(self, has_history: bool) -> ServerSnapshot:
+    def snapshot(self, has_history: bool = False) -> ServerSnapshot:
+        """Return the server as it is now; see :meth:`server`."""
         server, sampler = self._server, self._sampler
         accepted, closed = server.counts
         totals, lags = sampler.totals, sampler.lags

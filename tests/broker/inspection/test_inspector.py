@@ -195,6 +195,22 @@ async def test_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await inspector.server()).version == runs
 
 
+async def test_a_snapshot_of_a_server() -> None:
+    """A program that has the server reads the same as an operator, until the server is closed."""
+    async with broker.serve(Shop(), LOOPBACK) as server:
+        async with broker.connect(server.addresses[0]) as connection:
+            await connection.root.callRemote("echo", "hi")
+            now = server.snapshot()
+            assert (now.open, now.accepted, now.closed, now.state) == (1, 1, 0, "serving")
+            assert now.addresses == list(server.addresses)
+            inspector: Any = server.inspector
+            asked = await inspector.server()
+            assert (asked.open, asked.started, asked.pid) == (now.open, now.started, now.pid)
+        await server.close()
+        with pytest.raises(RuntimeError, match="this server is closed"):
+            server.snapshot()
+
+
 async def test_orders() -> None:
     """Each order has the largest first, and ``most`` limits the answer."""
     async with broker.serve(Shop(), LOOPBACK) as server:
