@@ -91,7 +91,7 @@ def rows_of(table: str) -> list[list[str]]:
 def test_every_library(tmp_path: Path) -> None:
     """A short run measures each library, and writes down run, page and charts."""
     # Not "capnp": a process of it has once ended with a segmentation fault.
-    libraries = ["twisted", "ours", "ours-pure", "pyro5", "grpc", "websocket"]
+    libraries = ["twisted", "ours", "ours-pure", "pyro5", "grpc", "websocket", "bare"]
     short = ["--only", "W5", "--rounds", "1", "--secs", "0.01", "--share", "0.01"]
     short += ["--pairings", ",".join(libraries), "--docs", str(tmp_path)]
     ended = subprocess.run(
@@ -136,6 +136,29 @@ def test_groups() -> None:
     assert grouped[0] == list(SHARED)
     assert [group[0] for group in grouped[1:]] == [each for each in WORKLOADS if each not in SHARED]
     assert len({options_for(PAIRINGS["ours"], name, "folder") for name in SHARED}) == 1
+
+
+@pytest.mark.parametrize("group", bench.together(list(PAIRINGS["bare"].runs)), ids="-".join)
+def test_the_loop_alone(group: list[str], tmp_path: Path) -> None:
+    """It does the same work as a library."""
+    bench.write_identities(tmp_path)
+    with sides({"bare": options_for(PAIRINGS["bare"], group[0], str(tmp_path))}) as running:
+        for name in group:
+            assert running.measure("bare", name, Effort(0.01, 0.02))["rate"] > 0
+
+
+def test_the_loop_alone_is_a_floor() -> None:
+    """A table has each form beside its loop, and in brackets the loop beside Twisted."""
+    run = made(
+        W2={
+            "twisted": rates(10, 20),
+            "ours": rates(300, 600),
+            "bare": rates(150, 300),
+            "bare-uvloop": rates(200, 200),
+        }
+    )
+    (row,) = rows_of(tables.tables(run)["floors"])
+    assert [cell.strip() for cell in row] == ["W2", "**2.00** (15.0)", "", ""]
 
 
 def test_tables_name_workloads() -> None:
