@@ -138,15 +138,6 @@ def test_groups() -> None:
     assert len({options_for(PAIRINGS["ours"], name, "folder") for name in SHARED}) == 1
 
 
-@pytest.mark.parametrize("group", bench.together(list(PAIRINGS["bare"].runs)), ids="-".join)
-def test_the_loop_alone(group: list[str], tmp_path: Path) -> None:
-    """It does the same work as a library."""
-    bench.write_identities(tmp_path)
-    with sides({"bare": options_for(PAIRINGS["bare"], group[0], str(tmp_path))}) as running:
-        for name in group:
-            assert running.measure("bare", name, Effort(0.01, 0.02))["rate"] > 0
-
-
 def test_the_loop_alone_is_a_floor() -> None:
     """A table has each form beside its loop, and in brackets the loop beside Twisted."""
     run = made(
