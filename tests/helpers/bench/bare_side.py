@@ -8,13 +8,13 @@ no objects, references, limits, flow control or errors; a login is one call with
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
 from bench import answers, workloads
+from bench.asyncio_side import AsyncioSide, context_of, runner
 from bench.side import Options, play
 
 __all__ = ["BareSide", "End"]
@@ -147,7 +147,7 @@ class Client:
         return self.call("subscribe")
 
 
-class BareSide:
+class BareSide(AsyncioSide):
     """asyncio, or uvloop."""
 
     workloads = workloads.WORKLOADS
@@ -156,12 +156,7 @@ class BareSide:
 
     def __init__(self, options: Options):
         self._options = options
-        self._context: ssl.SSLContext | None = None
-        if options.certificates and options.server:
-            self._context = ssl.create_default_context(cafile=options.certificate)
-        elif options.certificates:
-            self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            self._context.load_cert_chain(options.certificate, options.key)
+        self._context = context_of(options)
 
     async def serve(self) -> int:
         """Serve."""
@@ -179,28 +174,11 @@ class BareSide:
             workloads.check(await end.call("log_in", "alice", _SECRET), True)
         return Client(end)
 
-    def together(self, chains: list[Any]) -> Awaitable[Any]:
-        """Wait for coroutines, each a task."""
-        return asyncio.gather(*chains)
-
-    def promise(self) -> tuple[Awaitable[Any], Callable[[Any], object]]:
-        """Return a future, and what fires it."""
-        future = asyncio.get_running_loop().create_future()
-        return future, future.set_result
-
-    async def in_thread(self, function: Callable[[], object]) -> None:
-        """Run a function in a thread of the loop's pool."""
-        await asyncio.get_running_loop().run_in_executor(None, function)
-
 
 def main(options: Options) -> None:
     """Be the side that the options describe."""
-    factory = asyncio.new_event_loop
-    if options.uvloop:
-        # Not at the top: who measures the loop of asyncio needs no other.
-        from uvloop import new_event_loop as factory
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(play(BareSide(options), options))
+    with runner(options.uvloop) as running:
+        running.run(play(BareSide(options), options))
 
 
 if __name__ == "__main__":

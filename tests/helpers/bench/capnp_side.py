@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import capnp
 
 from bench import answers, workloads
+from bench.asyncio_side import AsyncioSide, context_of
 from bench.side import Options, play
 
 capnp.remove_import_hook()
@@ -123,7 +123,7 @@ class Client:
         await self._service.subscribe(Listener(hear))
 
 
-class CapnpSide:
+class CapnpSide(AsyncioSide):
     """Cap'n Proto."""
 
     workloads = workloads.WORKLOADS
@@ -133,12 +133,7 @@ class CapnpSide:
     def __init__(self, options: Options):
         self._options = options
         self._service: Any = None
-        self._ssl: ssl.SSLContext | None = None
-        if options.certificates and options.server:
-            self._ssl = ssl.create_default_context(cafile=str(options.certificate))
-        elif options.certificates:
-            self._ssl = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            self._ssl.load_cert_chain(options.certificate, options.key)
+        self._ssl = context_of(options)
 
     async def serve(self) -> int:
         """Serve the service, or a door to it."""
@@ -164,19 +159,6 @@ class CapnpSide:
         else:
             service = ends.bootstrap().cast_as(MESSAGES.Service)
         return Client(ends, service)
-
-    def together(self, chains: list[Any]) -> Awaitable[Any]:
-        """Wait for coroutines, each a task."""
-        return asyncio.gather(*chains)
-
-    def promise(self) -> tuple[Awaitable[Any], Callable[[Any], object]]:
-        """Return a future, and what fires it."""
-        future = asyncio.get_running_loop().create_future()
-        return future, future.set_result
-
-    async def in_thread(self, function: Callable[[], object]) -> None:
-        """Run a function in a thread of the loop's pool."""
-        await asyncio.get_running_loop().run_in_executor(None, function)
 
 
 if __name__ == "__main__":

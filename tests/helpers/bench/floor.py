@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import broker
+from bench.asyncio_side import runner
 from bench.bare_side import End
 from bench.general_path import use_general_path
 from bench.identities import write_identities
@@ -218,12 +219,8 @@ def main() -> None:
         return
     if options.general:
         use_general_path()
-    factory = asyncio.new_event_loop
-    if options.uvloop:
-        # Not at the top: who measures the loop of asyncio needs no other.
-        from uvloop import new_event_loop as factory
-    with asyncio.Runner(loop_factory=factory) as runner:
-        found = runner.run(measure())
+    with runner(options.uvloop) as running:
+        found = running.run(measure())
     if options.json:
         print(json.dumps(found))
         return

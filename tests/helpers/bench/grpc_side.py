@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import grpc
 
 from bench import answers, workloads
+from bench.asyncio_side import AsyncioSide
 from bench.contract import Bench
 from bench.grpc_messages import (
     Count,
@@ -176,7 +177,7 @@ async def in_a_stream(bench: Bench, client: Client, pieces: list[bytes]) -> int:
     return METHODS["Upload"].result(await client.methods["Upload"](messages()))
 
 
-class GrpcSide:
+class GrpcSide(AsyncioSide):
     """gRPC."""
 
     workloads = MappingProxyType({**workloads.WORKLOADS, "W4": workloads.uploads(in_a_stream)})
@@ -217,19 +218,6 @@ class GrpcSide:
         else:
             await channel.channel_ready()
         return client
-
-    def together(self, chains: list[Any]) -> Awaitable[Any]:
-        """Wait for coroutines, each a task."""
-        return asyncio.gather(*chains)
-
-    def promise(self) -> tuple[Awaitable[Any], Callable[[Any], object]]:
-        """Return a future, and what fires it."""
-        future = asyncio.get_running_loop().create_future()
-        return future, future.set_result
-
-    async def in_thread(self, function: Callable[[], object]) -> None:
-        """Run a function in a thread of the loop's pool."""
-        await asyncio.get_running_loop().run_in_executor(None, function)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 import broker
 from bench import answers, workloads
+from bench.asyncio_side import AsyncioSide, runner
 from bench.side import Options, Program, play
 from broker.defer import Deferred, gatherResults
 from broker.pb import StringPager
@@ -124,7 +124,7 @@ class Client:
         return aiter(self.call(name, count))
 
 
-class OurSide:
+class OurSide(AsyncioSide):
     """This library."""
 
     workloads = workloads.WORKLOADS
@@ -175,18 +175,10 @@ class OurSide:
         workloads.check(connection.dialect, options.dialect)
         return Client(connection, connection.avatar if options.login else connection.root)
 
-    def together(self, chains: list[Any]) -> Awaitable[Any]:
-        """Wait for coroutines, each a task."""
-        return asyncio.gather(*chains)
-
     def promise(self) -> tuple[Awaitable[Any], Callable[[Any], object]]:
         """Return a Deferred, and what fires it."""
         fired: Deferred[Any] = Deferred()
         return fired, fired.callback
-
-    async def in_thread(self, function: Callable[[], object]) -> None:
-        """Run a function in a thread of the loop's pool."""
-        await asyncio.get_running_loop().run_in_executor(None, function)
 
 
 def _way(name: str) -> Way:
@@ -237,12 +229,8 @@ def _scheme(options: Options) -> str:
 
 def run(program: Program, options: Options) -> None:
     """Run a program of this library, in asyncio's loop or in uvloop's."""
-    factory = asyncio.new_event_loop
-    if options.uvloop:
-        # Not at the top: who measures the loop of asyncio needs no other.
-        from uvloop import new_event_loop as factory
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(program(OurSide))
+    with runner(options.uvloop) as running:
+        running.run(program(OurSide))
 
 
 def main(options: Options) -> None:

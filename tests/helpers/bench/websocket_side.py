@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from aiohttp import ClientSession, TCPConnector, WSMsgType, encode_basic_auth, hdrs, web
 
 from bench import answers, workloads
+from bench.asyncio_side import AsyncioSide, context_of
 from bench.side import Options, play
 
 USER = {hdrs.AUTHORIZATION: encode_basic_auth("alice", "secret")}
@@ -166,7 +166,7 @@ class Client:
         return self.call("subscribe")
 
 
-class WebSocketSide:
+class WebSocketSide(AsyncioSide):
     """aiohttp."""
 
     workloads = workloads.WORKLOADS
@@ -176,12 +176,7 @@ class WebSocketSide:
     def __init__(self, options: Options, session: ClientSession):
         self._options = options
         self._session = session
-        self._context: ssl.SSLContext | None = None
-        if options.certificates and options.server:
-            self._context = ssl.create_default_context(cafile=options.certificate)
-        elif options.certificates:
-            self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            self._context.load_cert_chain(options.certificate, options.key)
+        self._context = context_of(options)
 
     async def serve(self) -> int:
         """Serve at the root of a web server, without an access log."""
@@ -202,19 +197,6 @@ class WebSocketSide:
             max_msg_size=0,
         )
         return Client(socket)
-
-    def together(self, chains: list[Any]) -> Awaitable[Any]:
-        """Wait for coroutines, each a task."""
-        return asyncio.gather(*chains)
-
-    def promise(self) -> tuple[Awaitable[Any], Callable[[Any], object]]:
-        """Return a future, and what fires it."""
-        future = asyncio.get_running_loop().create_future()
-        return future, future.set_result
-
-    async def in_thread(self, function: Callable[[], object]) -> None:
-        """Run a function in a thread of the loop's pool."""
-        await asyncio.get_running_loop().run_in_executor(None, function)
 
 
 async def main(options: Options) -> None:
