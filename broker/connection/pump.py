@@ -261,10 +261,10 @@ class Pump(PumpBase):
         While a method that the peer has called runs, or with few large messages, more would collect
         in the outbox, where it does not count as unsent.
         """
-        high_water = self._policy.high_water
-        if self._outbox.unsent.size > high_water and self._translator.transaction is None:
+        unsent = self._outbox.unsent.size
+        if unsent > self._policy.high_water and self._translator.transaction is None:
             self.flush()
-        return self._write_budget < 0 and self._unsent() > high_water
+        return self.is_congested
 
     @property
     def slow_since(self) -> float | None:

@@ -122,8 +122,7 @@ class Answers:
                 return None
             return begun(self._with_graph(call, value))
         self.size += outbox.unsent.size - before
-        if self.promises is not None and self.promises.size:
-            self.promises.settle(call.request_id)
+        self._settle(call)
         if self.tracing is not None:
             self.tracing.end(call, ANSWERED)
         return None
@@ -133,6 +132,11 @@ class Answers:
         if self.remembered is None:
             self.remembered = Remembered()
         return self.remembered
+
+    def _settle(self, call: IncomingCall, shown_error: object = None) -> None:
+        """Go on with the calls that wait for the result of a call, which is answered now."""
+        if self.promises is not None and self.promises.size:
+            self.promises.settle(call.request_id, shown_error)
 
     def _with_reference(self, call: IncomingCall, given: OnBehalf) -> None:
         """Answer with the reference to an avatar; quicker than a walk, which would do the same."""
@@ -153,8 +157,7 @@ class Answers:
         self.size += outbox.unsent.size - before
         if Feature.PROMISES in outbox.features and isinstance(object_id, int):
             self.remembering().add(call.request_id, object_id)
-        if self.promises is not None and self.promises.size:
-            self.promises.settle(call.request_id)
+        self._settle(call)
         if self.tracing is not None:
             self.tracing.end(call, Outcome.ANSWERED)
 
@@ -201,8 +204,7 @@ class Answers:
         self.size += outbox.unsent.size - before
         if named is not None:
             self.remembering().add(call.request_id, named)
-        if self.promises is not None and self.promises.size:
-            self.promises.settle(call.request_id)
+        self._settle(call)
         if self.tracing is not None:
             self.tracing.end(call, ANSWERED)
         if call.once is not None:
@@ -309,8 +311,7 @@ class Answers:
                     told.__cause__ = error if isinstance(error, BaseException) else None
                     error, error_id = told, told_id
             self.size += outbox.unsent.size - before
-            if self.promises is not None and self.promises.size:
-                self.promises.settle(call.request_id, shown_error)
+            self._settle(call, shown_error)
         one_way_to, refused = None, 0
         if not call.wants_answer:
             one_way_to = call.kind
@@ -338,8 +339,7 @@ class Answers:
             before = outbox.unsent.size
             send()
             self.size += outbox.unsent.size - before
-            if self.promises is not None and self.promises.size:
-                self.promises.settle(call.request_id, shown_error)
+            self._settle(call, shown_error)
         if self.tracing is not None:
             self.tracing.end(call, Outcome.NOT_RUN)
 
