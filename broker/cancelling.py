@@ -19,9 +19,23 @@ async def end_tasks(*tasks: asyncio.Task[Any] | None) -> None:
 
     Args:
         tasks: the tasks; None is left out.
+
+    Raises:
+        CancelledError: the task that waits here was cancelled. It is raised after the tasks have
+            ended, so that none of them outlives it.
     """
     pending = {task for task in tasks if task is not None and not task.done()}
+    cancelled: asyncio.CancelledError | None = None
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_AGAIN)
+        try:
+            await asyncio.wait(pending, timeout=_AGAIN)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        pending = {task for task in pending if not task.done()}
+    if cancelled is not None:
+        try:
+            raise cancelled
+        finally:
+            del cancelled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -53,3 +54,32 @@ async def test_a_cancellation_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> N
     await asyncio.sleep(0)
     await cancelling.end_tasks(task)
     assert seen == 3
+
+
+async def test_who_waits_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that is cancelled while it ends another one ends it first, and is cancelled then."""
+    monkeypatch.setattr(cancelling, "_AGAIN", 0.01)
+    first, second = asyncio.Event(), asyncio.Event()
+
+    async def go_on() -> None:
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            first.set()
+            # As one that loses a cancellation: this wait takes the next ones.
+            while not second.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await second.wait()
+            raise
+
+    inner = asyncio.create_task(go_on())
+    await asyncio.sleep(0)
+    outer = asyncio.create_task(cancelling.end_tasks(inner))
+    await first.wait()
+    outer.cancel()
+    await asyncio.sleep(0)
+    assert not outer.done()
+    second.set()
+    with pytest.raises(asyncio.CancelledError):
+        await outer
+    assert inner.cancelled()
